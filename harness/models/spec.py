@@ -1,0 +1,49 @@
+"""What a file of conf/model/ says about a model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.errors import InputError
+
+DTYPES = ("float32", "bfloat16", "float16", "float64")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model by name. `path` is a hub id, a local folder, or package:NAME/FILE.gguf for weights inside a package.
+
+    max_length overrides the architecture's own limit on positions; reallocate and trivia_cue are how the paper ran
+    this family (SparQ's reallocation, the words before a TriviaQA answer).
+    """
+
+    name: str
+    path: str
+    gguf_file: str | None = None
+    revision: str | None = None
+    dtype: str = "float32"
+    device: str = "auto"
+    device_map: str | None = None
+    max_length: int | None = None
+    trust_remote_code: bool = False
+    random_weights: bool = False
+    reallocate: bool = True
+    trivia_cue: str = "Answer:"
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise InputError(f"model.dtype={self.dtype} is unknown: choose from {', '.join(DTYPES)}")
+        if self.max_length is not None and self.max_length < 1:
+            raise InputError(f"model.max_length={self.max_length} must be at least 1")
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> ModelSpec:
+        """From configuration. Raises InputError for an unknown key."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        for key in settings:
+            if key not in known:
+                raise InputError(f"unknown key model.{key}: choose from {', '.join(sorted(known))}")
+        return cls(**settings)
