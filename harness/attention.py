@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -92,7 +92,7 @@ def gather_live(live: Tensor, index: Tensor) -> Tensor:
 
 
 def mix_values(weights: Tensor, v: Tensor, live: Tensor) -> Tensor:
-    """weights [B, H, G, K] times v [B, H, K, D] -> [B, H, G, D]; what is not live (live [B, H, K]) is never mixed in."""
+    """weights [B, H, G, K] times v [B, H, K, D] -> [B, H, G, D], without what is not live (live [B, H, K])."""
     return weights.to(v.dtype) @ v.masked_fill(~live[..., None], 0)
 
 
@@ -135,7 +135,7 @@ class MeanValue:
 
 
 def decode(
-    method: Method,
+    method: Method[Any],
     query: Tensor,
     key: Tensor,
     value: Tensor,

@@ -32,7 +32,9 @@ def largest_knob(
 
     low, high = bounds
     if moved(low) > allowed:
-        raise InputError(f"{allowed:.0f} elements are allowed per step and KV head, {knob}={low} moves {moved(low):.0f}")
+        raise InputError(
+            f"{allowed:.0f} elements are allowed per step and KV head, {knob}={low} moves {moved(low):.0f}"
+        )
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if moved(middle) <= allowed else (low, middle - 1)

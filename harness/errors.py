@@ -1,8 +1,9 @@
-"""The one exception that speaks to the user."""
+"""The exceptions that speak to the user. Anything else that escapes is our bug and keeps its traceback."""
 
 
 class InputError(ValueError):
-    """Something the user asked for cannot be done; the message says what and names the fix.
+    """Something the user asked for cannot be done; the message says what and names the fix. Exit code 2."""
 
-    The command line prints it as one sentence and exits with 2. Anything else that escapes is our bug.
-    """
+
+class RunError(RuntimeError):
+    """A run that started could not be finished as asked; the message says why and what to do. Exit code 1."""

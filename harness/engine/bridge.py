@@ -18,10 +18,19 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.cache_utils import Cache, CacheLayerMixin
 from transformers.masking_utils import sdpa_mask
 
+from harness.costs import LayerShape
 from harness.errors import InputError
 from harness.scores import Scores
 
-_HARMLESS = {"dropout", "sliding_window", "position_ids", "cache_position", "is_causal", "use_cache", "output_attentions"}
+_HARMLESS = {
+    "dropout",
+    "sliding_window",
+    "position_ids",
+    "cache_position",
+    "is_causal",
+    "use_cache",
+    "output_attentions",
+}
 _HARMLESS |= {"output_hidden_states", "return_dict", "logits_to_keep", "position_embeddings", "max_length_q"}
 
 
@@ -77,7 +86,7 @@ class Bridge:
 
     @torch.inference_mode()
     def forward(self, tokens: Tensor, positions: Tensor, phase: Phase, last: Tensor | None = None) -> Tensor:
-        """Logits [R, T, V] of tokens and positions [R, T]; with `last` [R], only of that token of each row, [R, 1, V]."""
+        """Logits [R, T, V] of tokens and positions [R, T]; with `last` [R], only that token of each row: [R, 1, V]."""
         self._phase = phase
         cache = Cache(layers=[_Standing(phase.cached) for _ in range(self.layers)])
         try:
@@ -126,7 +135,9 @@ class Bridge:
         call = LayerCall(module.layer_idx, query, key, value, attention_mask, scores)
         return self._phase.attend(call).transpose(1, 2).contiguous(), None
 
-    def _mask(self, *, local_size: int | None = None, allow_is_causal_skip: bool = True, **kwargs: Any) -> Tensor | None:
+    def _mask(
+        self, *, local_size: int | None = None, allow_is_causal_skip: bool = True, **kwargs: Any
+    ) -> Tensor | None:
         """None means plain causal; anything narrower is written out, for one row: padding is the phase's business."""
         if local_size is None and allow_is_causal_skip:
             return None
@@ -166,36 +177,38 @@ class _Standing(CacheLayerMixin):  # type: ignore[misc]
 
 @dataclass
 class _Roll:
-    """Counts the layers that call us, and answers with zeros."""
+    """Notes the shape of every layer that calls us, and answers with zeros."""
 
-    called: list[int]
+    layers: dict[int, LayerShape]
+    window: int | None
     cached: int = 0
 
     def attend(self, call: LayerCall) -> Tensor:
         """Zeros of the right shape."""
-        self.called.append(call.layer)
+        _, h, _, d = call.k.shape
+        self.layers[call.layer] = LayerShape(h, d, None if call.mask is None else self.window)
         return torch.zeros_like(call.q)
 
 
-def check_architecture(name: str, config: Any, build: Callable[[], Any]) -> None:
-    """Refuse a model whose layers do not all call the bridge, in a 2-token pass without weights (meta device).
+def inspect_architecture(name: str, config: Any, build: Callable[[], Any]) -> tuple[LayerShape, ...]:
+    """The attention layers of a model, found in a 2-token pass without weights (meta device).
 
-    Raises InputError, naming the architecture.
+    Raises InputError, naming the architecture, unless every layer calls the bridge.
     """
     kind = getattr(config, "model_type", "unknown")
-    roll = _Roll([])
+    text = config.get_text_config()
+    roll = _Roll({}, getattr(text, "sliding_window", None) or getattr(text, "attention_chunk_size", None))
     try:
         with torch.device("meta"):
             bridge = Bridge(build())
             tokens = torch.zeros(1, 2, dtype=torch.long)
             bridge.forward(tokens, torch.arange(2)[None], roll)
-    except InputError as error:
-        raise InputError(f"model '{name}': architecture '{kind}' is not supported: {error}") from None
     except Exception as error:  # foreign modelling code fails in its own ways
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"model '{name}': architecture '{kind}' is not supported: {reason}") from error
-    if sorted(roll.called) != list(range(bridge.layers)):
+    if sorted(roll.layers) != list(range(bridge.layers)):
         raise InputError(
-            f"model '{name}': architecture '{kind}' is not supported: {len(set(roll.called))} of {bridge.layers} layers "
+            f"model '{name}': architecture '{kind}' is not supported: {len(roll.layers)} of {bridge.layers} layers "
             "call the attention interface of transformers; choose a model whose layers all do, such as llama or qwen3"
         )
+    return tuple(roll.layers[i] for i in range(bridge.layers))

@@ -39,8 +39,10 @@ class Work:
 
 @dataclass
 class Answer:
-    """What one method made of one Work: the tokens, their negative log-likelihoods (nats), whether each was the
-    greedy choice, whether the method ever changed an attention output, and its share of the decoding time.
+    """What one method made of one Work.
+
+    The tokens, their negative log-likelihoods (nats), whether each was the greedy choice, whether the method ever
+    changed an attention output, and its share of the decoding time.
     """
 
     tokens: list[int] = field(default_factory=list)

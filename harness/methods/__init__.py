@@ -1,4 +1,4 @@
-"""The techniques: one file each, named like the method. `create` finds a method by its file; nothing else lists them."""
+"""The techniques: one file each, named like the method. `create` finds them by file; nothing else lists them."""
 
 from __future__ import annotations
 

@@ -35,7 +35,9 @@ class LRU(H2O):
             return super().choose(score, column, n)
         b, h, kept = score.shape
         row = score.new_full((b, h, n), -torch.inf).scatter(2, column, score)
-        position = column.new_zeros(b, h, n).scatter(2, column, torch.arange(kept, device=column.device).expand(b, h, -1))
+        position = column.new_zeros(b, h, n).scatter(
+            2, column, torch.arange(kept, device=column.device).expand(b, h, -1)
+        )
         return position.gather(2, row.topk(min(self.k + 1, n)).indices)
 
     def rescore(self, score: Tensor, weights: Tensor, step: Step) -> Tensor:

@@ -1,6 +1,6 @@
 """Checkpoints: where they come from, what they are, how they are loaded."""
 
-from harness.models.load import LoadedModel, load
+from harness.models.checkpoint import Checkpoint, find
 from harness.models.spec import ModelSpec
 
-__all__ = ["LoadedModel", "ModelSpec", "load"]
+__all__ = ["Checkpoint", "ModelSpec", "find"]

@@ -1,0 +1,76 @@
+"""The command line: `harness COMMAND ...`. Each command is imported only when it is called."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Callable, Sequence
+
+from harness.errors import InputError, RunError
+
+USAGE = """Evaluate decode-time KV-cache techniques: what they move, and what they lose.
+
+  harness run experiment=quickstart     five tasks x six methods on the embedded model
+  harness run model=... task=...        one job; arguments go to Hydra (key=value, -m, --cfg job, --help)
+  harness list                          models, methods with their knobs, tasks, experiments
+  harness lm-eval run --model harness ...   lm-eval's own command line with our model class
+
+Results go to results/: summary.csv joins all runs. README.md leads to a first result in five minutes.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 1 a run failed, 2 the input was wrong, 130 interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    commands = {"run": _run, "list": _list, "lm-eval": _lm_eval}
+    if not given or given[0] in ("-h", "--help", "help"):
+        sys.stdout.write(USAGE)
+        return 0
+    if given[0] not in commands:
+        return _fail(f"unknown command '{given[0]}': choose from {', '.join(commands)}", 2)
+    return _guarded(commands[given[0]], given[1:])
+
+
+def _guarded(command: Callable[[Sequence[str]], None], arguments: Sequence[str]) -> int:
+    try:
+        command(arguments)
+    except InputError as error:
+        return _fail(str(error), 2)
+    except RunError as error:
+        return _fail(str(error), 1)
+    except KeyboardInterrupt:
+        return _fail("interrupted; what was finished is kept, the same command goes on from there", 130)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return _fail("the disk is full; what was finished is kept: free some space and run the same command again", 1)
+    return 0
+
+
+def _run(arguments: Sequence[str]) -> None:
+    from harness.cli import run
+
+    run(arguments)
+
+
+def _list(arguments: Sequence[str]) -> None:
+    if arguments:
+        raise InputError("`harness list` takes no arguments")
+    from harness.catalog import catalog
+
+    sys.stdout.write(catalog())
+
+
+def _lm_eval(arguments: Sequence[str]) -> None:
+    from harness.scoring.live import run_lm_eval
+
+    run_lm_eval(arguments)
+
+
+def _fail(sentence: str, code: int) -> int:
+    sys.stderr.write(f"harness: {sentence}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""Which rows a task reads: the hub's, a folder of parquet files, or the embedded corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi
+
+from harness.data.embedded import materialise
+from harness.errors import InputError
+
+KINDS = ("auto", "hub", "local", "embedded")
+PROBE_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """A file of conf/data/: its kind, and for folders the files and construction arguments of each task."""
+
+    kind: str
+    root: str | None = None
+    files: Mapping[str, list[str]] = field(default_factory=dict)
+    arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise InputError(f"data.kind={self.kind} is unknown: choose from {', '.join(KINDS)}")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a task's construction is called with; `name` goes into the results."""
+
+    name: str
+    arguments: Mapping[str, Any]
+
+
+def resolve(data: DataSpec, task: str, corpus: Path, cache: Path) -> Source:
+    """The source of one of the paper's tasks. Raises InputError if a folder has no file for it.
+
+    "auto" is the hub where it can be reached, else the embedded corpus.
+    """
+    kind = data.kind if data.kind != "auto" else ("hub" if _hub_answers() else "embedded")
+    if kind == "hub":
+        return Source("hub", {})
+    if task not in data.files:
+        raise InputError(f"data={kind} names no file for task {task}: add data.files.{task}=[FILE.parquet]")
+    root = materialise(corpus, cache) if kind == "embedded" else _root(data)
+    files = [str(root / file) for file in data.files[task]]
+    return Source(kind, {"source": {"files": files}, **data.arguments.get(task, {})})
+
+
+def _root(data: DataSpec) -> Path:
+    if not data.root:
+        raise InputError("data=local needs data.root=FOLDER, a folder of parquet files")
+    root = Path(data.root).expanduser().resolve()
+    if not root.is_dir():
+        raise InputError(f"data.root={data.root} is not a folder: check the path, or choose data=embedded")
+    return root
+
+
+def _hub_answers() -> bool:
+    try:
+        HfApi().dataset_info("rajpurkar/squad", timeout=PROBE_SECONDS)
+    except Exception:  # whatever the reason, the hub cannot be used
+        return False
+    return True

@@ -1,0 +1,110 @@
+"""From a ModelSpec to a configuration, a tokenizer and, last, the weights."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from harness.costs import LayerShape
+from harness.engine.bridge import inspect_architecture
+from harness.errors import InputError
+from harness.models.identity import fingerprint_commit, fingerprint_folder
+from harness.models.packaged import SCHEME, converted, gguf_in_package
+from harness.models.spec import ModelSpec
+
+DEFAULT_POSITIONS = 2048
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model whose configuration was read and accepted. Weights are loaded when asked for, not before."""
+
+    spec: ModelSpec
+    path: str
+    config: Any
+    layers: tuple[LayerShape, ...]
+
+    @property
+    def max_length(self) -> int:
+        """Positions the model may use."""
+        text = self.config.get_text_config()
+        return self.spec.max_length or int(getattr(text, "max_position_embeddings", DEFAULT_POSITIONS))
+
+    @property
+    def bytes_per_element(self) -> int:
+        """Of a cached key or value."""
+        return int(getattr(torch, self.spec.dtype).itemsize)
+
+    @property
+    def device(self) -> str:
+        """Where the model runs; "auto" is CUDA where there is one."""
+        asked = self.spec.device
+        return ("cuda" if torch.cuda.is_available() else "cpu") if asked == "auto" else asked
+
+    def tokenizer(self) -> Any:
+        """The checkpoint's tokenizer."""
+        return AutoTokenizer.from_pretrained(self.path, **_source(self.spec))
+
+    def load(self) -> Any:
+        """The model, ready for inference on its device."""
+        model = self._random() if self.spec.random_weights else self._pretrained()
+        return model.eval().requires_grad_(False)
+
+    def fingerprint(self) -> str:
+        """Identity of weights, tokenizer and configuration."""
+        if self.spec.random_weights:
+            return hashlib.sha256(f"random {self.config.to_json_string()}".encode()).hexdigest()[:16]
+        if Path(self.path).is_dir():
+            return fingerprint_folder(Path(self.path))
+        return fingerprint_commit(self.path, str(self.config._commit_hash))
+
+    def _random(self) -> Any:
+        torch.manual_seed(0)
+        with torch.device(self.device):
+            return AutoModelForCausalLM.from_config(self.config, dtype=getattr(torch, self.spec.dtype))
+
+    def _pretrained(self) -> Any:
+        placement = {"device_map": self.spec.device_map} if self.spec.device_map else {}
+        dtype = getattr(torch, self.spec.dtype)
+        model = AutoModelForCausalLM.from_pretrained(self.path, dtype=dtype, **placement, **_source(self.spec))
+        return model if self.spec.device_map else model.to(self.device)
+
+
+def find(spec: ModelSpec) -> Checkpoint:
+    """Read the configuration and refuse what cannot be run. Raises InputError; loads no weights."""
+    path = _resolve(spec)
+    try:
+        config = AutoConfig.from_pretrained(path, **_source(spec))
+    except (OSError, ValueError, KeyError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise InputError(f"model '{spec.name}': no usable configuration at {spec.path} ({first_line})") from None
+    layers = inspect_architecture(spec.name, config, lambda: AutoModelForCausalLM.from_config(config))
+    return Checkpoint(spec, path, config, layers)
+
+
+def _resolve(spec: ModelSpec) -> str:
+    if spec.path.startswith(SCHEME):
+        return str(converted(gguf_in_package(spec.path), _convert_gguf))
+    return spec.path
+
+
+def _source(spec: ModelSpec) -> dict[str, Any]:
+    optional = {"gguf_file": spec.gguf_file, "revision": spec.revision}
+    return {k: v for k, v in optional.items() if v is not None} | {"trust_remote_code": spec.trust_remote_code}
+
+
+def _convert_gguf(gguf: Path, folder: Path) -> None:
+    where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+    loaded = AutoModelForCausalLM.from_pretrained(dtype=torch.float32, **where)
+    if hasattr(loaded.config, "quantization_config"):
+        del loaded.config.quantization_config
+    # A model that was read from GGUF refuses to be saved, even dequantised; its twin does not.
+    plain = AutoModelForCausalLM.from_config(loaded.config, dtype=torch.float32)
+    plain.load_state_dict(loaded.state_dict())
+    plain.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(**where).save_pretrained(folder)

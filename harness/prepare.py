@@ -1,0 +1,75 @@
+"""Everything that can be known of a job before weights are loaded: its model, requests, grid, and where results go."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import statistics
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from harness.config import Job
+from harness.data.sources import Source, resolve
+from harness.models import Checkpoint, find
+from harness.models.packaged import cache_root
+from harness.paths import asset
+from harness.plan import PROTOCOL, Plan, make_plan
+from harness.requests import Encoder, Unit
+from harness.scoring.suite import Suite, load_paper_task, load_shipped_task
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job that was found possible: nothing expensive has happened yet."""
+
+    job: Job
+    checkpoint: Checkpoint
+    suite: Suite
+    source: Source
+    encoder: Encoder
+    units: list[Unit]
+    plan: Plan
+
+    @cached_property
+    def key(self) -> str:
+        """Identity of model, task and data: what must agree before a stored output may be used again."""
+        spec, task = self.job.model, self.job.task
+        identity = [
+            PROTOCOL,
+            self.checkpoint.fingerprint(),
+            spec.dtype,
+            self.checkpoint.device,
+            self.checkpoint.max_length,
+        ]
+        arguments = {name: value for name, value in self.source.arguments.items() if name != "source"}
+        identity += [task.name, self.source.name, arguments, dict(task.overrides)]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+    @property
+    def folder(self) -> Path:
+        """Where the results of this model on this task and data go; more cells and examples go there too."""
+        return self.job.results / f"{self.job.model.name}-{self.job.task.name}-{self.source.name}-{self.key[:8]}"
+
+
+def prepare(job: Job) -> Prepared:
+    """Check all that can be checked without weights. Raises InputError."""
+    checkpoint = find(job.model)
+    suite, source = _suite(job)
+    encoder = Encoder(checkpoint.tokenizer(), checkpoint.max_length)
+    units = [unit for request in suite.requests for unit in encoder.units(request)]
+    mean_length = round(statistics.mean(len(unit.work.prompt) for unit in units))
+    head_dim = checkpoint.layers[0].head_dim
+    plan = make_plan(job.methods, job.knobs, job.ratios, mean_length, head_dim)
+    return Prepared(job, checkpoint, suite, source, encoder, units, plan)
+
+
+def _suite(job: Job) -> tuple[Suite, Source]:
+    task = job.task
+    if task.yaml is None:
+        return Suite(load_shipped_task(task.name, task.overrides), job.limit), Source("lm_eval", {})
+    source = resolve(job.data, task.name, asset("tasks") / "corpus", cache_root())
+    asked = {name: value for name, value in task.arguments.items() if value is not None}
+    source = Source(source.name, {**source.arguments, **asked})
+    loaded = load_paper_task(task.yaml, asset("tasks") / "paper", source.arguments)
+    return Suite({task.name: loaded}, job.limit), source

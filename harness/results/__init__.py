@@ -1,0 +1,1 @@
+"""What a run leaves behind: raw outputs first, tables derived from them."""

@@ -1,0 +1,96 @@
+"""`harness lm-eval`: lm-eval's own command line, with our engine as the model class "harness"."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+from lm_eval.__main__ import cli_evaluate
+from lm_eval.api.model import LM
+from lm_eval.api.registry import register_model
+
+from harness import methods
+from harness.config import EngineSpec
+from harness.engine import Engine
+from harness.errors import InputError
+from harness.models import ModelSpec, find
+from harness.paths import asset
+from harness.plan import Cell
+from harness.requests import Encoder, Unit
+from harness.results.store import Record
+from harness.run import batches, compute, refuse_inert
+from harness.scoring.convert import plain_request
+from harness.scoring.replay import Reply, reply
+
+
+class HarnessLM(LM):  # type: ignore[misc]
+    """A model of conf/model/ (or any path) that decodes under one method.
+
+    --model_args pretrained=smollm2,method=sparq,r=16,k=128; model keys such as dtype or device may be given too.
+    """
+
+    def __init__(self, pretrained: str, method: str = "dense", batch_size: Any = None, **settings: Any) -> None:
+        super().__init__()
+        knobs = {knob: settings.pop(knob) for knob in methods.knobs(methods.find(method)) if knob in settings}
+        for ignored in ("max_batch_size", "device"):
+            if settings.get(ignored) is None:
+                settings.pop(ignored, None)
+        self._cell = Cell(method, methods.create(method, **knobs))
+        checkpoint = find(_spec(pretrained, settings))
+        self._encoder = Encoder(checkpoint.tokenizer(), checkpoint.max_length)
+        size = int(batch_size) if str(batch_size).isdigit() else None
+        self._engine_spec = EngineSpec(batch_size=size)
+        self._engine = Engine(checkpoint.load())
+
+    @classmethod
+    def create_from_arg_obj(
+        cls, arg_dict: dict[str, Any], additional_config: dict[str, Any] | None = None
+    ) -> HarnessLM:
+        """As lm-eval calls it; settings it leaves open do not count."""
+        return cls(**arg_dict, **{k: v for k, v in (additional_config or {}).items() if v is not None})
+
+    def generate_until(self, requests: list[Any]) -> list[Reply]:
+        """Greedy continuations."""
+        return self._answer(requests)
+
+    def loglikelihood(self, requests: list[Any]) -> list[Reply]:
+        """Likelihoods, scored through decoding."""
+        return self._answer(requests)
+
+    def loglikelihood_rolling(self, requests: list[Any]) -> list[Reply]:
+        """Likelihoods of whole texts, scored through decoding."""
+        return self._answer(requests)
+
+    def _answer(self, instances: list[Any]) -> list[Reply]:
+        asked = [plain_request(str(i.task_name), i) for i in instances]
+        units = {request.key: self._encoder.units(request) for request in dict.fromkeys(asked)}
+        records = self._records([unit for parts in units.values() for unit in parts])
+        refuse_inert([self._cell], list(records.values()))
+        return [reply([records[unit.key] for unit in units[r.key]], r.kind) for r in asked]
+
+    def _records(self, units: list[Unit]) -> dict[str, Record]:
+        found: dict[str, Record] = {}
+        for batch in batches(units, 1, self._engine_spec):
+            found |= {record.unit: record for record in compute(self._engine, batch, [self._cell], self._encoder)}
+        return found
+
+
+def run_lm_eval(arguments: Sequence[str]) -> None:
+    """Hand the arguments to lm-eval, which knows the model "harness" for this process."""
+    register_model("harness")(HarnessLM)
+    sys.argv = ["lm-eval", *arguments]
+    cli_evaluate()
+
+
+def _spec(pretrained: str, settings: dict[str, Any]) -> ModelSpec:
+    """A file of conf/model/ by name, or a model by its path."""
+    file = asset("conf") / "model" / f"{pretrained}.yaml"
+    told = (
+        yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {"name": pretrained, "path": pretrained}
+    )
+    try:
+        return ModelSpec.of({**told, **settings})
+    except InputError as error:
+        raise InputError(f"--model_args: {error}") from None

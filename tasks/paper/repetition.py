@@ -1,0 +1,38 @@
+"""Repetition as the SparQ paper poses it: a passage of the context begins again, and must be carried on verbatim."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from harness.data.rows import Row, load_rows, to_dataset
+from harness.texts import run_end, run_end_or_all, shuffled
+
+HUB = {"path": "karpathy/tiny_shakespeare", "split": "train+validation+test", "revision": "refs/convert/parquet"}
+
+
+def documents(
+    source: Mapping[str, Any] = HUB, context: int = 6000, prompt: int = 128, reference: int = 256, **_: Any
+) -> Any:
+    """All examples in the paper's order: id (character offset of the prompt), text, reference. Lengths: at least."""
+    whole = "".join(row["text"] for row in load_rows(source, ["text"]))
+    docs = [doc for start, text in _contexts(whole, context) for doc in _passages(start, text, prompt, reference)]
+    return to_dataset(shuffled(docs, 544085))
+
+
+def _contexts(whole: str, least: int) -> Iterator[tuple[int, str]]:
+    start = 0
+    while (end := run_end(whole, start, least)) is not None:
+        yield start, whole[start:end]
+        start = end
+
+
+def _passages(offset: int, context: str, prompt: int, reference: int) -> Iterator[Row]:
+    start = 0
+    while (middle := run_end(context, start, prompt)) is not None:
+        end = run_end_or_all(context, middle, reference)
+        if end is None:
+            return
+        text = f"{context}\n{context[start:middle]}"
+        yield {"id": str(offset + start), "text": text, "reference": context[middle:end]}
+        start = end
