@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class LayerPrefix:
     """What a layer hands to a method once the shared dense prefill is done. Read only.
 
-    k, v: [B, H, S, D] views of the cache, newest token last. live: [B, 1, S] bool, False at padding.
+    k, v: [B, H, S, D] views of the cache, newest token last, zero at padding. live: [B, 1, S] bool, False at padding.
     statistics: what the method's `observes` asked for, each [B, H, S]. room: decode steps to come.
     """
 
@@ -41,8 +41,8 @@ class LayerPrefix:
 class Step:
     """One decode step of one layer: q [B, H, G, D], k and v [B, H, N, D], live [B, 1, N] bool.
 
-    `scores` carries the architecture's softmax scale and soft-cap; `sliding` is True where a window
-    makes old tokens leave `live` again.
+    Padding is never live and zero in k and v. `scores` carries the architecture's softmax scale and soft-cap; `sliding`
+    is True where a window makes old tokens leave `live` again.
     """
 
     q: Tensor
@@ -91,11 +91,6 @@ def gather_live(live: Tensor, index: Tensor) -> Tensor:
     return live.expand(-1, index.shape[1], -1).gather(2, index)
 
 
-def mix_values(weights: Tensor, v: Tensor, live: Tensor) -> Tensor:
-    """weights [B, H, G, K] times v [B, H, K, D] -> [B, H, G, D], without what is not live (live [B, H, K])."""
-    return weights.to(v.dtype) @ v.masked_fill(~live[..., None], 0)
-
-
 def attend_to(step: Step, index: Tensor) -> tuple[Tensor, Tensor]:
     """Exact attention over the tokens at index [B, H, K].
 
@@ -104,7 +99,7 @@ def attend_to(step: Step, index: Tensor) -> tuple[Tensor, Tensor]:
     live = gather_live(step.live, index)
     logits = step.scores(step.q, gather_tokens(step.k, index))
     weights = softmax(logits, live[:, :, None])
-    return mix_values(weights, gather_tokens(step.v, index), live), weights
+    return weights.to(step.v.dtype) @ gather_tokens(step.v, index), weights
 
 
 class MeanValue:
@@ -113,25 +108,19 @@ class MeanValue:
     Held in at least float32 (SparQ paper, section 4.2). A token that a sliding window drops is taken out again.
     """
 
-    def __init__(self, v: Tensor, live: Tensor) -> None:
-        self._live = live
-        accurate = v.to(torch.promote_types(v.dtype, torch.float32))
-        self.total = accurate.masked_fill(~live[..., None], 0).sum(2)
+    def __init__(self, prefix: LayerPrefix) -> None:
+        self._live = prefix.live
+        live_v = prefix.v.masked_fill(~prefix.live[..., None], 0)
+        self.total = live_v.sum(2, dtype=torch.promote_types(live_v.dtype, torch.float32))
 
     def update(self, step: Step) -> Tensor:
         """Add the step's newest token and return the mean, [B, H, D]."""
-        newest = step.v[:, :, -1].masked_fill(~step.live[:, :, -1:], 0)
-        self.total = self.total + newest
+        self.total = self.total + step.v[:, :, -1]
         if step.sliding:
-            self._drop_departed(step)
+            departed = self._live & ~step.live[..., :-1]
+            self.total = self.total - (step.v[:, :, :-1] * departed[..., None]).sum(2, dtype=self.total.dtype)
         self._live = step.live
         return self.total / step.live.sum(-1, keepdim=True)
-
-    def _drop_departed(self, step: Step) -> None:
-        departed = self._live & ~step.live[..., :-1]
-        columns = departed.any(0).any(0).nonzero().squeeze(-1)
-        lost = step.v[:, :, columns].masked_fill(~departed[..., columns, None], 0)
-        self.total = self.total - lost.to(self.total.dtype).sum(2)
 
 
 def decode(
@@ -146,13 +135,14 @@ def decode(
     """Attention outputs of the T decode steps that follow a dense prefill of P tokens, [B, Hq, T, D].
 
     query [B, Hq, P+T, D]; key and value [B, Hkv, P+T, D], already rotated; attention_mask [B, P+T] bool, False at
-    padding. `scores` defaults to softmax scale D^-0.5 without soft-cap.
+    padding, whose contents do not matter. `scores` defaults to softmax scale D^-0.5 without soft-cap.
     """
     b, hq, total, d = query.shape
     h = key.shape[1]
     q = query.view(b, h, hq // h, total, d)
     scores = scores or Scores(d**-0.5)
     live = attention_mask.bool()
+    key, value = (x.masked_fill(~live[:, None, :, None], 0) for x in (key, value))
     p = prefill_length
     prefix = LayerPrefix(
         k=key[:, :, :p],

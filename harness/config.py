@@ -24,7 +24,7 @@ class TaskSpec:
     name: str
     yaml: str | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    overrides: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -29,12 +29,12 @@ class _Block:
 
 
 def observe(
-    names: Collection[str], q: Tensor, k: Tensor, live: Tensor, scores: Scores, mask: Tensor | None = None
+    names: Collection[str], q: Tensor, k: Tensor, live: Tensor | None, scores: Scores, mask: Tensor | None = None
 ) -> dict[str, Tensor]:
     """Gather the named statistics of a causal prefill, each [B, H, S].
 
-    q [B, H, G, S, D]; k [B, H, S, D]; live [B, S] bool, False at padding on either side; mask [B or 1, 1, S, S] bool
-    replaces plain causality (sliding windows). Padding neither gives nor receives.
+    q [B, H, G, S, D]; k [B, H, S, D]; live [B, S] bool, False at padding on either side, None if there is none;
+    mask [B or 1, 1, S, S] bool replaces plain causality (sliding windows). Padding neither gives nor receives.
     """
     if not names:
         return {}
@@ -57,10 +57,10 @@ def used(weights: Tensor) -> Tensor:
     return mean * (mean > 1e-9).sum(-1, keepdim=True) >= 1
 
 
-def _blocks(q: Tensor, k: Tensor, live: Tensor, scores: Scores, mask: Tensor | None) -> Iterator[_Block]:
+def _blocks(q: Tensor, k: Tensor, live: Tensor | None, scores: Scores, mask: Tensor | None) -> Iterator[_Block]:
     b, h, g, s, d = q.shape
-    time = live.cumsum(-1)
-    unseen = None if bool(live.all()) else ~live[:, None, None, None, :]
+    every = torch.ones(b, s, dtype=torch.bool, device=q.device) if live is None else live
+    time = every.cumsum(-1)
     for start in range(0, s, BLOCK):
         end = min(start + BLOCK, s)
         logits = scores(q[:, :, :, start:end].reshape(b, h, -1, d), k[:, :, :end]).view(b, h, g, -1, end)
@@ -70,17 +70,17 @@ def _blocks(q: Tensor, k: Tensor, live: Tensor, scores: Scores, mask: Tensor | N
             logits[..., start:].masked_fill_(future, -torch.inf)
         else:
             logits.masked_fill_(~mask[:, :, None, start:end, :end], -torch.inf)
-        if unseen is not None:
-            logits.masked_fill_(unseen[..., :end], -torch.inf)
+        if live is not None:
+            logits.masked_fill_(~live[:, None, None, None, :end], -torch.inf)
         weights = logits.softmax(-1)
-        if unseen is not None:
+        if live is not None:
             weights.nan_to_num_(0)  # a padded query sees nothing
-        yield _Block(weights, live[:, start:end], time[:, start:end])
+        yield _Block(weights, every[:, start:end], time[:, start:end])
 
 
 def _fold_received(received: Tensor, block: _Block) -> None:
     b, h, g, queries, n = block.weights.shape
-    share = (block.live[:, None, None] / g).to(received.dtype).expand(b, h, g, queries).reshape(b, h, 1, g * queries)
+    share = (block.live[:, None, None].to(received.dtype) / g).expand(b, h, g, queries).reshape(b, h, 1, g * queries)
     received += (share @ block.weights.view(b, h, g * queries, n)).squeeze(2)
 
 

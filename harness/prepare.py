@@ -43,7 +43,7 @@ class Prepared:
             self.checkpoint.max_length,
         ]
         arguments = {name: value for name, value in self.source.arguments.items() if name != "source"}
-        identity += [task.name, self.source.name, arguments, dict(task.overrides)]
+        identity += [task.name, self.source.name, arguments, dict(task.overrides or {})]
         return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     @property
@@ -67,7 +67,7 @@ def prepare(job: Job) -> Prepared:
 def _suite(job: Job) -> tuple[Suite, Source]:
     task = job.task
     if task.yaml is None:
-        return Suite(load_shipped_task(task.name, task.overrides), job.limit), Source("lm_eval", {})
+        return Suite(load_shipped_task(task.name, task.overrides or {}), job.limit), Source("lm_eval", {})
     source = resolve(job.data, task.name, asset("tasks") / "corpus", cache_root())
     asked = {name: value for name, value in task.arguments.items() if value is not None}
     source = Source(source.name, {**source.arguments, **asked})

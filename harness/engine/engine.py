@@ -142,7 +142,7 @@ class _Session:
         for branch, answers in zip(self.branches, self.answers, strict=True):
             for answer, active in zip(answers, branch.active.tolist(), strict=True):
                 answer.seconds = (branch.seconds + rest) / len(self.batch)
-                answer.active = active
+                answer.active = active and len(answer.tokens) > 1  # the first token is the prefill's
 
     def _forward(self, tokens: Tensor, done: int) -> Tensor:
         """Logits [R, T, V] after feeding tokens [R, T], the done-th and following of every row."""

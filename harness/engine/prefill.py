@@ -34,16 +34,21 @@ class Prefill:
         r, hq, s, d = call.q.shape
         h = call.k.shape[1]
         mask = self._visible(call)
-        lengths = torch.tensor(self.cache.lengths[self.rows], device=call.q.device)
-        live = torch.arange(s, device=call.q.device) < lengths[:, None]
         grouped = call.q.view(r, h, hq // h, s, d)
-        found = observe(self.observes, grouped, call.k, live, call.scores, mask)
+        found = observe(self.observes, grouped, call.k, self._live(call), call.scores, mask)
         self.cache.write(call.layer, self.rows, call.k, call.v, found)
         if call.scores.cap is not None:
             return _capped(call, grouped, mask).view(r, hq, s, d)
         return scaled_dot_product_attention(
             call.q, call.k, call.v, mask, is_causal=mask is None, scale=call.scores.scale, enable_gqa=hq != h
         )
+
+    def _live(self, call: LayerCall) -> Tensor | None:
+        """[R, S] bool, or None without padding."""
+        lengths, s = self.cache.lengths[self.rows], call.q.shape[2]
+        if min(lengths) == s:
+            return None
+        return torch.arange(s, device=call.q.device) < torch.tensor(lengths, device=call.q.device)[:, None]
 
     def _visible(self, call: LayerCall) -> Tensor | None:
         """[1, 1, S, S] bool, or None for plain causality."""

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from harness.attention import LayerPrefix, Step, mix_values
+from harness.attention import LayerPrefix, Step
 from harness.budget import dense_transfers
 from harness.errors import InputError
 from harness.methods import Method
@@ -27,12 +27,10 @@ class Dense(Method[None]):
     def attend(self, step: Step, state: None) -> Tensor:
         """One fused call; written out where the architecture caps its logits, which SDPA cannot."""
         if step.scores.cap is None:
-            v = step.v.masked_fill(~step.live[..., None], 0)
-            return scaled_dot_product_attention(
-                step.q, step.k, v, attn_mask=step.live[:, :, None], scale=step.scores.scale
-            )
+            mask = step.live[:, :, None]
+            return scaled_dot_product_attention(step.q, step.k, step.v, mask, scale=step.scores.scale)
         weights = softmax(step.scores(step.q, step.k), step.live[:, :, None])
-        return mix_values(weights, step.v, step.live)
+        return weights.to(step.v.dtype) @ step.v
 
     def transfers(self, n: int, d: int) -> float:
         """2ND + 2D: all of K and V read, one token of each written."""

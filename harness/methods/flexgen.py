@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from harness.attention import LayerPrefix, MeanValue, Step, gather_live, gather_tokens, mix_values, top_newest
+from harness.attention import LayerPrefix, MeanValue, Step, gather_live, gather_tokens, top_newest
 from harness.budget import largest_knob
 from harness.methods import Method
 from harness.scores import softmax
@@ -30,7 +30,7 @@ class FlexGen(Method[MeanValue | None]):
 
     def start(self, prefix: LayerPrefix) -> MeanValue | None:
         """The running sum of V, if lost weight is spread."""
-        return MeanValue(prefix.v, prefix.live) if self.reallocate else None
+        return MeanValue(prefix) if self.reallocate else None
 
     def attend(self, step: Step, state: MeanValue | None) -> Tensor:
         """Weights from all of K, then the rows of V that carry the most."""
@@ -41,7 +41,7 @@ class FlexGen(Method[MeanValue | None]):
         if self.before_softmax:
             weights = weights / weights.sum(3, keepdim=True)
         values = gather_tokens(step.v, index)
-        output = mix_values(weights, values, kept)
+        output = weights.to(values.dtype) @ values
         return output + self._spread(weights, values, kept, step, state) if state else output
 
     def _spread(self, weights: Tensor, values: Tensor, kept: Tensor, step: Step, state: MeanValue) -> Tensor:

@@ -50,7 +50,7 @@ class LowRank(Method[Projected]):
         basis = torch.linalg.qr(draws).Q[:, :, : self.r].to(prefix.k)
         keys = prefix.k.new_zeros(b, h, s + prefix.room, basis.shape[2])
         keys[:, :, :s] = prefix.k @ basis
-        return Projected(basis, keys, s, MeanValue(prefix.v, prefix.live) if self.reallocate else None)
+        return Projected(basis, keys, s, MeanValue(prefix) if self.reallocate else None)
 
     def attend(self, step: Step, state: Projected) -> Tensor:
         """Steps 3 to 5 of SparQ on projected logits."""

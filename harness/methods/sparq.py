@@ -45,7 +45,7 @@ class SparQ(Method[MeanValue | None]):
 
     def start(self, prefix: LayerPrefix) -> MeanValue | None:
         """The running sum of V, if the dropped mass is reallocated."""
-        return MeanValue(prefix.v, prefix.live) if self.reallocate else None
+        return MeanValue(prefix) if self.reallocate else None
 
     def attend(self, step: Step, state: MeanValue | None) -> Tensor:
         """Algorithm 1 with the channels and tokens chosen once per KV head, over its group of queries."""

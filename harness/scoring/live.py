@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,7 @@ import yaml
 from lm_eval.__main__ import cli_evaluate
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
+from lm_eval.utils import simple_parse_args_string
 
 from harness import methods
 from harness.config import EngineSpec
@@ -24,6 +26,8 @@ from harness.run import batches, compute, refuse_inert
 from harness.scoring.convert import plain_request
 from harness.scoring.replay import Reply, reply
 
+LM_EVAL_DEVICE = "cuda:0"
+
 
 class HarnessLM(LM):  # type: ignore[misc]
     """A model of conf/model/ (or any path) that decodes under one method.
@@ -34,9 +38,6 @@ class HarnessLM(LM):  # type: ignore[misc]
     def __init__(self, pretrained: str, method: str = "dense", batch_size: Any = None, **settings: Any) -> None:
         super().__init__()
         knobs = {knob: settings.pop(knob) for knob in methods.knobs(methods.find(method)) if knob in settings}
-        for ignored in ("max_batch_size", "device"):
-            if settings.get(ignored) is None:
-                settings.pop(ignored, None)
         self._cell = Cell(method, methods.create(method, **knobs))
         checkpoint = find(_spec(pretrained, settings))
         self._encoder = Encoder(checkpoint.tokenizer(), checkpoint.max_length)
@@ -48,8 +49,17 @@ class HarnessLM(LM):  # type: ignore[misc]
     def create_from_arg_obj(
         cls, arg_dict: dict[str, Any], additional_config: dict[str, Any] | None = None
     ) -> HarnessLM:
-        """As lm-eval calls it; settings it leaves open do not count."""
-        return cls(**arg_dict, **{k: v for k, v in (additional_config or {}).items() if v is not None})
+        """As lm-eval calls it. Its own default device, cuda:0, is ours to choose: "auto"."""
+        given = {key: value for key, value in (additional_config or {}).items() if value is not None}
+        given.pop("max_batch_size", None)
+        if given.get("device") == LM_EVAL_DEVICE:
+            given["device"] = "auto"
+        return cls(**{**given, **arg_dict})
+
+    @classmethod
+    def create_from_arg_string(cls, arg_string: str, additional_config: dict[str, Any] | None = None) -> HarnessLM:
+        """As above, from key=value pairs."""
+        return cls.create_from_arg_obj(simple_parse_args_string(arg_string), additional_config)
 
     def generate_until(self, requests: list[Any]) -> list[Reply]:
         """Greedy continuations."""
@@ -79,6 +89,7 @@ class HarnessLM(LM):  # type: ignore[misc]
 
 def run_lm_eval(arguments: Sequence[str]) -> None:
     """Hand the arguments to lm-eval, which knows the model "harness" for this process."""
+    importlib.import_module("lm_eval.models")  # the first to register; a model added before it hides all of its own
     register_model("harness")(HarnessLM)
     sys.argv = ["lm-eval", *arguments]
     cli_evaluate()

@@ -1,0 +1,60 @@
+"""Small models of many architectures with random weights."""
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+SIZE = {
+    "vocab_size": 97,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 256,
+    "initializer_range": 0.3,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
+GROUPED = {**SIZE, "num_key_value_heads": 2}
+WIDE = {**GROUPED, "head_dim": 16}
+CONFIGS = {
+    "llama": GROUPED,
+    "mistral": {**GROUPED, "sliding_window": 9},
+    "gemma": WIDE,
+    "gemma2": {**WIDE, "sliding_window": 9, "query_pre_attn_scalar": 24, "attn_logit_softcapping": 1.5},
+    "gemma3_text": {**WIDE, "sliding_window": 9, "query_pre_attn_scalar": 24, "num_hidden_layers": 7},
+    "gpt_neox": {**SIZE, "rotary_pct": 0.25},
+    "qwen2": GROUPED,
+    "qwen3": WIDE,
+    "phi3": GROUPED,
+    "opt": {**SIZE, "ffn_dim": 48, "word_embed_proj_dim": 32, "init_std": 0.3},
+    "gpt2": {**SIZE, "n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 256},
+    "olmo2": GROUPED,
+    "stablelm": GROUPED,
+    "cohere": GROUPED,
+}
+REFUSED = {
+    "gptj": {**SIZE, "n_embd": 32, "n_layer": 2, "n_head": 4, "rotary_dim": 4},
+    "bloom": {**SIZE, "n_layer": 2, "n_head": 4},
+    "falcon": {**SIZE, "alibi": True},
+    "gpt_oss": {**WIDE, "num_local_experts": 2, "num_experts_per_tok": 1},
+}
+
+
+def config(name):
+    """The configuration of one of the above."""
+    settings = {**CONFIGS, **REFUSED}[name]
+    return AutoConfig.for_model(name, **settings)
+
+
+def model(name, dtype=torch.float32, **more):
+    """A model with weights that depend on the seed 0 alone."""
+    torch.manual_seed(0)
+    made = AutoModelForCausalLM.from_config(config(name), dtype=dtype, **more)
+    return made.eval().requires_grad_(False)
+
+
+def prompts(lengths=(21, 13, 4), seed=0):
+    """Random token ids."""
+    make = torch.Generator().manual_seed(seed)
+    return [tuple(torch.randint(3, 97, (n,), generator=make).tolist()) for n in lengths]

@@ -1,0 +1,76 @@
+"""What every test shares: no network, seeded hypothesis, and the fixtures for what may be missing on a machine."""
+
+import os
+
+os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+import sys
+from pathlib import Path
+
+import hypothesis
+import pytest
+import torch
+import transformers
+
+import harness.models
+from harness.errors import InputError
+from support import smollm2_spec, tiny_checkpoint
+
+hypothesis.settings.register_profile(
+    "tests", deadline=None, derandomize=True, database=None, max_examples=25, print_blob=False
+)
+hypothesis.settings.load_profile("tests")
+torch.set_num_threads(1)  # tiny tensors gain nothing from more, and much is lost where cores are shared
+transformers.utils.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _fresh_state(monkeypatch):
+    """Random numbers start over, and the command line is put back."""
+    torch.manual_seed(0)
+    monkeypatch.setattr(sys, "argv", list(sys.argv))
+
+
+@pytest.fixture(scope="session")
+def repository():
+    """The checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder of public data and golden numbers beside the checkout, or $HARNESS_SHARED."""
+    folder = Path(os.environ.get("HARNESS_SHARED") or REPOSITORY.parent / "shared")
+    if not (folder / "golden").is_dir():
+        pytest.skip(f"no golden numbers and data at {folder}: set HARNESS_SHARED")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def smollm2():
+    """The checkpoint of the embedded model, converted on first use; positions cut to 2048 as the golden runs were."""
+    try:
+        return harness.models.find(smollm2_spec())
+    except InputError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def smollm2_model(smollm2):
+    """Its weights, loaded once."""
+    return smollm2.load()
+
+
+@pytest.fixture(scope="session")
+def smollm2_tokenizer(smollm2):
+    """Its tokenizer."""
+    return smollm2.tokenizer()
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """Folder of a small checkpoint with random weights."""
+    return tiny_checkpoint(tmp_path_factory.mktemp("tiny"))
