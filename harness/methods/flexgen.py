@@ -10,6 +10,7 @@ from torch import Tensor
 
 from harness.attention import LayerPrefix, MeanValue, Step, gather_live, gather_tokens, top_newest
 from harness.budget import largest_knob
+from harness.knobs import check_integers, check_switches
 from harness.methods import Method
 from harness.scores import softmax
 
@@ -27,6 +28,10 @@ class FlexGen(Method[MeanValue | None]):
     k: int
     reallocate: bool = False
     before_softmax: bool = False
+
+    def __post_init__(self) -> None:
+        check_integers(self, k=1)
+        check_switches(self, "reallocate", "before_softmax")
 
     def start(self, prefix: LayerPrefix) -> MeanValue | None:
         """The running sum of V, if lost weight is spread."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from harness.attention import LayerPrefix, Step, age, attend_to, gather_live, top_newest
 from harness.budget import largest_knob
+from harness.knobs import check_integers
 from harness.methods import Method
 from harness.observe import ATTENTION_RECEIVED
 
@@ -43,6 +44,9 @@ class H2O(Method[Kept]):
 
     k: int
     local: int | None = None
+
+    def __post_init__(self) -> None:
+        check_integers(self, k=1, local=0)
 
     def start(self, prefix: LayerPrefix) -> Kept:
         """Every prompt token, scored by the prompt's own queries."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from harness.attention import LayerPrefix, Step, age, attend_to, top_newest
 from harness.budget import largest_knob
+from harness.knobs import check_integers, check_switches
 from harness.methods import Method
 
 __all__ = ["LMInfinite"]
@@ -25,6 +26,10 @@ class LMInfinite(Method[None]):
     k: int
     initial: int = 16
     mask_prefill: bool = False
+
+    def __post_init__(self) -> None:
+        check_integers(self, k=1, initial=0)
+        check_switches(self, "mask_prefill")
 
     def start(self, prefix: LayerPrefix) -> None:
         """The pattern depends on positions only."""

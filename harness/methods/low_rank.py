@@ -10,6 +10,7 @@ from torch import Tensor
 
 from harness.attention import LayerPrefix, MeanValue, Step
 from harness.budget import largest_knob
+from harness.knobs import check_integers, check_switches
 from harness.methods import Method
 from harness.methods.sparq import attend_to_best
 
@@ -41,6 +42,10 @@ class LowRank(Method[Projected]):
     local: int | None = None
     seed: int = 0
     reallocate: bool = True
+
+    def __post_init__(self) -> None:
+        check_integers(self, r=1, k=1, local=0, seed=0)
+        check_switches(self, "reallocate")
 
     def start(self, prefix: LayerPrefix) -> Projected:
         """Draw the projection and project the prompt's keys once."""

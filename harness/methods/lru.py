@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from harness.attention import Step
+from harness.errors import InputError
 from harness.methods.h2o import H2O
 from harness.observe import LAST_USED, used
 
@@ -28,6 +29,11 @@ class LRU(H2O):
     observes: ClassVar[frozenset[str]] = frozenset({LAST_USED})
 
     ties: Literal["torch", "newest"] = "torch"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.ties not in ("torch", "newest"):
+            raise InputError(f"LRU needs ties as torch or newest, not {self.ties!r}")
 
     def choose(self, score: Tensor, column: Tensor, n: int) -> Tensor:
         """As H2O, or by torch.topk over a row of all n columns in which the evicted are -inf."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from harness.attention import LayerPrefix, Step, attend_to, top_newest
 from harness.budget import largest_knob
+from harness.knobs import check_integers
 from harness.methods import Method
 from harness.scores import softmax
 
@@ -23,6 +24,9 @@ class OracleTopK(Method[None]):
     clairvoyant: ClassVar[bool] = True
 
     k: int
+
+    def __post_init__(self) -> None:
+        check_integers(self, k=1)
 
     def start(self, prefix: LayerPrefix) -> None:
         """The oracle needs no memory."""

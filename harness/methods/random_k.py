@@ -10,6 +10,7 @@ from torch import Tensor
 
 from harness.attention import LayerPrefix, Step, age, attend_to, top_newest
 from harness.budget import largest_knob
+from harness.knobs import check_integers
 from harness.methods import Method
 
 __all__ = ["RandomK"]
@@ -32,6 +33,9 @@ class RandomK(Method[Draw]):
 
     k: int
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_integers(self, k=1, seed=0)
 
     def start(self, prefix: LayerPrefix) -> Draw:
         """A stream of its own for each layer."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from harness.attention import LayerPrefix, MeanValue, Step, age, attend_to, top_newest
 from harness.budget import largest_knob
+from harness.knobs import check_integers, check_switches
 from harness.methods import Method
 from harness.scores import softmax
 
@@ -42,6 +43,10 @@ class SparQ(Method[MeanValue | None]):
     k: int = 128
     local: int | None = None
     reallocate: bool = True
+
+    def __post_init__(self) -> None:
+        check_integers(self, r=1, k=1, local=0)
+        check_switches(self, "reallocate")
 
     def start(self, prefix: LayerPrefix) -> MeanValue | None:
         """The running sum of V, if the dropped mass is reallocated."""
