@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from harness.data.sources import DataSpec
 from harness.errors import InputError
+from harness.kernels.accelerate import Kernel
 from harness.models.spec import ModelSpec
 from harness.plan import check_grid
 
@@ -29,13 +30,19 @@ class TaskSpec:
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """How batches are cut. Tokens count prompts and decoded tokens of all cells, padding included."""
+    """How batches are cut and attention is computed.
+
+    Tokens count prompts and decoded tokens of all cells, padding included. `kernel` is auto, torch or triton.
+    """
 
     batch_tokens: int = 24576
     prefill_tokens: int = 2048
     batch_size: int | None = None
+    kernel: Kernel = "auto"
 
     def __post_init__(self) -> None:
+        if self.kernel not in get_args(Kernel):
+            raise InputError(f"engine.kernel={self.kernel} is unknown: choose from {', '.join(get_args(Kernel))}")
         for name in ("batch_tokens", "prefill_tokens", "batch_size"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -42,7 +42,7 @@ def _complete(prepared: Prepared, store: Store, console: Console) -> Done:
     gaps = missing(prepared.units, cells, store.records())
     if gaps:
         _keep_examples(prepared, store)
-        engine = Engine(prepared.checkpoint.load(), prepared.job.engine.prefill_tokens)
+        engine = Engine(prepared.checkpoint.load(), prepared.job.engine.prefill_tokens, prepared.job.engine.kernel)
         runs = sum(len(lacking) * len(units) for lacking, units in gaps.items())
         with console.progress(runs) as advance:
             execute(engine, gaps, cells, prepared.encoder, prepared.job.engine, store, advance)

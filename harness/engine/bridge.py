@@ -80,6 +80,11 @@ class Bridge:
         return self._model.get_input_embeddings().weight.device  # type: ignore[no-any-return]
 
     @property
+    def capped(self) -> bool:
+        """Whether the architecture soft-caps its attention logits."""
+        return getattr(self._model.config.get_text_config(), "attn_logit_softcapping", None) is not None
+
+    @property
     def layers(self) -> int:
         """Attention layers of the model."""
         return int(self._model.config.get_text_config().num_hidden_layers)

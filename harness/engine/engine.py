@@ -14,6 +14,7 @@ from harness.engine.bridge import Bridge
 from harness.engine.cache import PromptCache
 from harness.engine.decode import Branch, Decode
 from harness.engine.prefill import Prefill
+from harness.kernels.accelerate import Kernel, accelerated
 from harness.methods import Method
 
 LOGIT_BYTES = 1 << 28
@@ -53,10 +54,15 @@ class Answer:
 
 
 class Engine:
-    """Runs batches of Work through a model. `prefill_tokens` bounds one prefill pass, padding included."""
+    """Runs batches of Work through a model.
 
-    def __init__(self, model: Any, prefill_tokens: int = 2048) -> None:
+    `prefill_tokens` bounds one prefill pass, padding included; `kernel` chooses between torch and Triton for the
+    methods' attention ("auto": Triton where it can serve them).
+    """
+
+    def __init__(self, model: Any, prefill_tokens: int = 2048, kernel: Kernel = "auto") -> None:
         self._bridge = Bridge(model)
+        self._kernel: Kernel = kernel
         self._prefill_tokens = prefill_tokens
         self.prefills = 0
 
@@ -72,7 +78,9 @@ class Engine:
     def _run_group(self, batch: Sequence[Work], methods: list[Method[Any]]) -> list[list[Answer]]:
         room = max(work.steps for work in batch)
         cache, logits = self._prefill(batch, methods, room)
-        session = _Session(self._bridge, cache, [Branch.of(m, cache) for m in methods], batch)
+        device, capped = self._bridge.device, self._bridge.capped
+        branches = [Branch.of(accelerated(m, self._kernel, device, capped), cache) for m in methods]
+        session = _Session(self._bridge, cache, branches, batch)
         begin = time.perf_counter()
         if batch[0].forced is None:
             session.generate(logits, room)

@@ -1,0 +1,210 @@
+"""Exact attention over a window and an index of tokens: the one kernel behind every method. Importing needs Triton."""
+
+# mypy: ignore-errors
+# Triton's language is not Python to a type checker, and its kernels take what a launch passes.
+# ruff: noqa: ANN001, ANN202, PLR0913, PLR0915
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def products(query, key, g: tl.constexpr):
+    """query [rows, width] times key [block, width] -> [rows, block] in float32; a single row needs no tensor core."""
+    if g == 1:
+        return tl.sum(key.to(tl.float32) * query.to(tl.float32), 1)[None, :]
+    return tl.dot(query, tl.trans(key), input_precision="ieee")
+
+
+@triton.jit
+def entries(index, first, end, window, stop, block: tl.constexpr):
+    """Tokens [block] of the entries that follow `first`, and which of them are real: the newest ones, then the index."""
+    entry = first + tl.arange(0, block)
+    valid = entry < end
+    listed = tl.load(index + entry - window, mask=valid & (entry >= window), other=0)
+    return tl.where(entry < window, stop - 1 - entry, listed).to(tl.int64), valid
+
+
+@triton.jit
+def attend_one(
+    q, k, v, index, logit, stop, window, begin, end, scale, k_n, v_n,
+    d: tl.constexpr, width: tl.constexpr, block: tl.constexpr,
+    newest: tl.constexpr, keep_logits: tl.constexpr, stages: tl.constexpr,
+):  # fmt: skip
+    """attend_group for a group of one query head, without tensor cores.
+
+    Every row of the block runs an online softmax of its own, so that nothing is summed across threads but q.k; the rows
+    meet after the loop.
+    """
+    column = tl.arange(0, width)
+    inside = (column < d)[None, :]
+    query = tl.load(q + column[None, :], mask=inside, other=0.0).to(tl.float32)
+    best = tl.full([block], -3.0e38, tl.float32)  # finite, so that rows without entries have no inf - inf
+    mass = tl.zeros([block], tl.float32)
+    output = tl.zeros([block, width], tl.float32)
+    if newest:
+        if begin == 0:
+            first_row = tl.arange(0, block) == 0
+            at = (stop - 1).to(tl.int64)
+            last_key = tl.load(k + at * k_n + column[None, :], mask=inside, other=0.0)
+            last_value = tl.load(v + at * v_n + column[None, :], mask=inside, other=0.0)
+            logit_0 = tl.sum(tl.sum(query * last_key.to(tl.float32), 1) * scale, 0)
+            best = tl.where(first_row, logit_0, best)
+            mass += first_row.to(tl.float32)
+            output += tl.where(first_row[:, None], last_value.to(tl.float32), 0.0)
+            begin += 1
+    for first in tl.range(begin, end, block, num_stages=stages):
+        token, valid = entries(index, first, end, window, stop, block)
+        live = valid[:, None] & inside
+        key = tl.load(k + token[:, None] * k_n + column[None, :], mask=live, other=0.0)
+        value = tl.load(v + token[:, None] * v_n + column[None, :], mask=live, other=0.0)
+        logits = tl.where(valid, tl.sum(key.to(tl.float32) * query, 1) * scale, -float("inf"))
+        if keep_logits:
+            tl.store(logit + first + tl.arange(0, block), logits, mask=valid)
+        higher = tl.maximum(best, logits)
+        weight = tl.exp(logits - higher)
+        shrink = tl.exp(best - higher)
+        mass = mass * shrink + weight
+        output = output * shrink[:, None] + weight[:, None] * value.to(tl.float32)
+        best = higher
+    peak = tl.max(best, 0)
+    factor = tl.exp(best - peak)
+    output = tl.sum(output * factor[:, None], 0)[None, :]
+    one = tl.zeros([1], tl.float32)
+    return output, one + peak, one + tl.sum(mass * factor, 0)
+
+
+@triton.jit
+def attend_group(
+    q, k, v, index, logit, stop, window, begin, end, scale, k_n, v_n, listed,
+    g: tl.constexpr, rows: tl.constexpr, d: tl.constexpr, width: tl.constexpr, block: tl.constexpr,
+    newest: tl.constexpr, keep_logits: tl.constexpr, stages: tl.constexpr,
+):  # fmt: skip
+    """Online softmax over entries begin..end-1: the `window` newest tokens (the newest first), then index [listed].
+
+    Returns the unnormalised output [rows, width], the largest logit [rows] and the sum of exp [rows]. With `newest`,
+    entry 0 starts the recurrence by itself, so that SparQ's k + 1 tokens take k / block blocks and not one more.
+    """
+    row = tl.arange(0, rows)
+    column = tl.arange(0, width)
+    inside = (column < d)[None, :]
+    query = tl.load(q + row[:, None] * d + column[None, :], mask=(row < g)[:, None] & inside, other=0.0)
+    best = tl.full([rows], -float("inf"), tl.float32)
+    mass = tl.zeros([rows], tl.float32)
+    output = tl.zeros([rows, width], tl.float32)
+    if newest:
+        if begin == 0:
+            at = (stop - 1).to(tl.int64)
+            last_key = tl.load(k + at * k_n + column[None, :], mask=inside, other=0.0)
+            last_value = tl.load(v + at * v_n + column[None, :], mask=inside, other=0.0)
+            best = tl.sum(query.to(tl.float32) * last_key.to(tl.float32), 1) * scale
+            mass += 1.0
+            output += last_value.to(tl.float32)
+            begin += 1
+    for first in tl.range(begin, end, block, num_stages=stages):
+        token, valid = entries(index, first, end, window, stop, block)
+        live = valid[:, None] & inside
+        key = tl.load(k + token[:, None] * k_n + column[None, :], mask=live, other=0.0)
+        value = tl.load(v + token[:, None] * v_n + column[None, :], mask=live, other=0.0)
+        logits = tl.where(valid[None, :], products(query, key, g) * scale, -float("inf"))
+        if keep_logits:
+            where = row[:, None] * listed + (first + tl.arange(0, block))[None, :]
+            tl.store(logit + where, logits, mask=(row < g)[:, None] & valid[None, :])
+        higher = tl.maximum(best, tl.max(logits, 1))
+        weight = tl.exp(logits - higher[:, None])
+        shrink = tl.exp(best - higher)
+        mass = mass * shrink + tl.sum(weight, 1)
+        output = output * shrink[:, None] + tl.dot(weight.to(value.dtype), value, input_precision="ieee")
+        best = higher
+    return output, best, mass
+
+
+@triton.jit
+def finish(
+    output, alpha, v_sum, out, live, row, column, d: tl.constexpr, g: tl.constexpr,
+    share: tl.constexpr, mix: tl.constexpr,
+):  # fmt: skip
+    """Write output [rows, width], scaled by alpha [g] if `share`; what alpha leaves goes to the mean of V if `mix`."""
+    inside = (row < g)[:, None] & (column < d)[None, :]
+    if share:
+        part = tl.load(alpha + row, mask=row < g, other=0.0)[:, None]
+        output = output * part
+        if mix:
+            mean = tl.load(v_sum + column, mask=column < d, other=0.0).to(tl.float32) / live
+            output += (1 - part) * mean[None, :]
+    tl.store(out + row[:, None] * d + column[None, :], output.to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def attend_kernel(
+    q, k, v, index, starts, stops, alpha, v_sum, out, logit, partial, peak, total,
+    k_b, k_h, k_n, v_b, v_h, v_n, heads, parts, window, listed, scale,
+    g: tl.constexpr, rows: tl.constexpr, d: tl.constexpr, width: tl.constexpr, block: tl.constexpr,
+    newest: tl.constexpr, keep_logits: tl.constexpr, many: tl.constexpr, share: tl.constexpr, mix: tl.constexpr,
+    stages: tl.constexpr,
+):  # fmt: skip
+    """Grid [B * H * parts]: exact attention of q [B, H, g, d] over the newest `window` tokens and index [B, H, listed].
+
+    Only as many entries of the index count as the row has live tokens older than the window. With `many`, each part
+    leaves partial [B, H, parts, g, d], peak and total [B, H, parts, g] for combine_kernel.
+    """
+    program = tl.program_id(0)
+    head = program // parts
+    part = program % parts
+    start = tl.load(starts + head // heads)
+    stop = tl.load(stops + head // heads)
+    near = tl.minimum(window, stop - start)
+    count = near + tl.minimum(listed, stop - start - near)
+    per_part = tl.cdiv(tl.cdiv(count, parts), block) * block
+    batch = (head // heads).to(tl.int64)
+    inner = (head % heads).to(tl.int64)
+    begin = part * per_part
+    end = tl.minimum(begin + per_part, count)
+    k += batch * k_b + inner * k_h
+    v += batch * v_b + inner * v_h
+    index += head * listed
+    logit += head * g * listed
+    if g == 1:
+        output, best, mass = attend_one(
+            q + head * d, k, v, index, logit, stop, near, begin, end, scale, k_n, v_n,
+            d, width, block, newest, keep_logits, stages,
+        )  # fmt: skip
+    else:
+        output, best, mass = attend_group(
+            q + head * g * d, k, v, index, logit, stop, near, begin, end, scale, k_n, v_n, listed,
+            g, rows, d, width, block, newest, keep_logits, stages,
+        )  # fmt: skip
+    row = tl.arange(0, rows)
+    column = tl.arange(0, width)
+    if many:
+        inside = (row < g)[:, None] & (column < d)[None, :]
+        tl.store(partial + program * g * d + row[:, None] * d + column[None, :], output, mask=inside)
+        tl.store(peak + program * g + row, best, mask=row < g)
+        tl.store(total + program * g + row, mass, mask=row < g)
+    else:
+        output = output / mass[:, None]
+        finish(
+            output, alpha + head * g, v_sum + head * d, out + head * g * d, stop - start, row, column, d, g, share, mix
+        )
+
+
+@triton.jit
+def combine_kernel(
+    partial, peak, total, starts, stops, alpha, v_sum, out, heads, parts,
+    g: tl.constexpr, d: tl.constexpr, width: tl.constexpr, pad: tl.constexpr, share: tl.constexpr, mix: tl.constexpr,
+):  # fmt: skip
+    """Grid [B * H * g]: merge the parts of one query head into out [B, H, g, d]."""
+    program = tl.program_id(0)
+    head = program // g
+    part = tl.arange(0, pad)
+    column = tl.arange(0, width)
+    place = (head * parts + part) * g + program % g
+    peaks = tl.load(peak + place, mask=part < parts, other=-float("inf"))
+    factor = tl.exp(peaks - tl.max(peaks, 0))
+    mass = tl.sum(factor * tl.load(total + place, mask=part < parts, other=0.0), 0)
+    inside = (part < parts)[:, None] & (column < d)[None, :]
+    values = tl.load(partial + place[:, None] * d + column[None, :], mask=inside, other=0.0)
+    output = (tl.sum(values * factor[:, None], 0) / mass)[None, :]
+    live = tl.load(stops + head // heads) - tl.load(starts + head // heads)
+    row = tl.arange(0, 1)
+    finish(output, alpha + program, v_sum + head * d, out + program * d, live, row, column, d, 1, share, mix)

@@ -1,0 +1,48 @@
+"""What the kernels need, checked before a kernel file is imported."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+import torch
+from torch import Tensor
+
+from harness.errors import InputError
+from harness.scores import Scores
+
+LARGEST_HEAD = 256
+
+
+def available(device: torch.device | str) -> bool:
+    """True if the kernels can run on this device."""
+    return _obstacle(torch.device(device)) is None
+
+
+def require(device: torch.device | str, scores: Scores | None = None) -> None:
+    """Raise InputError if the kernels cannot run on this device, or not with this architecture's logits."""
+    obstacle = _obstacle(torch.device(device))
+    if obstacle:
+        raise InputError(f"kernel=triton cannot be used: {obstacle}; choose kernel=torch")
+    if scores is not None and scores.cap is not None:
+        raise InputError("the Triton kernels have no soft-cap, which this model uses; choose kernel=torch")
+
+
+def check_query(q: Tensor, k: Tensor) -> None:
+    """Raise InputError unless q [B, H, G, D] fits the cached k [B, H, C, D]."""
+    require(q.device)
+    if q.shape[:2] != k.shape[:2] or q.shape[3] != k.shape[3] or q.dtype != k.dtype:
+        raise InputError(f"query {list(q.shape)} {q.dtype} does not fit keys {list(k.shape)} {k.dtype}")
+    if q.shape[3] > LARGEST_HEAD:
+        raise InputError(f"head dimension {q.shape[3]} is larger than the kernels' {LARGEST_HEAD}; choose kernel=torch")
+
+
+def _obstacle(device: torch.device) -> str | None:
+    if importlib.util.find_spec("triton") is None:
+        return "Triton is not installed (pip install triton)"
+    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
+    if device.type == "cpu" and interpreted:
+        return None
+    if device.type != "cuda" or not torch.cuda.is_available():
+        return f"it needs a CUDA device, not '{device.type}'"
+    return None

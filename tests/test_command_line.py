@@ -1,0 +1,252 @@
+"""The command line from end to end, in this process, on a tiny model with random weights."""
+
+import json
+import math
+
+import pandas as pd
+import pytest
+
+import architectures
+from harness import methods
+from harness.__main__ import main
+from harness.models import Checkpoint
+from harness.results.store import Store
+
+RUN = ["methods=[dense,sparq,h2o,lm_infinite]", "ratios=[2,4]", "budget=balanced", "limit=4"]
+
+
+@pytest.fixture
+def harness(tiny, tmp_path, monkeypatch, capsys):
+    """Call `harness run` on the tiny model and the embedded corpus; returns exit code, stdout lines, stderr lines."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        base = ["model=custom", f"model.path={tiny}", "data=embedded", "task=squad"]
+        code = main(["run", *(a for a in arguments if a == "-m"), *base, *(a for a in arguments if a != "-m")])
+        told = capsys.readouterr()
+        return code, told.out.splitlines(), told.err.splitlines()
+
+    return call
+
+
+@pytest.fixture
+def _no_weights(monkeypatch):
+    def refuse(self):
+        raise AssertionError(f"weights of {self.path} were loaded")
+
+    monkeypatch.setattr(Checkpoint, "load", refuse)
+
+
+def results(tmp_path):
+    (folder,) = (tmp_path / "results").glob("custom-*")
+    return folder
+
+
+def summary(tmp_path):
+    return pd.read_csv(results(tmp_path) / "summary.csv").drop(columns="seconds")
+
+
+def only_sentence(lines):
+    """The one line on standard error."""
+    (line,) = lines
+    assert line.startswith("harness: ")
+    assert "Traceback" not in line
+    return line
+
+
+BAD = {
+    "methods=[nope]": ["unknown method 'nope'", "sparq"],
+    "method.sparq.q=3": ["method.sparq.q"],
+    "+method.sparq.q=3": ["'sparq' has no knob 'q'", "local"],
+    "task=nope": ["task/nope", "squad"],
+    "model=nope": ["model/nope", "smollm2"],
+    "data=nope": ["data/nope", "embedded"],
+    "experiment=nope": ["experiment/nope", "quickstart"],
+    "nope=3": ["nope"],
+    "model.nope=3": ["nope"],
+    "+model.nope=3": ["unknown key model.nope"],
+    "+engine.nope=3": ["unknown key engine.nope"],
+    "ratios=[1000]": ["no method reaches ratio 1000", "sparq"],
+    "ratios=[0.5]": ["ratio 0.5"],
+    "limit=0": ["limit=0"],
+    "limit=-3": ["limit=-3"],
+    "methods=[]": ["methods=[]"],
+    "model.path=nowhere/at_all": ["nowhere/at_all"],
+    "model.dtype=int3": ["int3", "bfloat16"],
+    "engine.batch_size=0": ["batch_size=0"],
+    "model.max_length=100": ["256", "100"],
+}
+
+
+@pytest.mark.usefixtures("_no_weights")
+@pytest.mark.parametrize(("argument", "words"), BAD.items(), ids=list(BAD))
+def test_bad_input_is_one_sentence_and_exit_code_2_before_weights(harness, argument, words):
+    code, _, err = harness(argument)
+    sentence = only_sentence(err)
+    assert code == 2
+    assert all(word in sentence for word in words)
+
+
+@pytest.mark.usefixtures("_no_weights")
+@pytest.mark.parametrize(
+    "argument",
+    ["ratios=4", "ratios=[two]", "limit=abc", "limit=2.5", "engine.batch_tokens=abc", "method.sparq=3"]
+    + ["method.sparq.r=big", "method.sparq.r=0", "method.h2o.k=-3", "method.lm_infinite.k=0", "task.arguments.shots=x"],
+)
+def test_a_value_of_the_wrong_kind_is_one_sentence_and_exit_code_2(harness, argument):
+    code, _, err = harness(argument)
+    only_sentence(err)
+    assert code == 2
+
+
+@pytest.mark.usefixtures("_no_weights")
+def test_missing_data_is_named(harness, tmp_path):
+    code, _, err = harness("data=local", "data.root=nowhere")
+    assert (code, "nowhere" in only_sentence(err)) == (2, True)
+    code, _, err = harness("data=local", f"data.root={tmp_path}")
+    assert (code, "squad/validation.parquet" in only_sentence(err)) == (2, True)
+    (tmp_path / "squad").mkdir()
+    (tmp_path / "squad" / "validation.parquet").write_text("no parquet")
+    code, _, err = harness("data=local", f"data.root={tmp_path}")
+    assert (code, "validation.parquet" in only_sentence(err)) == (2, True)
+    frame = pd.DataFrame({"id": ["1"], "title": ["a"], "context": ["b"], "answers": ["d"]})
+    frame.to_parquet(tmp_path / "squad" / "validation.parquet")
+    code, _, err = harness("data=local", f"data.root={tmp_path}")
+    assert (code, "no column question" in only_sentence(err)) == (2, True)
+
+
+@pytest.mark.usefixtures("_no_weights")
+@pytest.mark.parametrize("name", list(architectures.REFUSED))
+def test_an_unsupported_architecture_is_refused_by_name(harness, tmp_path, name):
+    architectures.config(name).save_pretrained(tmp_path / "model")
+    code, _, err = harness(f"model.path={tmp_path / 'model'}")
+    assert (code, f"architecture '{name}'" in only_sentence(err)) == (2, True)
+
+
+def test_an_unknown_command_names_the_known_ones(capsys):
+    assert main(["walk"]) == 2
+    sentence = only_sentence(capsys.readouterr().err.splitlines())
+    assert all(word in sentence for word in ("walk", "run", "list", "lm-eval"))
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["help"]])
+def test_help_tells_what_to_type(capsys, arguments):
+    assert main(arguments) == 0
+    assert "harness run" in capsys.readouterr().out
+
+
+def test_list_has_a_line_for_every_name(capsys, repository):
+    assert main(["list"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    named = {words[0] for words in lines if len(words) > 3}
+    conf = repository / "conf"
+    assert set(methods.names()) <= named
+    for group in ("model", "task", "data", "budget", "experiment"):
+        assert {file.stem for file in (conf / group).glob("*.yaml")} <= named
+
+
+def test_a_run_writes_its_results_and_a_second_run_computes_nothing(harness, tmp_path, monkeypatch):
+    code, out, _ = harness(*RUN)
+    assert code == 0
+    folder = results(tmp_path)
+    written = [json.loads(line) for line in (folder / "outputs.jsonl").read_text().splitlines()]
+    assert len(written) == 7 * 4
+    rows, table = pd.read_parquet(folder / "rows.parquet"), pd.read_csv(folder / "summary.csv")
+    assert len(rows) == 7 * 4
+    assert set(table.method) == {"dense", "sparq", "h2o", "lm_infinite"}
+    assert (table.n == 4).all()
+    told = json.loads((folder / "run.json").read_text())
+    assert {"config", "versions", "commit", "data_fingerprint", "seed", "device", "argv"} <= {*told, *told["config"]}
+    compressed = table[table.method != "dense"]
+    assert (compressed.compression >= compressed.ratio * 0.98).all()
+    assert table.loc[table.method == "dense", "compression"].item() == 1
+    assert any("sparq" in line for line in out)
+    assert (tmp_path / "results" / "summary.csv").exists()
+    before = (folder / "outputs.jsonl").read_bytes()
+    monkeypatch.setattr(Checkpoint, "load", lambda self: pytest.fail("weights were loaded"))
+    assert harness(*RUN)[0] == 0
+    assert (folder / "outputs.jsonl").read_bytes() == before
+    pd.testing.assert_frame_equal(pd.read_csv(folder / "summary.csv"), table)
+
+
+def test_a_run_that_lost_half_of_its_outputs_gives_the_same_table(harness, tmp_path):
+    harness(*RUN)
+    first, outputs = summary(tmp_path), results(tmp_path) / "outputs.jsonl"
+    lines = outputs.read_text().splitlines(keepends=True)
+    outputs.write_text("".join(lines[::2]) + lines[1][:40])
+    assert harness(*RUN)[0] == 0
+    pd.testing.assert_frame_equal(summary(tmp_path), first)
+    kept = outputs.read_text().splitlines(keepends=True)
+    assert kept[: len(lines) // 2] == lines[::2]
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(harness, tmp_path, monkeypatch):
+    harness(*RUN, "results=whole", "engine.batch_size=1")
+    batches, append = [], Store.append
+
+    def die(self, records):
+        batches.append(append(self, records))
+        if len(batches) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "append", die)
+        code, _, err = harness(*RUN, "engine.batch_size=1")
+    assert (code, "interrupted" in err[-1]) == (130, True)
+    assert len((results(tmp_path) / "outputs.jsonl").read_text().splitlines()) == 14
+    assert harness(*RUN, "engine.batch_size=1")[0] == 0
+    assert len((results(tmp_path) / "outputs.jsonl").read_text().splitlines()) == 28
+    whole = pd.read_csv(next((tmp_path / "whole").glob("custom-*")) / "summary.csv").drop(columns="seconds")
+    pd.testing.assert_frame_equal(summary(tmp_path), whole)
+
+
+def test_another_method_and_more_examples_add_only_what_is_missing(harness, tmp_path):
+    harness(*RUN)
+    outputs = results(tmp_path) / "outputs.jsonl"
+    before = outputs.read_text()
+    assert harness(*RUN, "methods=[dense,sparq,window]", "limit=5")[0] == 0
+    assert outputs.read_text().startswith(before)
+    added = [json.loads(line) for line in outputs.read_text()[len(before) :].splitlines()]
+    assert len(added) == 2 * 5 + 3 * 1
+
+
+def test_the_paired_difference_is_the_mean_of_differences(harness, tmp_path):
+    harness(*RUN, "task=wikitext")
+    rows, table = pd.read_parquet(results(tmp_path) / "rows.parquet"), summary(tmp_path)
+    scores = rows.pivot_table(index="example", columns="cell", values="value")
+    dense = table.loc[table.method == "dense", "cell"].item()
+    for line in table.itertuples():
+        difference = scores[line.cell] - scores[dense]
+        assert line.delta_dense == pytest.approx(difference.mean(), abs=1e-12)
+        assert line.delta_ci_low - 1e-12 <= line.delta_dense <= line.delta_ci_high + 1e-12
+        assert not line.higher_is_better
+
+
+def test_a_run_whose_method_changed_nothing_fails_as_inert(harness):
+    code, _, err = harness("methods=[dense,sparq]", "method.sparq.r=64", "method.sparq.k=100000", "limit=1")
+    assert code == 1
+    assert "inert" in err[-1]
+
+
+def test_an_explicit_setting_and_a_list_of_settings_make_cells(harness, tmp_path):
+    assert harness("methods=[sparq]", "method.sparq.r=[2,5]", "method.sparq.k=24", "limit=1")[0] == 0
+    params = [json.loads(text) for text in summary(tmp_path).params]
+    assert [(p["r"], p["k"]) for p in params] == [(2, 24), (5, 24)]
+    assert summary(tmp_path).delta_dense.isna().all()
+    assert summary(tmp_path).ratio.isna().all()
+
+
+def test_several_tasks_join_in_one_summary(harness, tmp_path):
+    argument = ["-m", "task=wikitext,repetition", "methods=[dense,lm_infinite]", "ratios=[4]", "limit=1"]
+    assert harness(*argument)[0] == 0
+    table = pd.read_csv(tmp_path / "results" / "summary.csv")
+    assert set(zip(table.task, table.method, strict=True)) == {
+        (task, method) for task in ("wikitext", "repetition") for method in ("dense", "lm_infinite")
+    }
+    assert all(math.isfinite(value) for value in table.value)
+
+
+def test_automatic_data_says_when_it_fell_back_to_the_embedded_corpus(harness):
+    code, out, _ = harness("data=auto", "methods=[dense]", "limit=1")
+    assert code == 0
+    assert any("embedded" in line and "hub" in line for line in out)
