@@ -111,3 +111,31 @@ def tiny_checkpoint(folder):
     config = LlamaConfig(**sizes, **heads, initializer_range=0.1, bos_token_id=0, eos_token_id=1)
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     return folder
+
+
+GOLDEN_ARGUMENTS = {
+    "squad": {"other_contexts": 3},
+    "triviaqa": {"evidence": "search", "shortest": 2000},
+    "cnn_dailymail": {},
+    "wikitext": {"prefix": 3000, "continuation": 200},
+    "repetition": {"context": 3000},
+}
+"""How the golden runs cut the tasks (shared/golden/README.md)."""
+
+
+def local_data(shared):
+    """conf/data/local.yaml on the shared folder."""
+    from harness.data.sources import DataSpec
+
+    told = yaml.safe_load((asset("conf") / "data" / "local.yaml").read_text(encoding="utf-8"))
+    return DataSpec(**{**told, "root": str(shared / "data")})
+
+
+def local_suite(shared, task, limit, arguments):
+    """A task of the paper on the shared folder's rows."""
+    from harness.data.sources import resolve
+    from harness.scoring.suite import Suite, load_paper_task
+
+    source = resolve(local_data(shared), task, asset("tasks") / "corpus", shared)
+    loaded = load_paper_task(f"paper_{task}", asset("tasks") / "paper", {**source.arguments, **arguments})
+    return Suite({task: loaded}, limit)

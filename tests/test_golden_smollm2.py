@@ -1,33 +1,122 @@
 """The five tasks on the real SmolLM2 against the paper authors' own run (shared/golden/smollm2_reference.json)."""
 
+import dataclasses
 import json
-from dataclasses import dataclass
+import math
 
-import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from golden_runs import ARGUMENTS, CELLS, METRIC, job
+from harness.config import EngineSpec, Job, TaskSpec
 from harness.engine import Engine, Work
+from harness.methods import create
+from harness.plan import Cell, Plan
 from harness.prepare import prepare
-from harness.run import execute, missing
 from harness.results.store import Store
+from harness.run import execute, missing
 from harness.tables import write_tables
+from support import GOLDEN_ARGUMENTS, local_data, smollm2_spec
 
 pytestmark = pytest.mark.slow
 
-
-@dataclass
-class Done:
-    """What a task gave: units in order, records by (unit, cell), rows of the scores, the engine."""
-
-    prepared: object
-    records: dict
-    rows: object
+CELLS = {
+    "dense": Cell("dense", create("dense")),
+    "sparq_k128_r16": Cell("sparq", create("sparq", r=16, k=128, local=32)),
+    "sparq_k64_r16_no_reallocation": Cell("sparq", create("sparq", r=16, k=64, local=16, reallocate=False)),
+    "h2o_k192": Cell("h2o", create("h2o", k=192, local=48)),
+    "lru_k192": Cell("lru", create("lru", k=192, local=48, ties="torch")),
+    "lm_infinite_k192": Cell("lm_infinite", create("lm_infinite", k=192, initial=16)),
+    "flexgen_k32": Cell("flexgen", create("flexgen", k=32)),
+}
+AT_MOST = {"cnn_dailymail": 32, "repetition": 48}
+SCORES = {"squad": "match", "triviaqa": "match", "cnn_dailymail": "rougeL"}
+SCORES |= {"wikitext": "bpc", "repetition": "match_length_char"}
+EXAMPLES = 2
 
 
 @pytest.fixture(scope="module")
 def engine(smollm2_model):
+    threads = torch.get_num_threads()
     torch.set_num_threads(2)
     yield Engine(smollm2_model)
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module", params=list(GOLDEN_ARGUMENTS))
+def run(request, shared, engine, tmp_path_factory):
+    """(task, prepared, records, rows, reference) after all cells of a task ran on its first examples."""
+    task, folder = request.param, tmp_path_factory.mktemp(request.param)
+    spec = TaskSpec(task, f"paper_{task}", GOLDEN_ARGUMENTS[task])
+    knobs = {"dense": {}}
+    found = prepare(Job(smollm2_spec(), spec, local_data(shared), ("dense",), (), knobs, EXAMPLES, folder))
+    units = [shortened(unit, AT_MOST.get(task, 128)) for unit in found.units]
+    prepared = dataclasses.replace(found, units=units, plan=Plan(list(CELLS.values()), []))
+    with Store(prepared.folder, prepared.key) as store:
+        gaps = missing(units, prepared.plan.cells, {})
+        execute(engine, gaps, prepared.plan.cells, prepared.encoder, EngineSpec(batch_size=1), store, lambda _: None)
+        records = store.records()
+        write_tables(prepared, records)
+    reference = json.loads((shared / "golden" / "smollm2_reference.json").read_text())
+    golden = reference[task if task in reference else f"{task}_bpc"]
+    return task, prepared, records, pd.read_parquet(prepared.folder / "rows.parquet"), golden
+
+
+def shortened(unit, at_most):
+    return dataclasses.replace(
+        unit, work=dataclasses.replace(unit.work, new_tokens=min(unit.work.new_tokens, at_most))
+    )
+
+
+def pairs(run):
+    """(cell, unit, our record, our score, the authors' row) of every cell and example."""
+    _, prepared, records, rows, golden = run
+    for name, cell in CELLS.items():
+        for unit, theirs in zip(prepared.units, golden["results"][name]["rows"], strict=False):
+            chosen = rows[(rows.cell == cell.id) & (rows.example == unit.request.example)]
+            yield cell, unit, records[unit.key, cell.id], chosen.value.item(), theirs
+
+
+def near_tie(engine, cell, unit, ours, fork, token):
+    """Difference in nll between our token and another at the same place."""
+    (answers,) = engine.run([Work(unit.work.prompt, forced=(*ours.tokens[:fork], token))], [cell.method])
+    return abs(answers[0].nll[fork] - ours.nll[fork])
+
+
+def test_examples_and_prompt_lengths_are_the_authors(run):
+    _, prepared, _, _, golden = run
+    assert len(prepared.units) == EXAMPLES
+    assert [u.request.example for u in prepared.units if golden["examples"][0]["id"]] == [
+        example["id"] for example in golden["examples"][:EXAMPLES] if example["id"]
+    ]
+    for _, unit, _, _, theirs in pairs(run):
+        assert len(unit.work.prompt) == theirs["prefill_length"]
+
+
+def test_every_cell_gives_the_authors_tokens_or_forks_at_a_tie(run, engine):
+    for cell, unit, ours, score, theirs in pairs(run):
+        if "token_ids" not in theirs:
+            continue
+        assert len(ours.tokens) == len(theirs["token_ids"])
+        both = zip(ours.tokens, theirs["token_ids"], strict=True)
+        fork = next((i for i, (a, b) in enumerate(both) if a != b), None)
+        if fork is None:
+            assert ours.text == theirs["output"]
+            assert score == pytest.approx(float(theirs[SCORES[run[0]]]), abs=1e-6), cell.id
+        else:
+            assert near_tie(engine, cell, unit, ours, fork, theirs["token_ids"][fork]) < 1e-3, (cell.id, fork)
+
+
+def test_every_cell_gives_the_authors_likelihoods(run):
+    for cell, _, ours, score, theirs in pairs(run):
+        if "nll" not in theirs:
+            continue
+        assert ours.nll == pytest.approx(theirs["nll"], abs=1e-3), cell.id
+        assert score == pytest.approx(theirs["bpc"], abs=1e-4)
+
+
+def test_every_compressing_cell_was_active_and_finite(run):
+    for cell, _, ours, score, _ in pairs(run):
+        assert ours.active == (cell.name != "dense")
+        assert all(map(math.isfinite, ours.nll))
+        assert math.isfinite(score)

@@ -17,6 +17,14 @@ def products(query, key, g: tl.constexpr):
 
 
 @triton.jit
+def mixtures(weight, value, g: tl.constexpr):
+    """weight [rows, block] times value [block, width] -> [rows, width] in float32."""
+    if g == 1:
+        return tl.sum(tl.sum(weight, 0)[:, None] * value.to(tl.float32), 0)[None, :]
+    return tl.dot(weight.to(value.dtype), value, input_precision="ieee")
+
+
+@triton.jit
 def entries(index, first, end, window, stop, block: tl.constexpr):
     """Tokens [block] of the entries that follow `first`, and which of them are real: the newest ones, then the index."""
     entry = first + tl.arange(0, block)
@@ -26,56 +34,7 @@ def entries(index, first, end, window, stop, block: tl.constexpr):
 
 
 @triton.jit
-def attend_one(
-    q, k, v, index, logit, stop, window, begin, end, scale, k_n, v_n,
-    d: tl.constexpr, width: tl.constexpr, block: tl.constexpr,
-    newest: tl.constexpr, keep_logits: tl.constexpr, stages: tl.constexpr,
-):  # fmt: skip
-    """attend_group for a group of one query head, without tensor cores.
-
-    Every row of the block runs an online softmax of its own, so that nothing is summed across threads but q.k; the rows
-    meet after the loop.
-    """
-    column = tl.arange(0, width)
-    inside = (column < d)[None, :]
-    query = tl.load(q + column[None, :], mask=inside, other=0.0).to(tl.float32)
-    best = tl.full([block], -3.0e38, tl.float32)  # finite, so that rows without entries have no inf - inf
-    mass = tl.zeros([block], tl.float32)
-    output = tl.zeros([block, width], tl.float32)
-    if newest:
-        if begin == 0:
-            first_row = tl.arange(0, block) == 0
-            at = (stop - 1).to(tl.int64)
-            last_key = tl.load(k + at * k_n + column[None, :], mask=inside, other=0.0)
-            last_value = tl.load(v + at * v_n + column[None, :], mask=inside, other=0.0)
-            logit_0 = tl.sum(tl.sum(query * last_key.to(tl.float32), 1) * scale, 0)
-            best = tl.where(first_row, logit_0, best)
-            mass += first_row.to(tl.float32)
-            output += tl.where(first_row[:, None], last_value.to(tl.float32), 0.0)
-            begin += 1
-    for first in tl.range(begin, end, block, num_stages=stages):
-        token, valid = entries(index, first, end, window, stop, block)
-        live = valid[:, None] & inside
-        key = tl.load(k + token[:, None] * k_n + column[None, :], mask=live, other=0.0)
-        value = tl.load(v + token[:, None] * v_n + column[None, :], mask=live, other=0.0)
-        logits = tl.where(valid, tl.sum(key.to(tl.float32) * query, 1) * scale, -float("inf"))
-        if keep_logits:
-            tl.store(logit + first + tl.arange(0, block), logits, mask=valid)
-        higher = tl.maximum(best, logits)
-        weight = tl.exp(logits - higher)
-        shrink = tl.exp(best - higher)
-        mass = mass * shrink + weight
-        output = output * shrink[:, None] + weight[:, None] * value.to(tl.float32)
-        best = higher
-    peak = tl.max(best, 0)
-    factor = tl.exp(best - peak)
-    output = tl.sum(output * factor[:, None], 0)[None, :]
-    one = tl.zeros([1], tl.float32)
-    return output, one + peak, one + tl.sum(mass * factor, 0)
-
-
-@triton.jit
-def attend_group(
+def attend_tokens(
     q, k, v, index, logit, stop, window, begin, end, scale, k_n, v_n, listed,
     g: tl.constexpr, rows: tl.constexpr, d: tl.constexpr, width: tl.constexpr, block: tl.constexpr,
     newest: tl.constexpr, keep_logits: tl.constexpr, stages: tl.constexpr,
@@ -114,7 +73,7 @@ def attend_group(
         weight = tl.exp(logits - higher[:, None])
         shrink = tl.exp(best - higher)
         mass = mass * shrink + tl.sum(weight, 1)
-        output = output * shrink[:, None] + tl.dot(weight.to(value.dtype), value, input_precision="ieee")
+        output = output * shrink[:, None] + mixtures(weight, value, g)
         best = higher
     return output, best, mass
 
@@ -164,16 +123,10 @@ def attend_kernel(
     v += batch * v_b + inner * v_h
     index += head * listed
     logit += head * g * listed
-    if g == 1:
-        output, best, mass = attend_one(
-            q + head * d, k, v, index, logit, stop, near, begin, end, scale, k_n, v_n,
-            d, width, block, newest, keep_logits, stages,
-        )  # fmt: skip
-    else:
-        output, best, mass = attend_group(
-            q + head * g * d, k, v, index, logit, stop, near, begin, end, scale, k_n, v_n, listed,
-            g, rows, d, width, block, newest, keep_logits, stages,
-        )  # fmt: skip
+    output, best, mass = attend_tokens(
+        q + head * g * d, k, v, index, logit, stop, near, begin, end, scale, k_n, v_n, listed,
+        g, rows, d, width, block, newest, keep_logits, stages,
+    )  # fmt: skip
     row = tl.arange(0, rows)
     column = tl.arange(0, width)
     if many:

@@ -7,33 +7,33 @@
 import triton
 import triton.language as tl
 
+from harness.kernels.jit_select import choose, slots
+
 
 @triton.jit
 def pick_channels(
     q, packed, channel, temperature, masked, scale, r,
     g: tl.constexpr, d: tl.constexpr, width: tl.constexpr, whole: tl.constexpr,
 ):  # fmt: skip
-    """Write the r channels with the largest sum of abs(q) over the group, for one KV head, the largest first.
+    """Write the r channels with the largest sum of abs(q) over the group for one KV head.
 
     q [g, d]. channel [r] int32; packed [g, r] float32: the query at these channels. temperature [g] float32: what turns
     a sum over them into approximate logits. With `whole`, masked [g, d] is the query with zeros at the other channels.
     """
     column = tl.arange(0, width)
     inside = column < d
-    magnitude = tl.where(inside, 0.0, -1.0)
+    magnitude = tl.where(inside, 0.0, -float("inf"))
     for i in tl.static_range(g):
         magnitude += tl.abs(tl.load(q + i * d + column, mask=inside, other=0.0).to(tl.float32))
-    larger = magnitude[None, :] > magnitude[:, None]
-    earlier = (magnitude[None, :] == magnitude[:, None]) & (column[None, :] < column[:, None])
-    rank = tl.sum((larger | earlier).to(tl.int32), 1)
-    chosen = rank < r
-    tl.store(channel + rank, column, mask=chosen)
+    chosen = choose(magnitude, column, r, width - 1)
+    slot = slots(chosen)
+    tl.store(channel + slot, column, mask=chosen)
     for i in tl.static_range(g):
         row = tl.load(q + i * d + column, mask=inside, other=0.0)
         if whole:
             tl.store(masked + i * d + column, tl.where(chosen, row, 0.0), mask=inside)
         row = row.to(tl.float32)
-        tl.store(packed + i * r + rank, row, mask=chosen)
+        tl.store(packed + i * r + slot, row, mask=chosen)
         all_size = tl.sum(tl.abs(row), 0)
         covered = tl.where(all_size > 0, tl.sum(tl.where(chosen, tl.abs(row), 0.0), 0) / all_size, 1.0)
         tl.store(temperature + i, scale / tl.maximum(tl.sqrt(covered), 1e-6))

@@ -7,7 +7,7 @@
 import triton
 import triton.language as tl
 
-from harness.kernels.jit_attend import attend_group, attend_one, finish
+from harness.kernels.jit_attend import attend_tokens, finish
 from harness.kernels.jit_channels import pick_channels
 from harness.kernels.jit_score import channel_logits, emit, hold_back
 
@@ -53,15 +53,10 @@ def fused_kernel(
     count = near + tl.minimum(want, stop - start - near)
     k += batch * k_b + inner * k_h
     v += batch * v_b + inner * v_h
-    if g == 1:
-        output, _, mass = attend_one(
-            q, k, v, position, alpha, stop, near, 0, count, scale, k_n, v_n, d, width, block, True, False, deep
-        )
-    else:
-        output, _, mass = attend_group(
-            q, k, v, position, alpha, stop, near, 0, count, scale, k_n, v_n, want,
-            g, few, d, width, block, True, False, deep,
-        )  # fmt: skip
+    output, _, mass = attend_tokens(
+        q, k, v, position, alpha, stop, near, 0, count, scale, k_n, v_n, want,
+        g, few, d, width, block, True, False, deep,
+    )  # fmt: skip
     row = tl.arange(0, few)
     column = tl.arange(0, width)
     finish(

@@ -75,7 +75,7 @@ def choose_tokens(q: Tensor, cache: KVCache, knobs: Knobs, tiles: ScoreTiles) ->
     masked = torch.empty_like(q) if cache.kt is None else q
     channels_kernel[(b * h,)](
         q, packed, channel, temperature, masked, knobs.scale, knobs.r,
-        g=group, d=d, width=power(d), whole=cache.kt is None, num_warps=4,
+        g=group, d=d, width=power(d), whole=cache.kt is None, num_warps=1,
     )  # fmt: skip
     if cache.kt is None:
         stored = row_logits(masked, cache, temperature)

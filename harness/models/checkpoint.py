@@ -16,8 +16,10 @@ from harness.errors import InputError
 from harness.models.identity import fingerprint_commit, fingerprint_folder
 from harness.models.packaged import SCHEME, converted, gguf_in_package
 from harness.models.spec import ModelSpec
+from harness.paths import asset
 
 DEFAULT_POSITIONS = 2048
+SHAPE = "shape:"
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class Checkpoint:
 
     def tokenizer(self) -> Any:
         """The checkpoint's tokenizer."""
-        return AutoTokenizer.from_pretrained(self.path, **_source(self.spec))
+        path = _resolve(self.spec.tokenizer) if self.spec.tokenizer else self.path
+        return AutoTokenizer.from_pretrained(path, **_source(self.spec))
 
     def load(self) -> Any:
         """The model, ready for inference on its device."""
@@ -77,7 +80,7 @@ class Checkpoint:
 
 def find(spec: ModelSpec) -> Checkpoint:
     """Read the configuration and refuse what cannot be run. Raises InputError; loads no weights."""
-    path = _resolve(spec)
+    path = _resolve(spec.path)
     try:
         config = AutoConfig.from_pretrained(path, **_source(spec))
     except (OSError, ValueError, KeyError) as error:
@@ -87,10 +90,12 @@ def find(spec: ModelSpec) -> Checkpoint:
     return Checkpoint(spec, path, config, layers)
 
 
-def _resolve(spec: ModelSpec) -> str:
-    if spec.path.startswith(SCHEME):
-        return str(converted(gguf_in_package(spec.path), _convert_gguf))
-    return spec.path
+def _resolve(path: str) -> str:
+    if path.startswith(SCHEME):
+        return str(converted(gguf_in_package(path), _convert_gguf))
+    if path.startswith(SHAPE):
+        return str(asset("conf") / "shapes" / path.removeprefix(SHAPE))
+    return path
 
 
 def _source(spec: ModelSpec) -> dict[str, Any]:

@@ -14,8 +14,10 @@ DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model by name. `path` is a hub id, a local folder, or package:NAME/FILE.gguf for weights inside a package.
+    """A model by name.
 
+    `path` is a hub id, a local folder, package:NAME/FILE.gguf for weights inside a package, or shape:NAME for a
+    folder of conf/shapes/, to be used with random_weights. `tokenizer` is such a path where another one is borrowed.
     max_length overrides the architecture's own limit on positions; reallocate and trivia_cue are how the paper ran
     this family (SparQ's reallocation, the words before a TriviaQA answer).
     """
@@ -23,6 +25,7 @@ class ModelSpec:
     name: str
     path: str
     gguf_file: str | None = None
+    tokenizer: str | None = None
     revision: str | None = None
     dtype: str = "float32"
     device: str = "auto"

@@ -1,0 +1,133 @@
+"""A model decoding over caches that are full from the start: what one token costs, without a prefill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import scaled_dot_product_attention
+
+from harness.attention import LayerPrefix, Step
+from harness.costs import LayerShape
+from harness.engine.bridge import Bridge, LayerCall
+from harness.kernels.accelerate import decode_step
+from harness.kernels.cache import KVCache
+from harness.methods import Method
+
+ROOM = 64
+Attend = Callable[[LayerCall, KVCache], Tensor]
+"""Attention of one layer's new token over its cache, [B, Hq, 1, D]."""
+
+
+@dataclass
+class Decoding:
+    """A phase that decodes token after token at `length` cached tokens. All layers share one counter of tokens.
+
+    caches: one per layer. counter: [layers, B] int32, each cache's `stop` is a row of it.
+    """
+
+    caches: list[KVCache]
+    counter: Tensor
+    length: int
+    attention: Attend
+
+    @property
+    def cached(self) -> int:
+        """Columns before a step."""
+        return self.length - 1
+
+    def rewind(self) -> None:
+        """Forget the last token, so that every step costs the same."""
+        self.counter.fill_(self.cached)
+        for cache in self.caches:
+            cache.longest = self.cached
+
+    def attend(self, call: LayerCall) -> Tensor:
+        """Append the token, then attend."""
+        cache = self.caches[call.layer]
+        return self.attention(call, cache)
+
+
+def filled(layers: tuple[LayerShape, ...], batch: int, length: int, transposed: bool, like: Tensor) -> Decoding:
+    """Caches of `length` random tokens per row in the dtype and on the device of `like`, with no attention yet."""
+    counter = torch.full((len(layers), batch), length - 1, dtype=torch.int32, device=like.device)
+    caches = [_random_cache(shape, batch, length, transposed, like) for shape in layers]
+    for cache, row in zip(caches, counter, strict=True):
+        cache.stop = row
+        cache.longest = length
+    return Decoding(caches, counter, length, no_attention)
+
+
+def no_attention(call: LayerCall, _: KVCache) -> Tensor:
+    """Nothing: what remains of a step is the rest of the model."""
+    return call.q
+
+
+def by_kernel(method: Method[Any]) -> Attend:
+    """The method's own kernels."""
+
+    def attend(call: LayerCall, cache: KVCache) -> Tensor:
+        b, hq, _, d = call.q.shape
+        h = call.k.shape[1]
+        cache.append(call.k[:, :, 0], call.v[:, :, 0])
+        return decode_step(method, call.q.view(b, h, hq // h, d), cache, call.scores.scale).view(b, hq, 1, d)
+
+    return attend
+
+
+def by_sdpa(backend: SDPBackend, length: int) -> Attend:
+    """Dense attention through one of PyTorch's own backends."""
+
+    def attend(call: LayerCall, cache: KVCache) -> Tensor:
+        cache.k[:, :, length - 1], cache.v[:, :, length - 1] = call.k[:, :, 0], call.v[:, :, 0]
+        k, v = cache.k[:, :, :length], cache.v[:, :, :length]
+        with sdpa_kernel(backend):
+            return scaled_dot_product_attention(
+                call.q, k, v, scale=call.scores.scale, enable_gqa=call.q.shape[1] != call.k.shape[1]
+            )
+
+    return attend
+
+
+def by_torch(method: Method[Any], length: int) -> Attend:
+    """The method as harness/methods/ has it, for machines without a GPU."""
+    states: dict[int, Any] = {}
+
+    def attend(call: LayerCall, cache: KVCache) -> Tensor:
+        b, hq, _, d = call.q.shape
+        h = call.k.shape[1]
+        cache.k[:, :, length - 1], cache.v[:, :, length - 1] = call.k[:, :, 0], call.v[:, :, 0]
+        live = torch.ones(b, 1, length, dtype=torch.bool, device=call.q.device)
+        if call.layer not in states:
+            k, v = cache.k[:, :, : length - 1], cache.v[:, :, : length - 1]
+            zeros = {name: k.new_zeros(k.shape[:3]) for name in method.observes}
+            states[call.layer] = method.start(LayerPrefix(k, v, live[..., :-1], ROOM, call.layer, zeros))
+        q = call.q.view(b, h, hq // h, d)
+        step = Step(q, cache.k[:, :, :length], cache.v[:, :, :length], live, call.scores)
+        return method.attend(step, states[call.layer]).reshape(b, hq, 1, d)
+
+    return attend
+
+
+def step_of(bridge: Bridge, phase: Decoding, batch: int) -> Callable[[], Tensor]:
+    """One decode step of the whole model, logits included, ready to be timed or captured in a CUDA graph."""
+    tokens = torch.zeros(batch, 1, dtype=torch.long, device=bridge.device)
+    positions = torch.full((batch, 1), phase.cached, dtype=torch.long, device=bridge.device)
+
+    def step() -> Tensor:
+        phase.rewind()
+        return bridge.forward(tokens, positions, phase)
+
+    return step
+
+
+def _random_cache(shape: LayerShape, batch: int, length: int, transposed: bool, like: Tensor) -> KVCache:
+    k, v = (
+        torch.randn(batch, shape.kv_heads, length, shape.head_dim, dtype=like.dtype, device=like.device)
+        for _ in range(2)
+    )
+    return KVCache.of(k, v, room=ROOM, transposed=transposed)

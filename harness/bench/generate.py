@@ -1,0 +1,169 @@
+"""`harness bench generate`: what a decode step of a whole model costs under each method, and where the time goes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch.nn.attention import SDPBackend
+
+from harness import methods
+from harness.bench.decoding import Attend, Decoding, by_kernel, by_sdpa, by_torch, filled, no_attention, step_of
+from harness.bench.timing import Timing, time_calls
+from harness.costs import transfers
+from harness.engine.bridge import Bridge
+from harness.errors import InputError
+from harness.kernels.accelerate import has_kernel
+from harness.methods import Method
+from harness.models import Checkpoint
+
+BACKENDS = {
+    "sdpa-flash": SDPBackend.FLASH_ATTENTION,
+    "sdpa-cudnn": SDPBackend.CUDNN_ATTENTION,
+    "sdpa-efficient": SDPBackend.EFFICIENT_ATTENTION,
+    "sdpa-math": SDPBackend.MATH,
+}
+RANK_STEP = 8
+"""On a GPU, r is rounded down to a multiple of this: the score kernel loads channels in groups."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement. Times in ms per step of the whole batch; model_ms is bytes over the measured copy bandwidth."""
+
+    model: str
+    dtype: str
+    batch: int
+    seq: int
+    method: str
+    params: str
+    backend: str
+    compression: float
+    ms_per_token: float
+    p10_ms: float
+    p90_ms: float
+    tokens_per_second: float
+    attention_ms: float
+    rest_ms: float
+    model_ms: float
+    how: str
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A loaded model and the machine's copy bandwidth in bytes per second."""
+
+    checkpoint: Checkpoint
+    model: Any
+    bandwidth: float
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return torch.device(self.checkpoint.device)
+
+    def grid(self, batches: Sequence[int], lengths: Sequence[int], names: Sequence[str], ratio: float) -> Iterator[Row]:
+        """Rows for every batch size, cached length and method at one compression ratio, as they are measured.
+
+        Shapes that do not fit into the device's memory are left out.
+        """
+        for batch in batches:
+            for length in lengths:
+                chosen = [self.solved(name, ratio, length) for name in names]
+                try:
+                    yield from self.measure(batch, length, chosen)
+                except torch.OutOfMemoryError:
+                    torch.cuda.empty_cache()
+
+    def solved(self, name: str, ratio: float, length: int) -> tuple[str, Method[Any]]:
+        """A method at the ratio; dense as it is."""
+        d = self.checkpoint.layers[0].head_dim
+        if methods.find(name).lossless:
+            return name, methods.create(name)
+        method = methods.solve(name, ratio, length, d)
+        knobs = methods.settings(method)
+        if self.device.type == "cuda" and knobs.get("r", 0) > RANK_STEP:
+            method = methods.create(name, **{**knobs, "r": knobs["r"] // RANK_STEP * RANK_STEP})
+        return name, method
+
+    def measure(self, batch: int, length: int, chosen: Sequence[tuple[str, Method[Any]]]) -> Iterator[Row]:
+        """Rows of one shape; the step without attention is measured first."""
+        like = self.model.get_input_embeddings().weight
+        phase = filled(self.checkpoint.layers, batch, length, transposed=self.device.type == "cuda", like=like)
+        bridge = Bridge(self.model)
+        rest = self._time(bridge, phase, no_attention, batch)
+        for name, method in chosen:
+            for backend, attention in self._attentions(method, length):
+                try:
+                    timing = self._time(bridge, phase, attention, batch)
+                except RuntimeError as error:  # a backend that does not serve this shape says so
+                    if isinstance(error, torch.OutOfMemoryError) or not backend.startswith("sdpa"):
+                        raise
+                    continue
+                yield self._row(batch, length, name, method, backend, timing, rest)
+
+    def _attentions(self, method: Method[Any], length: int) -> Iterator[tuple[str, Attend]]:
+        if self.device.type != "cuda":
+            yield "torch", by_torch(method, length)
+            return
+        if method.lossless:
+            yield from ((name, by_sdpa(backend, length)) for name, backend in BACKENDS.items())
+        if not has_kernel(method):
+            raise InputError(f"{type(method).__name__} has no kernel to be timed on a GPU: leave it out")
+        yield "triton", by_kernel(method)
+
+    @torch.inference_mode()
+    def _time(self, bridge: Bridge, phase: Decoding, attention: Attend, batch: int) -> Timing:
+        phase.attention = attention
+        return time_calls([step_of(bridge, phase, batch)], self.device)
+
+    def _row(
+        self, batch: int, length: int, name: str, method: Method[Any], backend: str, timing: Timing, rest: Timing
+    ) -> Row:
+        ms, layers = timing.median / 1e3, self.checkpoint.layers
+        dense = transfers(methods.create("dense"), layers, length)
+        moved = transfers(method, layers, length)
+        return Row(
+            model=self.checkpoint.spec.name,
+            dtype=self.checkpoint.spec.dtype,
+            batch=batch,
+            seq=length,
+            method=name,
+            params=str(methods.settings(method)),
+            backend=backend,
+            compression=dense / moved,
+            ms_per_token=ms,
+            p10_ms=timing.p10 / 1e3,
+            p90_ms=timing.p90 / 1e3,
+            tokens_per_second=batch / ms * 1e3,
+            attention_ms=ms - rest.median / 1e3,
+            rest_ms=rest.median / 1e3,
+            model_ms=self._model_ms(batch, moved),
+            how=timing.how,
+        )
+
+    def _model_ms(self, batch: int, moved: float) -> float:
+        """Roofline: all weights but the embedding table once, each row's transfers, at the copy bandwidth."""
+        parameters = sum(p.numel() for p in self.model.parameters())
+        output, table = self.model.get_output_embeddings().weight, self.model.get_input_embeddings().weight
+        read = parameters - (0 if output is table else table.numel())
+        return float((read + batch * moved) * self.checkpoint.bytes_per_element / self.bandwidth * 1e3)
+
+
+def best_dense(rows: Sequence[Row]) -> dict[tuple[int, int], float]:
+    """ms per token of the fastest dense backend of PyTorch's own, by (batch, seq)."""
+    best: dict[tuple[int, int], float] = {}
+    for row in rows:
+        if row.method == "dense" and row.backend != "triton":
+            best[row.batch, row.seq] = min(row.ms_per_token, best.get((row.batch, row.seq), math.inf))
+    return best
+
+
+def as_records(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Rows with the speed-up over the best dense of the same shape."""
+    best = best_dense(rows)
+    nan = math.nan
+    return [asdict(r) | {"speedup": best.get((r.batch, r.seq), nan) / r.ms_per_token} for r in rows]
