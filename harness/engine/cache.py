@@ -58,6 +58,11 @@ class PromptCache:
                     cache.statistics[name] = value.new_zeros(shape)
                 cache.statistics[name][row, :, columns] = value[i, :, :n]
 
+    @property
+    def outermost(self) -> tuple[int, int]:
+        """The first and the last layer."""
+        return min(self.layers), max(self.layers)
+
     def tail(self, layer: int) -> Tail:
         """An empty tail for one method."""
         b, h, _, d = self.layers[layer].k.shape

@@ -15,18 +15,20 @@ from harness.engine.cache import LayerCache, PromptCache, Tail
 from harness.methods import Method
 from harness.methods.dense import Dense
 
+NEVER = 1 << 40
+
 
 @dataclass
 class Branch:
     """One method decoding from the shared prompts.
 
-    states and tails by layer; `active` [B] tells the rows in which it ever changed an attention output;
-    `seconds` is the time spent in its attention.
+    states and tails by layer; `changed_at` [B] is the decode step at which each row's attention output first differed
+    from dense, NEVER until it does; `seconds` is the time spent in its attention.
     """
 
     method: Method[Any]
     cache: PromptCache
-    active: Tensor
+    changed_at: Tensor
     states: dict[int, Any] = field(default_factory=dict)
     tails: dict[int, Tail] = field(default_factory=dict)
     seconds: float = 0.0
@@ -34,7 +36,7 @@ class Branch:
     @classmethod
     def of(cls, method: Method[Any], cache: PromptCache) -> Branch:
         """A branch that has decoded nothing."""
-        return cls(method, cache, torch.zeros(len(cache.lengths), dtype=torch.bool, device=cache.live.device))
+        return cls(method, cache, torch.full((len(cache.lengths),), NEVER, device=cache.live.device))
 
     def attend(self, call: LayerCall, done: int) -> Tensor:
         """Output [B, Hq, T, D] of the T tokens that follow `done` decoded ones."""
@@ -72,17 +74,21 @@ class Branch:
         q = call.q[:, :, t].view(b, h, hq // h, d)
         step = Step(q, cache.k[:, :, :n], cache.v[:, :, :n], live, call.scores, sliding=call.mask is not None)
         output = self.method.attend(step, self.states[call.layer])
-        if done + t == 0 and not self.method.lossless:
-            self._compare(step, output)
+        if not self.method.lossless and call.layer in self.cache.outermost:
+            self._compare(step, output, done + t)
         return output.reshape(b, hq, d)
 
-    def _compare(self, step: Step, output: Tensor) -> None:
-        """Note the rows in which the method's first output differs from dense attention by more than rounding."""
-        if self.active.is_cpu and self.active.all():  # elsewhere asking would wait for the device in every layer
+    def _compare(self, step: Step, output: Tensor, at: int) -> None:
+        """Note the rows in which the output of decode step `at` differs from dense attention by more than rounding.
+
+        Asked of the first and the last layer only: where windows alternate, one of the two sees everything.
+        """
+        if self.changed_at.is_cpu and bool((self.changed_at < NEVER).all()):  # elsewhere asking waits for the device
             return
         dense = Dense().attend(step, None)
         rounding = 16 * torch.finfo(output.dtype).eps * dense.abs().amax((1, 2, 3))
-        self.active |= (output - dense).abs().amax((1, 2, 3)) > rounding
+        differs = (output - dense).abs().amax((1, 2, 3)) > rounding
+        self.changed_at = torch.where(differs & (self.changed_at == NEVER), at, self.changed_at)
 
 
 @dataclass

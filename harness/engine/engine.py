@@ -148,9 +148,9 @@ class _Session:
         """Each answer gets its branch's attention time and an equal share of everything else."""
         rest = (seconds - sum(branch.seconds for branch in self.branches)) / len(self.branches)
         for branch, answers in zip(self.branches, self.answers, strict=True):
-            for answer, active in zip(answers, branch.active.tolist(), strict=True):
+            for answer, changed_at in zip(answers, branch.changed_at.tolist(), strict=True):
                 answer.seconds = (branch.seconds + rest) / len(self.batch)
-                answer.active = active and len(answer.tokens) > 1  # the first token is the prefill's
+                answer.active = changed_at < len(answer.tokens) - 1  # step 0 makes the second token
 
     def _forward(self, tokens: Tensor, done: int) -> Tensor:
         """Logits [R, T, V] after feeding tokens [R, T], the done-th and following of every row."""

@@ -34,7 +34,9 @@ def summarise(
     lines = []
     for key, group in rows.groupby(KEYS, sort=False):
         task, cell, metric = (str(part) for part in key)
-        lines.append(_line(group, dense, moved.get(task, math.nan), aggregates.get((task, cell, metric))))
+        own, of_dense = (aggregates.get((task, name, metric)) for name in (cell, str(dense_cell)))
+        line = _line(group, dense, moved.get(task, math.nan))
+        lines.append(line | (_difference(group, dense) if own is None else _aggregated(own, of_dense)))
     return pd.DataFrame(lines, columns=list(COLUMNS))
 
 
@@ -46,7 +48,7 @@ def aggregate(results: Path) -> pd.DataFrame:
     return whole
 
 
-def _line(group: pd.DataFrame, dense: pd.Series[Any], dense_moved: float, aggregate: float | None) -> dict[str, Any]:
+def _line(group: pd.DataFrame, dense: pd.Series[Any], dense_moved: float) -> dict[str, Any]:
     first = group.iloc[0]
     line = {name: first[name] for name in ("model", "task", "method", "params", "ratio", "metric", "cell", "run")}
     line |= {name: group[name].mean() for name in MEANS}
@@ -57,10 +59,15 @@ def _line(group: pd.DataFrame, dense: pd.Series[Any], dense_moved: float, aggreg
         "n": len(group),
         "first_difference": group["first_difference"].mean(),
         "same_output": group["first_difference"].isna().mean() if len(dense) else math.nan,
-        "value": group["value"].mean() if aggregate is None else aggregate,
-        "stderr": stderr(group["value"].to_numpy()) if aggregate is None else math.nan,
+        "value": group["value"].mean(),
+        "stderr": stderr(group["value"].to_numpy()),
     }
-    return line | (_difference(group, dense) if aggregate is None else {})
+    return line
+
+
+def _aggregated(value: float, dense: float | None) -> dict[str, float]:
+    """A metric that is no mean of examples has no error bars here."""
+    return {"value": value, "stderr": math.nan, "delta_dense": math.nan if dense is None else value - dense}
 
 
 def _difference(group: pd.DataFrame, dense: pd.Series[Any]) -> dict[str, float]:

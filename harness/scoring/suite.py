@@ -21,7 +21,7 @@ FEWSHOT_SEED = 1234  # lm-eval's own default
 
 @dataclass(frozen=True)
 class Score:
-    """One metric of one example."""
+    """One metric of one example; NaN where only lm-eval's aggregate is a number (perplexities)."""
 
     task: str
     example: str
@@ -76,11 +76,10 @@ class Suite:
 
     def _scores(self, name: str, sample: Mapping[str, Any]) -> list[Score]:
         example = example_id(sample["doc"], sample["doc_id"])
-        numbers = {metric: sample[metric] for metric in sample["metrics"]}
+        found = {metric: sample[metric] for metric in sample["metrics"]}
         return [
-            Score(name, example, _metric_name(metric, sample["filter"]), float(value))
-            for metric, value in numbers.items()
-            if isinstance(value, (int, float))
+            Score(name, example, _metric_name(metric, sample["filter"]), _number(value))
+            for metric, value in found.items()
         ]
 
 
@@ -106,6 +105,10 @@ def load_shipped_task(name: str, overrides: Mapping[str, Any]) -> dict[str, Any]
 def _load(manager: TaskManager, name: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Tasks by name. Only as the member of a group does lm-eval lay overrides over a registered YAML."""
     return dict(manager.load({"group": "harness", "task": [{"task": name, **overrides}]})["tasks"])
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else math.nan
 
 
 def _metric_name(metric: str, filter_name: str) -> str:

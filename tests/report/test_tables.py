@@ -1,0 +1,109 @@
+"""Tables of hand-made folders, whose entries are known."""
+
+import pandas as pd
+
+from harness.report.load import load
+from harness.report.main_table import largest_models, main_table
+from harness.report.markup import latex_text, to_latex, to_markdown
+from harness.report.tables import score_tables, tidy
+
+from .folders import Cell, Folder, quarter_and_eighth
+
+
+def markdown_line(root, method):
+    lines = to_markdown(score_tables(load(root))).splitlines()
+    (found,) = [line for line in lines if line.startswith(f"| {method} |")]
+    return [entry.strip() for entry in found.strip("|").split("|")]
+
+
+def test_a_table_has_a_line_per_method_and_a_column_per_ratio(tmp_path):
+    quarter_and_eighth().write(tmp_path)
+    (table,) = score_tables(load(tmp_path))
+    assert table.columns == ("1x", "2x", "4x", "8x")
+    assert [name for name, _ in table.lines] == ["Dense", "SparQ", "H2O"]
+    assert table.title == "m on SQuAD (hub): Accuracy, higher is better, n = 4"
+
+
+def test_scores_come_with_their_standard_error_and_the_paired_difference_to_dense(tmp_path):
+    quarter_and_eighth().write(tmp_path)
+    # H2O at 4: 1 0 0 0 has mean 0.25 and stderr 0.5/2; its differences to dense are 0 -1 -1 0: mean -0.5, stderr 0.289.
+    assert markdown_line(tmp_path, "H2O")[3] == r"0.250 ± 0.250 ≈<br>-0.500 \[-1.077, +0.077\]"
+
+
+def test_the_best_of_a_column_is_bold_and_dense_is_no_rival(tmp_path):
+    quarter_and_eighth().write(tmp_path)
+    assert markdown_line(tmp_path, "SparQ")[3].startswith("**0.750")
+    assert "**" not in markdown_line(tmp_path, "Dense")[1]
+    assert "**" not in markdown_line(tmp_path, "H2O")[4]
+
+
+def test_a_control_is_never_the_best(tmp_path):
+    cells = [Cell("dense", [1, 1]), Cell("oracle_topk", [1, 1], 4, {"k": 9}), Cell("h2o", [1, 0], 4, {"k": 9})]
+    Folder(cells).write(tmp_path)
+    assert "**" not in markdown_line(tmp_path, "Oracle top-k")[3]
+    assert markdown_line(tmp_path, "H2O")[3].startswith("**0.500")
+
+
+def test_where_less_is_better_the_least_is_the_best(tmp_path):
+    cells = [Cell("dense", [1, 2]), Cell("sparq", [1, 3], 4, {"k": 9}), Cell("h2o", [1, 2], 4, {"k": 9})]
+    Folder(cells, metric="bits_per_character", higher=False).write(tmp_path)
+    assert markdown_line(tmp_path, "H2O")[3].startswith("**1.500")
+
+
+def test_a_setting_off_its_column_says_which_compression_it_has(tmp_path):
+    Folder([Cell("dense", [1, 1]), Cell("flexgen", [1, 0], 1.8, {"k": 32})]).write(tmp_path)
+    line = markdown_line(tmp_path, "FlexGen")
+    assert line[2].startswith("**0.500 ± 0.500 @1.80x") and line[3] == "-"
+
+
+def test_variants_of_a_method_are_told_apart_by_the_switch_that_differs(tmp_path):
+    settings = [{"k": 9, "reallocate": True}, {"k": 9, "reallocate": False}]
+    Folder([Cell("sparq", [1, 0], 4, knobs) for knobs in settings]).write(tmp_path)
+    assert set(load(tmp_path).cells["variant"]) == {"SparQ (reallocate)", "SparQ (no reallocate)"}
+
+
+def test_the_spreadsheet_keeps_every_cell_and_names_its_column(tmp_path):
+    quarter_and_eighth().write(tmp_path)
+    cells = tidy(load(tmp_path)).set_index(["method", "compression"])["column"]
+    assert cells["sparq", 8.0] == 8 and cells["dense", 1.0] == 1 and len(cells) == 5
+
+
+def test_the_main_table_shows_the_nearest_setting_and_the_value_in_between(tmp_path):
+    Folder([Cell("dense", [1, 1]), Cell("h2o", [1, 1], 4, {"k": 2}), Cell("h2o", [1, 0], 16, {"k": 1})]).write(tmp_path)
+    eighth = main_table(load(tmp_path)).set_index(["method", "ratio"]).loc[("H2O", "1/8")]
+    # 8 lies half way between 4 and 16 in octaves: (1 + 0.5) / 2, and half of the errors 0 and 0.5.
+    assert eighth["interpolated"] == "0.750 ± 0.250" and eighth["at"] in ("1/4.00", "1/16.00")
+
+
+def test_nothing_is_extrapolated(tmp_path):
+    quarter_and_eighth().write(tmp_path)
+    half = main_table(load(tmp_path)).set_index(["method", "ratio"]).loc[("SparQ", "1/2")]
+    assert half["interpolated"] == "outside of the settings" and half["at"] == "1/4.00"
+
+
+def test_the_largest_model_of_each_family_is_in_the_main_table():
+    models = ["llama-2-7b", "llama-2-13b", "llama-3-8b", "pythia-1.4b", "pythia-6.9b", "smollm2", "tiny-135m"]
+    assert largest_models(models) == ["llama-2-13b", "llama-3-8b", "pythia-6.9b", "smollm2", "tiny-135m"]
+
+
+def test_latex_and_markdown_print_special_characters_as_they_are(tmp_path):
+    hostile = r"50%_$x^2$&#{}~\<script>|*"
+    Folder([Cell(hostile, [1, 0], 4)], model=hostile.replace("<script>", "s")).write(tmp_path)
+    tables = score_tables(load(tmp_path))
+    for letter in "%_$&#{}":
+        assert f"\\{letter}" in to_latex(tables)
+    assert latex_text("\\") == r"\textbackslash{}" and "<script>" not in to_markdown(tables)
+    assert r"\|\*" in to_markdown(tables)
+
+
+def test_latex_has_one_table_per_panel(tmp_path):
+    quarter_and_eighth().write(tmp_path)
+    quarter_and_eighth(task="triviaqa").write(tmp_path)
+    assert to_latex(score_tables(load(tmp_path))).count(r"\begin{tabular}") == 2
+
+
+def test_cells_of_several_runs_keep_their_own_numbers(tmp_path):
+    quarter_and_eighth().write(tmp_path)
+    quarter_and_eighth(model="n").write(tmp_path)
+    assert isinstance(load(tmp_path).cells, pd.DataFrame)
+    assert load(tmp_path).cells.groupby("model").size().to_dict() == {"m": 5, "n": 5}

@@ -1,0 +1,236 @@
+"""Raw outputs that survive crashes, and the statistics and tables made from them."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import sem
+
+from harness.errors import InputError
+from harness.results.rows import CellFacts, example_facts, to_frame
+from harness.results.stats import paired_difference, stderr
+from harness.results.store import Record, Store, append_lines, read_lines, write_whole
+from harness.results.summary import aggregate, summarise
+
+
+def record(unit="u", cell="c", tokens=(1, 2), nll=(0.5, 0.25), **more):
+    common = {"example": "e", "greedy": True, "active": True, "seconds": 0.5, "prompt_tokens": 10}
+    return Record(unit=unit, cell=cell, tokens=list(tokens), nll=list(nll), **{**common, **more})
+
+
+def records(count):
+    return [record(unit=f"u{i}", cell="c", text=f'line\n"{i}" é ☃\u2028') for i in range(count)]
+
+
+def test_records_come_back_as_they_were(tmp_path):
+    with Store(tmp_path / "new" / "run", "key") as store:
+        assert store.records() == {}
+        store.append(records(3))
+        store.append([record(unit="u1", cell="other")])
+        assert store.records() == {(r.unit, r.cell): r for r in [*records(3), record(unit="u1", cell="other")]}
+
+
+def test_the_latest_record_of_a_unit_and_cell_counts(tmp_path):
+    with Store(tmp_path, "key") as store:
+        store.append([record(text="old"), record(unit="v")])
+        store.append([record(text="new")])
+        assert store.records()["u", "c"].text == "new"
+        assert len(store.records()) == 2
+
+
+def test_a_last_record_torn_at_any_byte_is_ignored_and_writing_goes_on(tmp_path):
+    with Store(tmp_path, "key") as store:
+        store.append(records(2))
+        file = tmp_path / "outputs.jsonl"
+        whole = file.read_bytes()
+        last = whole.rindex(b"\n", 0, -1) + 1
+        for cut in range(last, len(whole)):
+            file.write_bytes(whole[:cut])
+            complete = cut == len(whole) - 1  # only the line's end is missing
+            assert set(store.records()) == ({("u0", "c"), ("u1", "c")} if complete else {("u0", "c")})
+            store.append([record(unit="u2")])
+            assert {("u0", "c"), ("u2", "c")} <= set(store.records())
+            assert store.records()["u2", "c"] == record(unit="u2")
+            assert file.read_bytes().startswith(whole[:cut])
+
+
+@given(st.binary(max_size=40).filter(lambda junk: b"\n" not in junk), st.integers(0, 2))
+def test_junk_between_records_is_ignored(tmp_path_factory, junk, where):
+    file = tmp_path_factory.mktemp("junk") / "lines.jsonl"
+    append_lines(file, [{"a": 1}, {"a": 2}])
+    lines = file.read_bytes().splitlines(keepends=True)
+    lines.insert(where, b'{"torn": ' + junk + b"\n")
+    file.write_bytes(b"".join(lines))
+    found = list(read_lines(file))
+    assert [line for line in found if "a" in line] == [{"a": 1}, {"a": 2}]
+
+
+def test_a_second_run_on_the_same_folder_is_refused(tmp_path):
+    with Store(tmp_path, "key"):
+        with pytest.raises(InputError, match="another run is writing"), Store(tmp_path, "key"):
+            pass
+    with Store(tmp_path, "key") as again:
+        assert again.records() == {}
+
+
+def test_the_folder_of_another_run_is_refused(tmp_path):
+    with Store(tmp_path, "key") as store:
+        store.describe({"note": 1})
+    with pytest.raises(InputError, match="another run"), Store(tmp_path, "other"):
+        pass
+    with Store(tmp_path, "key") as store:
+        assert json.loads((tmp_path / "run.json").read_text()) == {"key": "key", "note": 1}
+
+
+def test_a_refused_folder_is_not_left_locked(tmp_path):
+    with Store(tmp_path, "key") as store:
+        store.describe({})
+    for _ in range(2):
+        with pytest.raises(InputError, match="holds results of another run"), Store(tmp_path, "other"):
+            pass
+    with Store(tmp_path, "key"):
+        pass
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    file = tmp_path / "table.csv"
+    write_whole(file, "old")
+    monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError("killed")))
+    with pytest.raises(OSError, match="killed"):
+        write_whole(file, "new")
+    assert file.read_text() == "old"
+
+
+def test_the_standard_error_is_scipys():
+    values = np.random.default_rng(0).normal(size=17)
+    assert stderr(values) == pytest.approx(sem(values))
+    assert math.isnan(stderr(np.array([3.0])))
+
+
+def test_a_paired_difference_has_the_error_and_interval_of_the_differences():
+    rng = np.random.default_rng(1)
+    dense, shift = rng.normal(size=200) * 50, rng.normal(0.3, 0.1, size=200)
+    found = paired_difference(dense + shift, dense)
+    assert found.mean == pytest.approx(shift.mean())
+    assert found.stderr == pytest.approx(sem(shift))
+    assert found.low == pytest.approx(shift.mean() - 1.96 * sem(shift), abs=0.2 * sem(shift))
+    assert found.high == pytest.approx(shift.mean() + 1.96 * sem(shift), abs=0.2 * sem(shift))
+    assert found == paired_difference(dense + shift, dense)
+
+
+@pytest.mark.parametrize(("values", "mean"), [([], math.nan), ([2.0], 1.0), ([2.0, math.inf], math.inf)])
+def test_a_difference_without_spread_has_no_interval(values, mean):
+    found = paired_difference(np.array(values), np.ones(len(values)))
+    assert found.mean == pytest.approx(mean, nan_ok=True)
+    assert all(map(math.isnan, (found.stderr, found.low, found.high)))
+
+
+def test_equal_scores_differ_by_exactly_nothing():
+    found = paired_difference(np.array([1.0, 0.0, 1.0]), np.array([1.0, 0.0, 1.0]))
+    assert (found.mean, found.stderr, found.low, found.high) == (0, 0, 0, 0)
+
+
+LABELS = {"model": "m", "run": "r", "method": "x", "params": "{}", "ratio": 2.0, "cell": "x-1"}
+FACTS = CellFacts(LABELS, transfers={10: 100.0, 20: 150.0}, dense_transfers={10: 400.0, 20: 800.0}, bytes_per_element=2)
+
+
+def test_the_costs_of_an_example_are_those_of_its_own_length():
+    found = example_facts(FACTS, [record(), record(prompt_tokens=20, tokens=[5], nll=[1.0])], None)
+    assert (found["transfers_elements"], found["bytes_per_token"], found["prompt_tokens"]) == (125, 250, 15)
+    assert found["compression"] == pytest.approx(600 / 125)
+    assert (found["new_tokens"], found["seconds"], found["active"]) == (3, 1.0, True)
+    assert math.isnan(found["first_difference"])
+    assert math.isnan(found["delta_nll"])
+
+
+@pytest.mark.parametrize(
+    ("tokens", "dense", "expected"),
+    [
+        ([[1, 2, 3]], [[1, 2, 3]], math.nan),
+        ([[1, 2, 3]], [[1, 9, 3]], 1),
+        ([[9, 2]], [[1, 2]], 0),
+        ([[1, 2]], [[1, 2, 3]], 2),
+        ([[1, 2, 3]], [[1]], 1),
+        ([[1, 2], [3, 4]], [[1, 2], [3, 5]], 3),
+    ],
+)
+def test_the_first_difference_is_the_index_of_the_first_other_token(tokens, dense, expected):
+    ours, theirs = ([record(tokens=t, nll=[0.0] * len(t)) for t in rows] for rows in (tokens, dense))
+    assert example_facts(FACTS, ours, theirs)["first_difference"] == pytest.approx(expected, nan_ok=True)
+
+
+def test_the_difference_in_likelihood_is_over_tokens_that_both_were_given():
+    ours = [record(nll=[1.0, 2.0]), record(tokens=[7], nll=[100.0])]
+    theirs = [record(nll=[0.5, 2.25]), record(tokens=[8], nll=[0.0])]
+    assert example_facts(FACTS, ours, theirs)["delta_nll"] == pytest.approx((0.5 + 0.25) / 2)
+    assert math.isnan(example_facts(FACTS, ours[1:], theirs[1:])["delta_nll"])
+
+
+def frame():
+    """Two cells, one metric, four examples; the dense rows come in another order."""
+    scores = {"dense-1": {"a": 1.0, "b": 0.0, "c": 1.0, "d": 1.0}, "x-1": {"d": 1.0, "c": 0.0, "a": 0.0, "b": 0.0}}
+    rows = []
+    for cell, by_example in scores.items():
+        for example, value in by_example.items():
+            labels = {**LABELS, "cell": cell, "method": cell[:-2], "task": "t", "example": example, "metric": "match"}
+            facts = {"bytes_per_token": 2.0, "transfers_elements": 1.0 if cell == "x-1" else 4.0, "prompt_tokens": 9.0}
+            facts |= {"new_tokens": 3, "seconds": 0.1, "active": cell == "x-1", "delta_nll": math.nan}
+            facts |= {"first_difference": 2.0 if cell == "x-1" and example != "d" else math.nan, "compression": 9.0}
+            rows.append({**labels, **facts, "value": value, "higher_is_better": True})
+    return to_frame(rows)
+
+
+def test_the_summary_pairs_examples_by_name():
+    table = summarise(frame(), "dense-1", {}).set_index("cell")
+    line, dense = table.loc["x-1"], table.loc["dense-1"]
+    assert (line["value"], dense["value"], line["n"]) == (0.25, 0.75, 4)
+    assert line["delta_dense"] == -0.5
+    assert line["delta_stderr"] == pytest.approx(sem([-1.0, 0.0, -1.0, 0.0]))
+    assert line["delta_ci_low"] <= -0.5 <= line["delta_ci_high"] <= 0
+    assert line["stderr"] == pytest.approx(sem([0, 0, 0, 1]))
+    assert (line["first_difference"], line["same_output"]) == (2.0, 0.25)
+    assert (line["compression"], dense["compression"]) == (4, 1)
+    assert (dense["delta_dense"], dense["delta_ci_low"], dense["delta_ci_high"]) == (0, 0, 0)
+
+
+def test_only_examples_that_dense_has_too_are_compared():
+    rows = frame()
+    rows = rows[~((rows.cell == "dense-1") & (rows.example == "c"))]
+    line = summarise(rows, "dense-1", {}).set_index("cell").loc["x-1"]
+    assert line["delta_dense"] == pytest.approx(-1 / 3)
+    assert line["n"] == 4
+
+
+def test_without_dense_nothing_is_compared():
+    rows = frame()
+    line = summarise(rows[rows.cell == "x-1"], None, {}).iloc[0]
+    assert math.isnan(line["delta_dense"])
+    assert math.isnan(line["same_output"])
+    assert line["compression"] == 9
+
+
+def test_an_aggregate_that_is_no_mean_stands_as_it_is():
+    line = summarise(frame(), "dense-1", {("t", "x-1", "match"): 7.5}).set_index("cell").loc["x-1"]
+    assert line["value"] == 7.5
+    assert math.isnan(line["stderr"])
+    assert math.isnan(line["delta_dense"])
+
+
+def test_summaries_of_all_runs_join_in_one_table(tmp_path):
+    assert len(aggregate(tmp_path)) == 0
+    for run in ("one", "two"):
+        (tmp_path / run).mkdir()
+        table = summarise(frame().assign(run=run), "dense-1", {})
+        write_whole(tmp_path / run / "summary.csv", table.to_csv(index=False))
+    whole = aggregate(tmp_path)
+    assert list(whole["run"]) == ["one", "one", "two", "two"]
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "summary.csv"), whole)
+
+
+def test_a_record_is_plain_json():
+    assert json.loads(json.dumps(dataclasses.asdict(record()))) == dataclasses.asdict(record())
