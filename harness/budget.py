@@ -39,3 +39,15 @@ def largest_knob(
         middle = (low + high + 1) // 2
         low, high = (middle, high) if moved(middle) <= allowed else (low, middle - 1)
     return build(**{**fixed, knob: low})
+
+
+def rank_and_tokens(build: Callable[..., M], ratio: float, n: int, d: int, **fixed: Any) -> M:
+    """A method that scores in r dimensions and attends to k tokens: r for a given k, k for a given r.
+
+    With neither, half of the budget goes to each: r = D / ratio and k near S / (2 ratio). Raises InputError as above.
+    """
+    given = {knob: value for knob, value in fixed.items() if value is not None}
+    if "k" in given:
+        return largest_knob(build, "r", (1, d), ratio, n, d, **given)
+    given.setdefault("r", max(1, int(d / ratio)))
+    return largest_knob(build, "k", (1, n), ratio, n, d, **given)

@@ -2,7 +2,12 @@
 
 import os
 
-os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
+os.environ |= {
+    "HF_HUB_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "TQDM_DISABLE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
 
 import sys
 from pathlib import Path
@@ -11,10 +16,12 @@ import hypothesis
 import pytest
 import torch
 import transformers
+from paper_tasks import smollm2_spec
+from support import tiny_checkpoint
 
-import harness.models
+from harness import models
+from harness.__main__ import main
 from harness.errors import InputError
-from support import smollm2_spec, tiny_checkpoint
 
 hypothesis.settings.register_profile(
     "tests", deadline=None, derandomize=True, database=None, max_examples=25, print_blob=False
@@ -53,7 +60,7 @@ def shared():
 def smollm2():
     """The checkpoint of the embedded model, converted on first use; positions cut to 2048 as the golden runs were."""
     try:
-        return harness.models.find(smollm2_spec())
+        return models.find(smollm2_spec())
     except InputError as error:
         pytest.skip(str(error))
 
@@ -74,3 +81,17 @@ def smollm2_tokenizer(smollm2):
 def tiny(tmp_path_factory):
     """Folder of a small checkpoint with random weights."""
     return tiny_checkpoint(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def harness(tiny, tmp_path, monkeypatch, capsys):
+    """Call `harness run` on the tiny model and the embedded corpus; returns exit code, stdout lines, stderr lines."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        base = ["model=custom", f"model.path={tiny}", "data=embedded", "task=squad"]
+        code = main(["run", *(a for a in arguments if a == "-m"), *base, *(a for a in arguments if a != "-m")])
+        told = capsys.readouterr()
+        return code, told.out.splitlines(), told.err.splitlines()
+
+    return call

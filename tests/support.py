@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 
 import torch
-import yaml
 
 from harness.attention import LayerPrefix, Step
-from harness.models import ModelSpec
 from harness.observe import observe
-from harness.paths import asset
+from harness.results.store import Record
 from harness.scores import Scores
 
 KNOBS = {
@@ -83,10 +81,15 @@ def steps(case, method, scores=None, sliding_window=None):
         yield Step(grouped[:, :, :, n - 1], k[:, :, :n], v[:, :, :n], seen, scores, sliding_window is not None), state
 
 
-def smollm2_spec(**changes):
-    """The embedded model as the golden runs had it."""
-    told = yaml.safe_load((asset("conf") / "model" / "smollm2.yaml").read_text(encoding="utf-8"))
-    return ModelSpec.of({**told, "device": "cpu", "max_length": 2048, **changes})
+def close(found, expected, tolerance=1e-11):
+    """Fail unless two tensors agree."""
+    torch.testing.assert_close(found, expected, atol=tolerance, rtol=0)
+
+
+def record(unit="u", cell="c", tokens=(1, 2), nll=(0.5, 0.25), **more):
+    """A record of one unit under one cell."""
+    common = {"example": "e", "greedy": True, "active": True, "seconds": 0.5, "prompt_tokens": 10}
+    return Record(unit=unit, cell=cell, tokens=list(tokens), nll=list(nll), **{**common, **more})
 
 
 def tiny_checkpoint(folder):
@@ -111,31 +114,3 @@ def tiny_checkpoint(folder):
     config = LlamaConfig(**sizes, **heads, initializer_range=0.1, bos_token_id=0, eos_token_id=1)
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     return folder
-
-
-GOLDEN_ARGUMENTS = {
-    "squad": {"other_contexts": 3},
-    "triviaqa": {"evidence": "search", "shortest": 2000},
-    "cnn_dailymail": {},
-    "wikitext": {"prefix": 3000, "continuation": 200},
-    "repetition": {"context": 3000},
-}
-"""How the golden runs cut the tasks (shared/golden/README.md)."""
-
-
-def local_data(shared):
-    """conf/data/local.yaml on the shared folder."""
-    from harness.data.sources import DataSpec
-
-    told = yaml.safe_load((asset("conf") / "data" / "local.yaml").read_text(encoding="utf-8"))
-    return DataSpec(**{**told, "root": str(shared / "data")})
-
-
-def local_suite(shared, task, limit, arguments):
-    """A task of the paper on the shared folder's rows."""
-    from harness.data.sources import resolve
-    from harness.scoring.suite import Suite, load_paper_task
-
-    source = resolve(local_data(shared), task, asset("tasks") / "corpus", shared)
-    loaded = load_paper_task(f"paper_{task}", asset("tasks") / "paper", {**source.arguments, **arguments})
-    return Suite({task: loaded}, limit)

@@ -3,17 +3,17 @@
 import functools
 import math
 
+import architectures
 import pytest
 import torch
+from support import VARIANTS
 from transformers import AutoModelForCausalLM
 
-import architectures
 from harness import methods
 from harness.costs import LayerShape
 from harness.engine import Engine, Work
 from harness.engine.bridge import inspect_architecture
 from harness.errors import InputError
-from support import VARIANTS
 
 NEW = 10
 every_architecture = pytest.mark.parametrize("name", list(architectures.CONFIGS))

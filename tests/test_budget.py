@@ -3,12 +3,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import KNOBS
 
 from harness import methods
 from harness.budget import dense_transfers, largest_knob
 from harness.costs import LayerShape, transfers
 from harness.errors import InputError
-from support import KNOBS
 
 FORMULAS = {
     ("dense", ()): lambda n, d: 2 * n * d + 2 * d,
@@ -16,10 +16,10 @@ FORMULAS = {
     ("sparq", (("r", 16), ("k", 128), ("reallocate", False))): lambda n, d: 16 * n + 256 * d + 3 * d,
     ("h2o", (("k", 192),)): lambda n, d: 2 * 192 * d + 2 * d + 2 * n + 1,
     ("lru", (("k", 192),)): lambda n, d: 2 * 192 * d + 2 * d + 2 * n + 1,
-    ("lm_infinite", (("k", 192),)): lambda n, d: 2 * 192 * d + 2 * d,
+    ("lm_infinite", (("k", 192),)): lambda _, d: 2 * 192 * d + 2 * d,
     ("flexgen", (("k", 32),)): lambda n, d: n * d + 32 * d + 2 * d,
-    ("oracle_topk", (("k", 100),)): lambda n, d: 200 * d + 2 * d,
-    ("random_k", (("k", 100),)): lambda n, d: 200 * d + 2 * d,
+    ("oracle_topk", (("k", 100),)): lambda _, d: 200 * d + 2 * d,
+    ("random_k", (("k", 100),)): lambda _, d: 200 * d + 2 * d,
 }
 
 lengths, widths, ratios = st.integers(2, 5000), st.sampled_from([8, 16, 64, 128, 256]), st.floats(1, 40)
@@ -74,6 +74,25 @@ def test_a_balanced_budget_spends_half_on_choosing(n, d, ratio):
     method = methods.solve("sparq", ratio, n, d, k=None, local=None)
     assert method.r == d // ratio
     assert method.k == pytest.approx(n / (2 * ratio), rel=0.05, abs=4)
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_solved_knobs_keep_to_the_ratio_and_grow_with_it(name):
+    cls = methods.find(name)
+    for n, d in ((100, 16), (1200, 64), (4000, 128)):
+        moved = []
+        for ratio in (1, 1.25, 1.5, 2, 3, 4, 8, 16, 32):
+            for fixed in [{}] + [{"k": n // 64}] * ("r" in methods.knobs(cls)):
+                try:
+                    method = methods.solve(name, ratio, n, d, **fixed)
+                except InputError:
+                    continue
+                assert method.transfers(n, d) <= dense_transfers(n, d) / ratio
+                assert all(getattr(method, knob) == value for knob, value in fixed.items())
+                if not fixed:
+                    moved.append(method.transfers(n, d))
+        assert moved == sorted(moved, reverse=True)
+        assert moved
 
 
 def test_dense_exists_at_ratio_1_only():

@@ -1,15 +1,14 @@
 """One prefill for all methods, batches whose rows are on their own, scoring that is decoding."""
 
+import architectures
 import pytest
 import torch
+from engine_runs import NEW, cells, generation, scoring
+from support import VARIANTS
 
-import architectures
 from harness import methods
 from harness.engine import Engine, Work
 from harness.engine.bridge import Bridge
-from support import VARIANTS
-
-NEW = 6
 
 
 @pytest.fixture(params=["llama", "mistral", "gpt_neox"])
@@ -20,21 +19,6 @@ def engine(request):
 @pytest.fixture
 def llama():
     return Engine(architectures.model("llama", dtype=torch.float64))
-
-
-def cells():
-    return [methods.create(name, **knobs) for name, knobs in VARIANTS]
-
-
-def generation(prompts=None, new=NEW):
-    return [Work(p, new_tokens=new) for p in prompts or architectures.prompts()]
-
-
-def scoring():
-    return [
-        Work(p, forced=f)
-        for p, f in zip(architectures.prompts(), architectures.prompts((5, 1, 8), seed=4), strict=True)
-    ]
 
 
 def same(found, expected, tolerance=1e-5):
@@ -124,58 +108,3 @@ def test_the_first_token_comes_from_the_dense_prefill(engine):
         assert [a.nll[0] for a in of_cell] == pytest.approx([a.nll[0] for a in dense], abs=1e-6)
     one = engine.run(generation(new=1), cells())
     assert not any(answer.active for of_cell in one for answer in of_cell)
-
-
-def masked_eager(prompt, tokens, k, initial):
-    """nll of tokens after the prompt, every query of the model under the LM-Infinite pattern."""
-    model = architectures.model("llama", dtype=torch.float64, attn_implementation="eager")
-    whole = [*prompt, *tokens]
-    query, key = torch.arange(len(whole))[:, None], torch.arange(len(whole))[None]
-    sees = (key <= query) & ((key < initial) | (query - key < k - initial))
-    bias = torch.zeros(sees.shape, dtype=torch.float64).masked_fill(~sees, torch.finfo(torch.float64).min)
-    logits = model(torch.tensor([whole]), attention_mask=bias[None, None]).logits[0].log_softmax(-1)
-    return [-float(logits[len(prompt) - 1 + i, token]) for i, token in enumerate(tokens)]
-
-
-@pytest.mark.parametrize(("k", "initial"), [(7, 3), (5, 0), (12, 1)])
-def test_masking_the_prefill_equals_a_model_that_was_masked_all_along(llama, k, initial):
-    method = methods.create("lm_infinite", k=k, initial=initial, mask_prefill=True)
-    (answers,) = llama.run(scoring(), [method])
-    for work, answer in zip(scoring(), answers, strict=True):
-        assert answer.nll == pytest.approx(masked_eager(work.prompt, work.forced, k, initial), abs=1e-5)
-
-
-def test_a_generation_ends_when_it_says_so_and_its_neighbours_go_on(llama):
-    (plain,) = llama.run(generation(), [methods.create("dense")])
-    stop = plain[1].tokens[2]
-    end = plain[1].tokens.index(stop) + 1
-    works = generation()
-    works[1] = Work(works[1].prompt, new_tokens=NEW, finished=lambda tokens: tokens[-1] == stop)
-    for cell, answers in zip(cells(), llama.run(works, cells()), strict=True):
-        assert len(answers[0].tokens) == len(answers[2].tokens) == NEW
-        if cell.lossless:
-            assert answers[1].tokens == plain[1].tokens[:end]
-            assert len(answers[1].nll) == len(answers[1].greedy) == end
-
-
-def test_decoding_stops_when_all_have_finished(llama, monkeypatch):
-    passes, forward = [], Bridge.forward
-    monkeypatch.setattr(Bridge, "forward", lambda *args: passes.append(1) or forward(*args))
-    works = [Work(p, new_tokens=50, finished=lambda tokens: len(tokens) >= 3) for p in architectures.prompts()]
-    (answers,) = llama.run(works, [methods.create("dense")])
-    assert [len(a.tokens) for a in answers] == [3, 3, 3]
-    assert len(passes) == 3
-
-
-def test_rows_of_one_batch_may_ask_for_different_numbers_of_tokens(llama):
-    lengths = (2, 6, 1)
-    works = [Work(p, new_tokens=n) for p, n in zip(architectures.prompts(), lengths, strict=True)]
-    for answers, whole in zip(llama.run(works, cells()), llama.run(generation(), cells()), strict=True):
-        for answer, other, n in zip(answers, whole, lengths, strict=True):
-            assert answer.tokens == other.tokens[:n]
-            assert len(answer.nll) == n
-
-
-def test_time_is_shared_out_and_positive(llama):
-    answers = llama.run(generation(), cells())
-    assert all(answer.seconds > 0 for of_cell in answers for answer in of_cell)

@@ -8,6 +8,7 @@ import re
 import pandas as pd
 import pytest
 import torch
+from paper_tasks import GOLDEN_ARGUMENTS, local_data, smollm2_spec
 
 from harness.config import EngineSpec, Job, TaskSpec
 from harness.engine import Engine, Work
@@ -17,7 +18,6 @@ from harness.prepare import prepare
 from harness.results.store import Store
 from harness.run import execute, missing
 from harness.tables import write_tables
-from support import GOLDEN_ARGUMENTS, local_data, smollm2_spec
 
 pytestmark = pytest.mark.slow
 
@@ -64,9 +64,7 @@ def run(request, shared, engine, tmp_path_factory):
 
 
 def shortened(unit, at_most):
-    return dataclasses.replace(
-        unit, work=dataclasses.replace(unit.work, new_tokens=min(unit.work.new_tokens, at_most))
-    )
+    return dataclasses.replace(unit, work=dataclasses.replace(unit.work, new_tokens=min(unit.work.new_tokens, at_most)))
 
 
 def pairs(run):

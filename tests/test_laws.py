@@ -4,15 +4,11 @@ import dataclasses
 
 import pytest
 import torch
+from support import KNOBS, VARIANTS, close, label, random_case
 
 from harness import methods
 from harness.attention import decode, top_newest
-from harness.budget import dense_transfers
-from harness.errors import InputError
-from harness.methods.oracle_topk import OracleTopK
 from harness.scores import Scores
-from support import KNOBS, VARIANTS, label, random_case, steps
-from tracing import trace
 
 every_method = pytest.mark.parametrize(("name", "knobs"), VARIANTS, ids=[label(v) for v in VARIANTS])
 FULL = {"r": 8, "k": 100}
@@ -28,10 +24,6 @@ def dense_by_hand(case, scores):
     seen = mask[:, None, None] & torch.ones(n, n, dtype=torch.bool).tril()
     weights = scores(q, k.repeat_interleave(g, 1)).masked_fill(~seen, -torch.inf).softmax(-1)
     return (weights @ v.repeat_interleave(g, 1))[:, :, p:]
-
-
-def close(found, expected, tolerance=1e-11):
-    torch.testing.assert_close(found, expected, atol=tolerance, rtol=0)
 
 
 def test_every_method_is_held_to_the_laws():
@@ -60,52 +52,13 @@ def test_the_small_budget_is_not_dense_attention(name, knobs):
 
 
 @every_method
-def test_entries_with_a_gradient_are_paid_for(name, knobs):
-    method, case = methods.create(name, **knobs), random_case(p=40)
-    for step, state in steps(case, method):
-        k, v = (x.clone().requires_grad_(True) for x in (step.k, step.v))
-        output = method.attend(dataclasses.replace(step, k=k, v=v), state)
-        grads = torch.autograd.grad(output.square().sum(), (k, v), allow_unused=True, retain_graph=True)
-        used = sum((grad != 0).sum((2, 3)) for grad in grads if grad is not None)
-        assert used.max() > 0
-        assert used.max() <= method.transfers(step.length, 8)
-
-
-def entries_read(method, step, state):
-    """Most entries of K and V that a KV head read in a step."""
-    k, k_read = trace(step.k)
-    v, v_read = trace(step.v)
-    method.attend(dataclasses.replace(step, k=k, v=v), state)
-    return int((k_read.sum((2, 3)) + v_read.sum((2, 3))).max())
-
-
-@every_method
-def test_entries_read_to_choose_or_to_attend_are_paid_for(name, knobs):
-    method, case = methods.create(name, **knobs), random_case(pads=(0, 0), p=40)
-    if method.clairvoyant:
-        pytest.skip("a control that chooses for free, and says so")
-    for step, state in steps(case, method):
-        assert 0 < entries_read(method, step, state) <= method.transfers(step.length, 8)
-
-
-def test_the_tracer_counts_all_that_dense_attention_reads():
-    method, case = methods.create("dense"), random_case(pads=(0, 0))
-    for step, state in steps(case, method):
-        assert entries_read(method, step, state) == 2 * step.length * 8 == dense_transfers(step.length, 8) - 16
-
-
-def test_the_tracer_sees_keys_that_are_read_only_to_choose():
-    method, case = OracleTopK(k=3), random_case(pads=(0, 0), p=40)
-    for step, state in steps(case, method):
-        assert entries_read(method, step, state) == step.length * 8 + 3 * 8 > method.transfers(step.length, 8)
-
-
-@every_method
 @pytest.mark.parametrize("hostile", [1e4, float("nan")])
 def test_padding_is_never_seen_whatever_it_holds(name, knobs, hostile):
     case = random_case(pads=(5, 16))
     poisoned = [x.masked_fill(~case.mask[:, None, :, None], hostile) for x in (case.q, case.k, case.v)]
-    close(run(name, knobs, dataclasses.replace(case, **dict(zip("qkv", poisoned, strict=True)))), run(name, knobs, case))
+    close(
+        run(name, knobs, dataclasses.replace(case, **dict(zip("qkv", poisoned, strict=True)))), run(name, knobs, case)
+    )
 
 
 @every_method
@@ -157,25 +110,6 @@ def test_a_method_can_be_used_again_and_after_any_other(name, knobs):
     assert torch.equal(decode(method, *case), first)
 
 
-@pytest.mark.parametrize("name", methods.names())
-def test_solved_knobs_keep_to_the_ratio_and_grow_with_it(name):
-    cls = methods.find(name)
-    for n, d in ((100, 16), (1200, 64), (4000, 128)):
-        moved = []
-        for ratio in (1, 1.25, 1.5, 2, 3, 4, 8, 16, 32):
-            for fixed in [{}] + [{"k": n // 64}] * ("r" in methods.knobs(cls)):
-                try:
-                    method = methods.solve(name, ratio, n, d, **fixed)
-                except InputError:
-                    continue
-                assert method.transfers(n, d) <= dense_transfers(n, d) / ratio
-                assert all(getattr(method, knob) == value for knob, value in fixed.items())
-                if not fixed:
-                    moved.append(method.transfers(n, d))
-        assert moved == sorted(moved, reverse=True)
-        assert moved
-
-
 @every_method
 def test_the_softmax_scale_multiplies_the_query(name, knobs):
     case = random_case()
@@ -201,34 +135,6 @@ def test_bfloat16_is_close_to_float32(name, knobs):
     assert found.dtype == torch.bfloat16
     assert expected.dtype == torch.float32
     assert (found.float() - expected).abs().median() < 0.01
-
-
-@every_method
-@pytest.mark.parametrize("window", [3, 9])
-def test_a_sliding_window_equals_starting_anew_at_every_step(name, knobs, window):
-    method, case = methods.create(name, **knobs), random_case(p=14, t=6)
-    if method.observes:
-        pytest.skip("its state is the history of evictions, which no later start can know")
-    for step, state in steps(case, method, sliding_window=window):
-        fresh = dataclasses.replace(case, p=step.length - 1)
-        fresh_step, fresh_state = next(steps(fresh, method, sliding_window=window))
-        if name == "random_k":
-            fresh_state = dataclasses.replace(state)
-        close(method.attend(step, state), method.attend(fresh_step, fresh_state))
-
-
-@every_method
-@pytest.mark.parametrize("window", [3, 9])
-def test_tokens_that_a_sliding_window_dropped_have_no_influence(name, knobs, window):
-    method, case = methods.create(name, **knobs), random_case(p=14, t=6)
-    hostile = random_case(p=14, t=6)
-    hostile.v[:, :, : 15 - window] += 100
-    hostile.k[:, :, : 15 - window] *= -1
-    pairs = zip(steps(case, method, sliding_window=window), steps(hostile, method, sliding_window=window), strict=True)
-    for (step, state), (other, other_state) in pairs:
-        if isinstance(getattr(state, "score", None), torch.Tensor):
-            other_state.score = state.score.clone()
-        close(method.attend(step, state), method.attend(other, other_state), 1e-9)
 
 
 def test_exact_ties_go_to_the_newest():

@@ -106,7 +106,9 @@ def harness(tiny, tmp_path, monkeypatch):
 
 def test_a_multiple_choice_task_of_lm_eval_runs_under_the_grid(harness, by_hand):
     wanted = ["put it at the mill", "sell a lantern"]
-    docs = [{"goal": text.strip(), "sol1": wanted[0], "sol2": wanted[1], "label": i % 2} for i, text in enumerate(TEXTS)]
+    docs = [
+        {"goal": text.strip(), "sol1": wanted[0], "sol2": wanted[1], "label": i % 2} for i, text in enumerate(TEXTS)
+    ]
     rows, table = harness("piqa", "validation", docs)
     assert set(table.metric) == {"acc", "acc_norm"}
     dense = rows[(rows.method == "dense") & (rows.metric == "acc")]
@@ -118,11 +120,13 @@ def test_a_multiple_choice_task_of_lm_eval_runs_under_the_grid(harness, by_hand)
 def test_a_rolling_task_of_lm_eval_is_scored_through_decoding(harness, by_hand):
     pages = [{"page": f"The mill of Orla, part {i}. " + "They say that Alda met Beric. " * (4 + i)} for i in range(3)]
     rows, table = harness("wikitext", "test", pages)
-    dense, sparq = (table[(table.method == m) & (table.metric == "word_perplexity")].iloc[0] for m in ("dense", "sparq"))
+    dense, sparq = (
+        table[(table.method == m) & (table.metric == "word_perplexity")].iloc[0] for m in ("dense", "sparq")
+    )
     total = sum(by_hand("", page["page"]) for page in pages)
     words = sum(len(re.split(r"\s+", page["page"])) for page in pages)
     assert dense.value == pytest.approx(math.exp(-total / words), rel=1e-4)
     assert sparq.value != pytest.approx(dense.value, rel=1e-6)
-    assert math.isnan(dense.delta_dense)
+    assert dense.delta_dense == 0 and math.isnan(dense.delta_ci_low)
     assert not dense.higher_is_better
     assert rows[rows.method == "sparq"].active.all()

@@ -14,7 +14,7 @@ NAMES = (ATTENTION_RECEIVED, LAST_USED)
 
 def written_out(q, k, live, scores, mask=None):
     """Both statistics from materialised weights [B, H, G, S, S]."""
-    b, h, _, s, d = q.shape
+    b, h, _, s, _ = q.shape
     logits = torch.einsum("bhgqd,bhkd->bhgqk", q, k) * scores.scale
     if scores.cap is not None:
         logits = scores.cap * (logits / scores.cap).tanh()
@@ -66,7 +66,9 @@ def _blocks(request, monkeypatch):
 @pytest.mark.usefixtures("_blocks")
 @pytest.mark.parametrize("scores", [Scores(0.5), Scores(1.0), Scores(1.0, 2.0)], ids=["plain", "scale", "cap"])
 @pytest.mark.parametrize(
-    "live", [padded(17, left=(0,)), padded(17, left=(0, 3, 16)), padded(17, right=(0, 7))], ids=["bare", "left", "right"]
+    "live",
+    [padded(17, left=(0,)), padded(17, left=(0, 3, 16)), padded(17, right=(0, 7))],
+    ids=["bare", "left", "right"],
 )
 def test_statistics_equal_those_of_the_whole_matrix(live, scores):
     check(live, scores)

@@ -23,7 +23,7 @@ texts = st.text(alphabet="ab \n.", max_size=30)
     ("text", "normal"),
     [
         ("The Mill", "mill"),
-        (" \n\"'The mill.\" ", "mill"),
+        (' \n"\'The mill." ', "mill"),
         ("the the mill", "the mill"),
         ("an owl", "owl"),
         ("A  Mill", " mill"),

@@ -46,8 +46,9 @@ class Decoding:
         for cache in self.caches:
             cache.longest = self.cached
 
+    @torch.compiler.disable
     def attend(self, call: LayerCall) -> Tensor:
-        """Append the token, then attend."""
+        """Append the token, then attend; never traced, for its kernels are what is measured."""
         cache = self.caches[call.layer]
         return self.attention(call, cache)
 

@@ -26,6 +26,7 @@ BACKENDS = {
     "sdpa-efficient": SDPBackend.EFFICIENT_ATTENTION,
     "sdpa-math": SDPBackend.MATH,
 }
+PAPER_TOKENS = {"k": 128, "local": 32}
 RANK_STEP = 8
 """On a GPU, r is rounded down to a multiple of this: the score kernel loads channels in groups."""
 
@@ -83,7 +84,8 @@ class Bench:
         d = self.checkpoint.layers[0].head_dim
         if methods.find(name).lossless:
             return name, methods.create(name)
-        method = methods.solve(name, ratio, length, d)
+        fixed = PAPER_TOKENS if name == "sparq" else {}
+        method = methods.solve(name, ratio, length, d, **fixed)
         knobs = methods.settings(method)
         if self.device.type == "cuda" and knobs.get("r", 0) > RANK_STEP:
             method = methods.create(name, **{**knobs, "r": knobs["r"] // RANK_STEP * RANK_STEP})
@@ -93,7 +95,7 @@ class Bench:
         """Rows of one shape; the step without attention is measured first."""
         like = self.model.get_input_embeddings().weight
         phase = filled(self.checkpoint.layers, batch, length, transposed=self.device.type == "cuda", like=like)
-        bridge = Bridge(self.model)
+        bridge = Bridge(torch.compile(self.model) if self.device.type == "cuda" else self.model)
         rest = self._time(bridge, phase, no_attention, batch)
         for name, method in chosen:
             for backend, attention in self._attentions(method, length):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, MeanValue, Step
-from harness.budget import largest_knob
+from harness.budget import rank_and_tokens
 from harness.knobs import check_integers, check_switches
 from harness.methods import Method
 from harness.methods.sparq import attend_to_best
@@ -71,8 +71,4 @@ class LowRank(Method[Projected]):
     @classmethod
     def at(cls, ratio: float, n: int, d: int, **fixed: Any) -> Self:
         """Solve r for a given k, or k at r = D/ratio."""
-        fixed = {knob: value for knob, value in fixed.items() if value is not None}
-        if "k" not in fixed:
-            fixed.setdefault("r", max(1, int(d / ratio)))
-            return largest_knob(cls, "k", (1, n), ratio, n, d, **fixed)
-        return largest_knob(cls, "r", (1, d), ratio, n, d, **fixed)
+        return rank_and_tokens(cls, ratio, n, d, **fixed)

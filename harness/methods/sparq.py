@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, MeanValue, Step, age, attend_to, top_newest
-from harness.budget import largest_knob
+from harness.budget import rank_and_tokens
 from harness.knobs import check_integers, check_switches
 from harness.methods import Method
 from harness.scores import softmax
@@ -73,8 +73,4 @@ class SparQ(Method[MeanValue | None]):
     @classmethod
     def at(cls, ratio: float, n: int, d: int, **fixed: Any) -> Self:
         """Solve r for a given k, or k for a given r; with neither, r = D/ratio and k as near to S/(2 ratio) as fits."""
-        fixed = {knob: value for knob, value in fixed.items() if value is not None}
-        if "k" not in fixed:
-            fixed.setdefault("r", max(1, int(d / ratio)))
-            return largest_knob(cls, "k", (1, n), ratio, n, d, **fixed)
-        return largest_knob(cls, "r", (1, d), ratio, n, d, **fixed)
+        return rank_and_tokens(cls, ratio, n, d, **fixed)

@@ -1,0 +1,63 @@
+"""`python -m harness.bench attention`: the microbenchmark as a command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.bench.attention import bench_attention
+from harness.errors import InputError
+
+SHOWN = ["batch", "s", "heads", "kv_heads", "method", "path", "r", "k", "k_stored", "us", "us_p10", "us_p90"]
+SHOWN += ["gbps", "copy_share", "speedup_theory", "speedup"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a benchmark and print its table; 2 if something that was asked for cannot be done."""
+    given = vars(_parser().parse_args(argv))
+    out, figure = given.pop("out"), given.pop("figure")
+    given.pop("what")
+    try:
+        table = bench_attention(**given)
+    except InputError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    about = table.iloc[0]
+    sys.stdout.write(
+        f"{about['device']}, torch {about['torch']}, triton {about['triton']}, commit {about['commit']}, copy "
+        f"{about['copy_gbps']:.0f} GB/s, {about['dtype']}, timed by {about['clock']}\n"
+    )
+    sys.stdout.write(table[SHOWN].to_string(index=False, float_format="{:.2f}".format) + "\n")
+    if out:
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        table.to_csv(out, index=False, float_format="%.6g")
+    if figure:
+        from harness.bench.figure import draw  # needs matplotlib
+
+        draw(table, Path(figure))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="harness bench", description=__doc__)
+    bench = parser.add_subparsers(dest="what", required=True).add_parser("attention", help="one decode step")
+    for axis, default in {"s": 4096, "batch": 64, "r": 32, "k": 128, "k-stored": 2}.items():
+        bench.add_argument(f"--{axis}", type=int, nargs="+", default=[default], help=f"default {default}")
+    bench.add_argument("--method", nargs="+", default=["dense", "sparq"], help="default dense sparq")
+    bench.add_argument("--heads", type=int, default=32, help="query heads")
+    bench.add_argument("--kv-heads", type=int, help="KV heads, default as many")
+    bench.add_argument("--d", type=int, default=128, help="head dimension")
+    bench.add_argument("--dtype", default="float16", help="float16, bfloat16 or float32")
+    bench.add_argument("--device", default="auto", help="auto, cuda or cpu")
+    bench.add_argument("--kernel", default="auto", help="auto, torch or triton")
+    bench.add_argument("--samples", type=int, default=20, help="timed repeats")
+    bench.add_argument("--commit", help="what to note as the commit where there is no git")
+    bench.add_argument("--out", help="a CSV file to write")
+    bench.add_argument("--figure", help="a figure to draw, such as speed.svg")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""The paper's microbenchmark: one decode step of attention, dense against the methods (SparQ paper, section 5.4)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import torch
+
+from harness import methods
+from harness.bench.cases import Buffers, Layout, dense_calls, method_call
+from harness.bench.machine import cache_size, copy_bandwidth, describe
+from harness.bench.timing import Call, Timing, time_calls
+from harness.budget import dense_transfers
+from harness.errors import InputError
+from harness.kernels import KVCache, available, require
+
+LARGEST_SETS = 16
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line of the table: a method with its knobs, how often K is stored, and the elements a KV head moves."""
+
+    method: str
+    knobs: dict[str, Any]
+    k_stored: int
+    transfers: float
+
+
+def bench_attention(
+    *,
+    s: Sequence[int] = (4096,),
+    batch: Sequence[int] = (64,),
+    method: Sequence[str] = ("dense", "sparq"),
+    r: Sequence[int] = (32,),
+    k: Sequence[int] = (128,),
+    k_stored: Sequence[int] = (2,),
+    heads: int = 32,
+    kv_heads: int | None = None,
+    d: int = 128,
+    dtype: str = "float16",
+    device: str = "auto",
+    kernel: str = "auto",
+    samples: int = 20,
+    commit: str | None = None,
+) -> pd.DataFrame:
+    """Time every combination; a row per dense backend and per method. Times are us per call of the whole batch.
+
+    `heads` query heads share `kv_heads` KV heads (None: as many). `kernel` is auto, torch or triton. Raises InputError.
+    """
+    where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    kernel = _kernel(kernel, where)
+    about = describe(where, commit)
+    copy = copy_bandwidth(where)
+    rows: list[dict[str, object]] = []
+    for b, n in itertools.product(batch, s):
+        layout = Layout(b, n, heads, kv_heads or heads, d, _dtype(dtype))
+        cases = list(_cases(method, r, k, k_stored, n, d))
+        rows += [{**row, "copy_gbps": copy / 1e9, **about} for row in _measure(layout, cases, kernel, where, samples)]
+    table = pd.DataFrame(rows)
+    table["copy_share"] = table["gbps"] / table["copy_gbps"]
+    return table
+
+
+def _kernel(kernel: str, device: torch.device) -> str:
+    if kernel not in {"auto", "torch", "triton"}:
+        raise InputError(f"kernel is auto, torch or triton, not '{kernel}'")
+    if kernel == "triton":
+        require(device)
+    return ("triton" if available(device) else "torch") if kernel == "auto" else kernel
+
+
+def _dtype(name: str) -> torch.dtype:
+    dtype = getattr(torch, name, None)
+    if not isinstance(dtype, torch.dtype):
+        raise InputError(f"'{name}' is no element type: choose float16, bfloat16 or float32")
+    return dtype
+
+
+def _cases(
+    names: Sequence[str], r: Sequence[int], k: Sequence[int], k_stored: Sequence[int], n: int, d: int
+) -> Iterator[Case]:
+    for name in names:
+        wanted = methods.knobs(methods.find(name))
+        axes = {knob: values for knob, values in {"r": r, "k": k}.items() if knob in wanted}
+        for values in itertools.product(*axes.values()):
+            knobs = dict(zip(axes, values, strict=True))
+            moved = methods.create(name, **knobs).transfers(n, d)
+            for copies in k_stored if name == "sparq" else (1,):
+                # Without a channel-major copy, whole rows of K are read whatever r is: channels share memory sectors.
+                whole = (d - min(knobs["r"], d)) * n if name == "sparq" and copies == 1 else 0
+                yield Case(name, knobs, copies, moved + whole)
+
+
+def _measure(
+    layout: Layout, cases: list[Case], kernel: str, device: torch.device, samples: int
+) -> Iterator[dict[str, object]]:
+    """Rows of one layout. Inputs rotate among enough sets that none is left in the last-level cache when its turn comes."""
+    smallest = min([case.transfers for case in cases if case.method != "dense"] + [dense_transfers(layout.s, layout.d)])
+    moved = smallest * layout.batch * layout.kv_heads * layout.dtype.itemsize
+    sets = [layout.buffers(device) for _ in range(min(LARGEST_SETS, int(3 * cache_size(device) / moved) + 1))]
+    backends = [dense_calls(x) for x in sets]
+    dense = {name: time_calls([calls[name] for calls in backends], device, samples) for name in backends[0]}
+    best = min(timing.median for timing in dense.values())
+    plain = Case("dense", {}, 1, dense_transfers(layout.s, layout.d))
+    yield from (_row(layout, plain, name, timing, best) for name, timing in dense.items())
+    for case in cases:
+        if case.method == "dense" and kernel == "torch":
+            continue
+        timing = time_calls([_call(case, x, kernel) for x in sets], device, samples)
+        yield _row(layout, case, kernel, timing, best)
+
+
+def _call(case: Case, x: Buffers, kernel: str) -> Call:
+    c = x.cache
+    if case.method == "sparq" and case.k_stored == 1:
+        c = KVCache(c.k, c.v, None, c.v_sum, c.start, c.stop, c.longest)
+    return method_call(case.method, Buffers(x.q, c), kernel, **case.knobs)
+
+
+def _row(layout: Layout, case: Case, path: str, timing: Timing, best: float) -> dict[str, object]:
+    moved = case.transfers * layout.batch * layout.kv_heads * layout.dtype.itemsize
+    return {
+        "batch": layout.batch,
+        "s": layout.s,
+        "heads": layout.heads,
+        "kv_heads": layout.kv_heads,
+        "d": layout.d,
+        "dtype": str(layout.dtype).removeprefix("torch."),
+        "method": case.method,
+        "path": path,
+        "r": case.knobs.get("r"),
+        "k": case.knobs.get("k"),
+        "k_stored": case.k_stored,
+        "us": timing.median,
+        "us_p10": timing.p10,
+        "us_p90": timing.p90,
+        "us_per_query": timing.median / layout.batch,
+        "clock": timing.how,
+        "bytes": moved,
+        "gbps": moved / timing.median / 1e3,
+        "speedup_theory": dense_transfers(layout.s, layout.d) / case.transfers,
+        "speedup": best / timing.median,
+    }

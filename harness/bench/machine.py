@@ -1,0 +1,42 @@
+"""What a measurement ran on, and the bandwidth that it can be held against."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from harness.bench.timing import time_calls
+
+
+def describe(device: torch.device, commit: str | None = None) -> dict[str, str]:
+    """Device, versions and commit, as the columns of a table of results. `commit` where there is no git to ask."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    triton = version("triton") if importlib.util.find_spec("triton") else "none"
+    return {"device": name, "torch": torch.__version__, "triton": triton, "commit": commit or _commit()}
+
+
+def copy_bandwidth(device: torch.device, size: int | None = None) -> float:
+    """Bytes per second, read plus written, of a copy of `size` bytes (4 GiB on a GPU, 256 MiB elsewhere)."""
+    size = size or (2**32 if device.type == "cuda" else 2**28)
+    source = torch.ones(size, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return 2 * size / (time_calls([lambda: target.copy_(source)], device, 10).median * 1e-6)
+
+
+def cache_size(device: torch.device) -> int:
+    """Bytes of the last-level cache; 64 MiB where it is not known."""
+    return torch.cuda.get_device_properties(device).L2_cache_size if device.type == "cuda" else 2**26
+
+
+def _commit() -> str:
+    here = Path(__file__).parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
