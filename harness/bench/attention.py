@@ -31,7 +31,7 @@ class Case:
     transfers: float
 
 
-def bench_attention(
+def bench_attention(  # noqa: PLR0913  the grid's axes
     *,
     s: Sequence[int] = (4096,),
     batch: Sequence[int] = (64,),
@@ -99,7 +99,7 @@ def _cases(
 def _measure(
     layout: Layout, cases: list[Case], kernel: str, device: torch.device, samples: int
 ) -> Iterator[dict[str, object]]:
-    """Rows of one layout. Inputs rotate among enough sets that none is left in the last-level cache when its turn comes."""
+    """Rows of one layout. Inputs rotate among so many sets that none is still in the last-level cache when reused."""
     smallest = min([case.transfers for case in cases if case.method != "dense"] + [dense_transfers(layout.s, layout.d)])
     moved = smallest * layout.batch * layout.kv_heads * layout.dtype.itemsize
     sets = [layout.buffers(device) for _ in range(min(LARGEST_SETS, int(3 * cache_size(device) / moved) + 1))]

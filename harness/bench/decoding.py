@@ -46,7 +46,7 @@ class Decoding:
         for cache in self.caches:
             cache.longest = self.cached
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def attend(self, call: LayerCall) -> Tensor:
         """Append the token, then attend; never traced, for its kernels are what is measured."""
         cache = self.caches[call.layer]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -24,29 +25,29 @@ def draw(table: pd.DataFrame, path: Path) -> None:
 
 def _best_of_dense(table: pd.DataFrame) -> pd.DataFrame:
     """Every method's rows, and of the dense backends the fastest for each batch and S; labelled."""
-    fastest = table.sort_values("us").drop_duplicates(["batch", "s", "heads", "kv_heads", "method", "r", "k", "k_stored"])
-    return fastest.assign(label=[_label(row) for row in fastest.to_dict("records")])
+    case = ["batch", "s", "heads", "kv_heads", "method", "r", "k", "k_stored"]
+    fastest = table.sort_values("us").drop_duplicates(case).sort_values(["batch", "s"])
+    return fastest.assign(label=[_label(row) for _, row in fastest.iterrows()])
 
 
-def _label(row: dict[str, object]) -> str:
-    knobs = [f"{name}={row[name]:g}" for name in ("r", "k") if pd.notna(row[name])]  # type: ignore[call-overload,str-format]
+def _label(row: pd.Series[Any]) -> str:
+    knobs = [f"{name}={row[name]:g}" for name in ("r", "k") if pd.notna(row[name])]
     once = [", K once"] if row["method"] == "sparq" and row["k_stored"] == 1 else []
     return " ".join([str(row["method"]), *knobs, *once])
 
 
 def _times(axes: Axes, table: pd.DataFrame) -> None:
-    for (label, batch), rows in table.groupby(["label", "batch"]):
-        rows = rows.sort_values("s")
+    for _, rows in table.groupby(["label", "batch"]):
+        label, batch = rows["label"].iloc[0], rows["batch"].iloc[0]
         spread = (rows["us"] - rows["us_p10"]).clip(lower=0), (rows["us_p90"] - rows["us"]).clip(lower=0)
-        errors = [side / batch for side in spread]
+        errors = [side / rows["batch"] for side in spread]
         axes.errorbar(rows["s"], rows["us_per_query"], errors, marker=".", capsize=2, label=f"{label}, batch {batch}")
     axes.set(xscale="log", yscale="log", xlabel="cached tokens S", ylabel="us per query")
     axes.legend(fontsize=6)
 
 
 def _speedups(axes: Axes, table: pd.DataFrame) -> None:
-    for label, rows in table.assign(work=table["batch"] * table["s"]).groupby("label"):
-        rows = rows.sort_values("work")
+    for label, rows in table.assign(work=table["batch"] * table["s"]).sort_values("work").groupby("label"):
         (line,) = axes.plot(rows["work"], rows["speedup"], ".-", label=label)
         axes.plot(rows["work"], rows["speedup_theory"], ":", color=line.get_color())
     axes.axhline(1, color="grey", linewidth=0.5)

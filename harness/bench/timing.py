@@ -52,7 +52,7 @@ def _clock(calls: Sequence[Call], samples: int) -> list[float]:
 def _replay(calls: Sequence[Call], device: torch.device, samples: int) -> list[float]:
     graph = _capture(list(calls) * -(-8 // len(calls)), device)
     per_replay = -(-8 // len(calls)) * len(calls)
-    events = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(samples)]
+    events = [(_event(), _event()) for _ in range(samples)]
     for _ in range(3):
         graph.replay()
     for begin, end in events:
@@ -63,8 +63,12 @@ def _replay(calls: Sequence[Call], device: torch.device, samples: int) -> list[f
     return [begin.elapsed_time(end) / per_replay * 1e3 for begin, end in events]
 
 
+def _event() -> torch.cuda.Event:
+    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+
+
 def _capture(calls: Sequence[Call], device: torch.device) -> torch.cuda.CUDAGraph:
-    stream = torch.cuda.Stream(device)
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(stream):
         for _ in range(2):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,7 @@ def find(spec: ModelSpec) -> Checkpoint:
     except (OSError, ValueError, KeyError) as error:
         first_line = str(error).strip().splitlines()[0]
         raise InputError(f"model '{spec.name}': no usable configuration at {spec.path} ({first_line})") from None
-    layers = inspect_architecture(spec.name, config, lambda: AutoModelForCausalLM.from_config(config))
+    layers = inspect_architecture(spec.name, config, lambda: AutoModelForCausalLM.from_config(copy.deepcopy(config)))
     return Checkpoint(spec, path, config, layers)
 
 
