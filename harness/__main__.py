@@ -13,6 +13,10 @@ USAGE = """Evaluate decode-time KV-cache techniques: what they move, and what th
   harness run experiment=quickstart     five tasks x six methods on the embedded model
   harness run model=... task=...        one job; arguments go to Hydra (key=value, -m, --cfg job, --help)
   harness list                          models, methods with their knobs, tasks, experiments
+  harness status results/               what is done, missing or failed, and how long the rest will take
+  harness report results/               tables, figures and an interactive page of all runs
+  harness figures fig-tradeoff          one figure; without a name, the list
+  harness bench attention | generate    time per decode step, of attention alone or of a whole model
   harness lm-eval run --model harness ...   lm-eval's own command line with our model class
 
 Results go to results/: summary.csv joins all runs. README.md leads to a first result in five minutes.
@@ -22,7 +26,8 @@ Results go to results/: summary.csv joins all runs. README.md leads to a first r
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 a run failed, 2 the input was wrong, 130 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    commands = {"run": _run, "list": _list, "lm-eval": _lm_eval}
+    commands = {"run": _run, "list": _list, "status": _status, "report": _report}
+    commands |= {"figures": _figures, "bench": _bench, "lm-eval": _lm_eval}
     if not given or given[0] in ("-h", "--help", "help"):
         sys.stdout.write(USAGE)
         return 0
@@ -59,6 +64,30 @@ def _list(arguments: Sequence[str]) -> None:
     from harness.catalog import catalog
 
     sys.stdout.write(catalog())
+
+
+def _status(arguments: Sequence[str]) -> None:
+    from harness.status import status_command
+
+    status_command(arguments)
+
+
+def _report(arguments: Sequence[str]) -> None:
+    from harness.report.cli import report_command
+
+    report_command(arguments)
+
+
+def _figures(arguments: Sequence[str]) -> None:
+    from harness.report.cli import figures_command
+
+    figures_command(arguments)
+
+
+def _bench(arguments: Sequence[str]) -> None:
+    from harness.bench.__main__ import bench_command
+
+    bench_command(arguments)
 
 
 def _lm_eval(arguments: Sequence[str]) -> None:

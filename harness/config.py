@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
+from harness import methods
 from harness.data.sources import DataSpec
 from harness.errors import InputError
 from harness.kernels.accelerate import Kernel
 from harness.models.spec import ModelSpec
 from harness.plan import check_grid
+from harness.shards import WHOLE, Shard
+from harness.typed import build, typed
+
+SIZES = (".k", ".r")
+"""Knobs that count what is kept or read: none of it is no method."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +47,6 @@ class EngineSpec:
     kernel: Kernel = "auto"
 
     def __post_init__(self) -> None:
-        if self.kernel not in get_args(Kernel):
-            raise InputError(f"engine.kernel={self.kernel} is unknown: choose from {', '.join(get_args(Kernel))}")
         for name in ("batch_tokens", "prefill_tokens", "batch_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -51,7 +55,7 @@ class EngineSpec:
 
 @dataclass(frozen=True)
 class Job:
-    """One model on one task under a grid of methods and ratios."""
+    """One model on one task under a grid of methods and ratios, or a shard of it."""
 
     model: ModelSpec
     task: TaskSpec
@@ -63,32 +67,56 @@ class Job:
     results: Path
     engine: EngineSpec = field(default_factory=EngineSpec)
     seed: int = 0
+    shard: Shard = WHOLE
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Job:
         """From the composed configuration. Raises InputError for anything that cannot be meant."""
-        limit = config["limit"]
+        limit = typed("limit", config["limit"], int | None)
         if limit is not None and limit < 1:
             raise InputError(f"limit={limit} leaves no example: use limit=1 or more, or limit=null for all")
         job = cls(
-            model=ModelSpec.of(config["model"]),
-            task=_build(TaskSpec, config["task"], "task"),
-            data=_build(DataSpec, config["data"], "data"),
-            methods=tuple(config["methods"]),
-            ratios=tuple(config["ratios"]),
-            knobs=config["method"],
+            model=build(ModelSpec, config["model"], "model"),
+            task=build(TaskSpec, config["task"], "task"),
+            data=build(DataSpec, config["data"], "data"),
+            methods=tuple(typed("methods", config["methods"], list[str])),
+            ratios=tuple(typed("ratios", config["ratios"], list[float])),
+            knobs=_knobs(config["method"]),
             limit=limit,
-            results=Path(config["results"]),
-            engine=_build(EngineSpec, config["engine"], "engine"),
-            seed=config["seed"],
+            results=Path(typed("results", config["results"], str)),
+            engine=build(EngineSpec, config["engine"], "engine"),
+            seed=typed("seed", config["seed"], int),
+            shard=_shard(config),
         )
         check_grid(job.methods, job.knobs, job.ratios)
         return job
 
 
-def _build(cls: Any, settings: Mapping[str, Any], where: str) -> Any:
-    known = {f.name for f in dataclasses.fields(cls)}
-    for key in settings:
-        if key not in known:
-            raise InputError(f"unknown key {where}.{key}: choose from {', '.join(sorted(known))}")
-    return cls(**settings)
+def _shard(config: Mapping[str, Any]) -> Shard:
+    """Without shard= one process does the work of all shards."""
+    shards, shard = typed("shards", config["shards"], int), typed("shard", config["shard"], int | None)
+    if shard is None and shards >= 1:
+        return WHOLE
+    return Shard(shard or 0, shards)
+
+
+def _knobs(settings: Any) -> Mapping[str, Mapping[str, Any]]:
+    """Values, or lists of values, of the kinds that the methods declare; null leaves a knob to the solver."""
+    given = typed("method", settings, Mapping[str, Any])
+    for name in given:
+        knobs, kinds = (
+            typed(f"method.{name}", given[name], Mapping[str, Any]),
+            typing.get_type_hints(methods.find(name)),
+        )
+        methods.check_knobs(name, dict(knobs))
+        for knob, values in knobs.items():
+            for value in values if isinstance(values, list) else [values]:
+                _check_knob(f"method.{name}.{knob}", value, kinds[knob] | None)
+    return given  # type: ignore[no-any-return]
+
+
+def _check_knob(name: str, value: Any, kind: Any) -> None:
+    typed(name, value, kind)
+    least = 1 if name.endswith(SIZES) else 0
+    if isinstance(value, int | float) and not value >= least:
+        raise InputError(f"{name}={value} must be at least {least}, or null to solve it for a ratio")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import statistics
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from harness.config import Job
 from harness.data.sources import Source, resolve
+from harness.errors import InputError
 from harness.models import Checkpoint, find
 from harness.models.packaged import cache_root
 from harness.paths import asset
@@ -35,13 +37,8 @@ class Prepared:
     def key(self) -> str:
         """Identity of model, task and data: what must agree before a stored output may be used again."""
         spec, task = self.job.model, self.job.task
-        identity = [
-            PROTOCOL,
-            self.checkpoint.fingerprint(),
-            spec.dtype,
-            self.checkpoint.device,
-            self.checkpoint.max_length,
-        ]
+        identity = [PROTOCOL, self.checkpoint.fingerprint(), spec.gguf_file, spec.trust_remote_code]
+        identity += [spec.dtype, self.checkpoint.device, self.checkpoint.max_length, self.job.engine.kernel]
         arguments = {name: value for name, value in self.source.arguments.items() if name != "source"}
         identity += [task.name, self.source.name, arguments, dict(task.overrides or {})]
         return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16]
@@ -49,7 +46,8 @@ class Prepared:
     @property
     def folder(self) -> Path:
         """Where the results of this model on this task and data go; more cells and examples go there too."""
-        return self.job.results / f"{self.job.model.name}-{self.job.task.name}-{self.source.name}-{self.key[:8]}"
+        names = (self.job.model.name, self.job.task.name, self.source.name, self.key[:8])
+        return self.job.results / "-".join(re.sub(r"[^\w.-]+", "_", name) for name in names)
 
 
 def prepare(job: Job) -> Prepared:
@@ -71,5 +69,11 @@ def _suite(job: Job) -> tuple[Suite, Source]:
     source = resolve(job.data, task.name, asset("tasks") / "corpus", cache_root())
     asked = {name: value for name, value in task.arguments.items() if value is not None}
     source = Source(source.name, {**source.arguments, **asked})
-    loaded = load_paper_task(task.yaml, asset("tasks") / "paper", source.arguments)
-    return Suite({task.name: loaded}, job.limit), source
+    try:
+        loaded = load_paper_task(task.yaml, asset("tasks") / "paper", source.arguments)
+        return Suite({task.name: loaded}, job.limit), source
+    except (TypeError, AttributeError, KeyError, IndexError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        what = f"with {asked}" if asked else "from these rows"
+        raise InputError(f"task {task.name} cannot be built {what}: {type(error).__name__}: {error}") from error

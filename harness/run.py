@@ -1,34 +1,67 @@
-"""Fill the gaps of a grid: every missing (unit, cell) is computed once, in batches that share their prefill."""
+"""The gaps of a grid and how they are filled: every missing (unit, cell) once, in batches that share their prefill."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 from harness.config import EngineSpec
 from harness.engine import Answer, Engine
 from harness.errors import RunError
 from harness.plan import Cell
 from harness.requests import Encoder, Unit
-from harness.results.store import Record, Store
+from harness.results.records import Key, Record
+from harness.shards import WHOLE, Shard
 
-Done = dict[tuple[str, str], Record]
+Done = dict[Key, Record]
+T = TypeVar("T")
 
 
-def missing(units: Sequence[Unit], cells: Sequence[Cell], done: Done) -> dict[tuple[int, ...], list[Unit]]:
-    """Units by the indices of the cells that they still lack; complete units are left out."""
-    gaps: dict[tuple[int, ...], list[Unit]] = defaultdict(list)
-    for unit in units:
-        lacking = tuple(i for i, cell in enumerate(cells) if (unit.key, cell.id) not in done)
-        if lacking:
-            gaps[lacking].append(unit)
-    return dict(gaps)
+@dataclass(frozen=True)
+class Piece:
+    """Units to be decoded together under some cells."""
+
+    units: Sequence[Unit]
+    cells: Sequence[Cell]
+
+    @property
+    def runs(self) -> int:
+        """Example runs: units times cells."""
+        return len(self.units) * len(self.cells)
+
+    @property
+    def tokens(self) -> int:
+        """What bounds its memory: prompt and decoded tokens of all rows, padding included."""
+        steps = max(unit.work.steps for unit in self.units)
+        longest = max(len(unit.work.prompt) for unit in self.units)
+        return len(self.units) * (longest + len(self.cells) * steps)
+
+    def halves(self) -> list[Piece]:
+        """Fewer units; then, of one unit, fewer cells; of one example run, none."""
+        if len(self.units) > 1:
+            return [Piece(part, self.cells) for part in _halves(self.units)]
+        return [Piece(self.units, part) for part in _halves(self.cells)] if len(self.cells) > 1 else []
+
+
+def work_left(
+    units: Sequence[Unit], cells: Sequence[Cell], done: Collection[Key], spec: EngineSpec, shard: Shard = WHOLE
+) -> list[Piece]:
+    """What a shard still has to compute.
+
+    Batches are cut from all units first, then what is done is left out: a run that goes on, or that is shared out,
+    puts the same rows side by side as one that runs through, which gives the same numbers to the bit.
+    """
+    planned = shard.share(list(batches(units, len(cells), spec)))
+    return [piece for batch in planned for piece in _gaps(batch, cells, done)]
 
 
 def batches(units: Sequence[Unit], cells: int, spec: EngineSpec) -> Iterator[list[Unit]]:
     """Units of one kind and similar length, as many as the token budget holds, the longest first."""
+    distinct = list({unit.key: unit for unit in units}.values())
     for forced in (False, True):
-        kind = [unit for unit in units if (unit.work.forced is not None) is forced]
+        kind = [unit for unit in distinct if (unit.work.forced is not None) is forced]
         batch: list[Unit] = []
         for unit in sorted(kind, key=lambda u: (-len(u.work.prompt), u.key)):
             if batch and not _fits([*batch, unit], cells, spec):
@@ -37,23 +70,6 @@ def batches(units: Sequence[Unit], cells: int, spec: EngineSpec) -> Iterator[lis
             batch.append(unit)
         if batch:
             yield batch
-
-
-def execute(
-    engine: Engine,
-    gaps: dict[tuple[int, ...], list[Unit]],
-    cells: Sequence[Cell],
-    encoder: Encoder,
-    spec: EngineSpec,
-    store: Store,
-    advance: Callable[[int], None],
-) -> None:
-    """Compute and store what is missing; `advance` is told the example runs of each finished batch."""
-    for lacking, units in gaps.items():
-        chosen = [cells[i] for i in lacking]
-        for batch in batches(units, len(chosen), spec):
-            store.append(compute(engine, batch, chosen, encoder))
-            advance(len(batch) * len(chosen))
 
 
 def compute(engine: Engine, batch: Sequence[Unit], cells: Sequence[Cell], encoder: Encoder) -> list[Record]:
@@ -68,13 +84,30 @@ def compute(engine: Engine, batch: Sequence[Unit], cells: Sequence[Cell], encode
 
 def refuse_inert(cells: Sequence[Cell], records: Iterable[Record]) -> None:
     """Raise RunError for a compressing cell whose method never changed an attention output: it measured nothing."""
+    for cell in inert(cells, records):
+        raise RunError(
+            f"cell {cell.id} ({cell.params}) is inert: it never changed an attention output, so its scores are "
+            "dense scores. Use longer prompts, a higher ratio, or a task that decodes more than one token"
+        )
+
+
+def inert(cells: Sequence[Cell], records: Iterable[Record]) -> list[Cell]:
+    """Compressing cells whose method never changed an attention output in any record."""
     active = {record.cell for record in records if record.active}
-    for cell in cells:
-        if not cell.method.lossless and cell.id not in active:
-            raise RunError(
-                f"cell {cell.id} ({cell.params}) is inert: it never changed an attention output, so its scores are "
-                "dense scores. Use longer prompts, a higher ratio, or a task that decodes more than one token"
-            )
+    return [cell for cell in cells if not cell.method.lossless and cell.id not in active]
+
+
+def _gaps(batch: Sequence[Unit], cells: Sequence[Cell], done: Collection[Key]) -> list[Piece]:
+    """The missing part of a batch: units that lack the same cells stay together."""
+    gaps: dict[tuple[int, ...], list[Unit]] = defaultdict(list)
+    for unit in batch:
+        gaps[tuple(i for i, cell in enumerate(cells) if (unit.key, cell.id) not in done)].append(unit)
+    return [Piece(units, [cells[i] for i in lacking]) for lacking, units in gaps.items() if lacking]
+
+
+def _halves(items: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
+    middle = len(items) // 2
+    return items[:middle], items[middle:]
 
 
 def _fits(batch: Sequence[Unit], cells: int, spec: EngineSpec) -> bool:

@@ -3,69 +3,89 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict
+import json
+from dataclasses import asdict, replace
 
 import pandas as pd
+from filelock import FileLock
 
 from harness.config import Job
 from harness.console import Console
 from harness.engine import Engine
+from harness.execute import Executor
+from harness.interrupt import interruptible
+from harness.outcome import Outcome, outcome_of
 from harness.plan import PROTOCOL
 from harness.prepare import Prepared, prepare
+from harness.results.files import write_whole
 from harness.results.provenance import provenance
-from harness.results.store import Store, append_lines
+from harness.results.store import Store
 from harness.results.summary import aggregate
-from harness.run import Done, execute, missing, refuse_inert
+from harness.retry import patiently
+from harness.run import work_left
+from harness.shards import WHOLE
 from harness.tables import write_tables
 
 PROMPT_TAIL = 600
 """Characters of a prompt that are kept for the reader of results."""
 
 
-def run_job(job: Job, console: Console) -> pd.DataFrame:
-    """Run what is missing, score everything, write and print the tables; returns the summary."""
-    prepared = prepare(job)
-    console.announce(prepared.folder, job, prepared.source.name, prepared.plan)
-    with Store(prepared.folder, prepared.key) as store:
-        _describe(prepared, store)
-        done = _complete(prepared, store, console)
-        refuse_inert(prepared.plan.cells, done.values())
-        summary = write_tables(prepared, done)
-    aggregate(job.results)
+def run_job(job: Job, console: Console) -> pd.DataFrame | None:
+    """Run what is missing, score everything, write and print the tables; returns the summary.
+
+    A shard returns None while others still compute; the last to finish writes the tables of all. Raises RunError when
+    example runs failed, after everything else was finished and written.
+    """
+    with interruptible():
+        prepared = patiently(lambda: prepare(job), f"model '{job.model.name}'")
+        console.announce(prepared.folder, job, prepared.source.name, prepared.plan)
+        with Store(prepared.folder, prepared.key, job.shard) as store:
+            with store.exclusive():
+                _describe(prepared, store)
+            _compute(prepared, store, console)
+            with store.exclusive():
+                return _conclude(prepared, outcome_of(prepared, store), console)
+
+
+def _compute(prepared: Prepared, store: Store, console: Console) -> None:
+    """Everything of this shard that is missing."""
+    job, cells = prepared.job, prepared.plan.cells
+    pieces = work_left(prepared.units, cells, store.settled(), job.engine, job.shard)
+    if pieces:
+        model = patiently(prepared.checkpoint.load, f"model '{job.model.name}'")
+        engine = Engine(model, job.engine.prefill_tokens, job.engine.kernel)
+        with console.progress(sum(piece.runs for piece in pieces)) as advance:
+            Executor(engine, prepared.encoder, store, advance).run(pieces)
+
+
+def _conclude(prepared: Prepared, outcome: Outcome, console: Console) -> pd.DataFrame | None:
+    """Tables of all that is there, unless other shards are still at work; then what failed is raised."""
+    if outcome.pending:
+        console.say(f"{outcome.pending} example runs are left to other shards: the last one writes the tables")
+        outcome.raise_failures()
+        return None
+    if not outcome.cells:
+        outcome.raise_failures()
+    summary = write_tables(replace(prepared, plan=replace(prepared.plan, cells=outcome.cells)), outcome.done)
+    with FileLock(prepared.job.results / ".mutex"):
+        aggregate(prepared.job.results)
     console.table(summary)
+    outcome.raise_failures()
     return summary
 
 
-def _complete(prepared: Prepared, store: Store, console: Console) -> Done:
-    """All records of the plan, computing what is missing."""
-    cells = prepared.plan.cells
-    gaps = missing(prepared.units, cells, store.records())
-    if gaps:
-        _keep_examples(prepared, store)
-        engine = Engine(prepared.checkpoint.load(), prepared.job.engine.prefill_tokens, prepared.job.engine.kernel)
-        runs = sum(len(lacking) * len(units) for lacking, units in gaps.items())
-        with console.progress(runs) as advance:
-            execute(engine, gaps, cells, prepared.encoder, prepared.job.engine, store, advance)
-    wanted = {(unit.key, cell.id) for unit in prepared.units for cell in cells}
-    return {key: record for key, record in store.records().items() if key in wanted}
-
-
-def _keep_examples(prepared: Prepared, store: Store) -> None:
-    """What a reader needs beside an output: the end of the prompt and the gold answer."""
+def _describe(prepared: Prepared, store: Store) -> None:
+    """run.json, and examples.jsonl: what a reader needs beside an output."""
     shown = (
         {"unit": u.key, "example": u.request.example, "task": u.request.task, "target": u.request.target}
         | {"prompt_tail": u.request.context[-PROMPT_TAIL:], "continuation": u.request.continuation[:PROMPT_TAIL]}
         for u in prepared.units
     )
-    (store.folder / "examples.jsonl").unlink(missing_ok=True)
-    append_lines(store.folder / "examples.jsonl", shown)
-
-
-def _describe(prepared: Prepared, store: Store) -> None:
+    write_whole(store.folder / "examples.jsonl", "".join(json.dumps(line) + "\n" for line in shown))
     asked = hashlib.sha256("".join(f"{u.key}{u.request.target}" for u in prepared.units).encode()).hexdigest()[:16]
     store.describe(
         {
-            "config": asdict(prepared.job),
+            "config": asdict(replace(prepared.job, shard=WHOLE)),
             "cells": {cell.id: cell.params for cell in prepared.plan.cells},
             "skipped": [asdict(skip) for skip in prepared.plan.skipped],
             "examples": [u.request.example for u in prepared.units],

@@ -13,8 +13,9 @@ from harness.methods import create
 from harness.plan import Cell
 from harness.prepare import Prepared
 from harness.requests import Unit
+from harness.results.files import replacing, write_whole
 from harness.results.rows import CellFacts, example_facts, to_frame
-from harness.results.store import Record, write_whole
+from harness.results.store import Record
 from harness.results.summary import summarise
 from harness.run import Done
 from harness.scoring.replay import Reply, reply
@@ -31,8 +32,8 @@ def write_tables(prepared: Prepared, done: Done) -> pd.DataFrame:
         rows += scored
         aggregates |= more
     frame = to_frame(rows)
-    frame.to_parquet(folder / ".rows.parquet", index=False)
-    (folder / ".rows.parquet").replace(folder / "rows.parquet")
+    with replacing(folder / "rows.parquet") as partial:
+        frame.to_parquet(partial, index=False)
     summary = summarise(frame, dense.id if dense else None, aggregates)
     write_whole(folder / "summary.csv", summary.to_csv(index=False))
     return summary
@@ -70,15 +71,18 @@ def _facts(prepared: Prepared, cell: Cell) -> CellFacts:
 def _records_by_example(units: Sequence[Unit], cell: Cell, done: Done) -> dict[tuple[str, str], list[Record]]:
     found: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for unit in units:
-        found[unit.request.task, unit.request.example].append(done[unit.key, cell.id])
+        if (unit.key, cell.id) in done:
+            found[unit.request.task, unit.request.example].append(done[unit.key, cell.id])
     return found
 
 
 def _replies(prepared: Prepared, cell: Cell, done: Done) -> dict[str, Reply]:
-    """What lm-eval would have got from the model, by request."""
+    """What lm-eval would have got from the model, by request; requests that failed are left out."""
     parts: dict[str, list[Unit]] = defaultdict(list)
     for unit in prepared.units:
         parts[unit.request.key].append(unit)
     return {
-        key: reply([done[unit.key, cell.id] for unit in units], units[0].request.kind) for key, units in parts.items()
+        key: reply([done[unit.key, cell.id] for unit in units], units[0].request.kind)
+        for key, units in parts.items()
+        if all((unit.key, cell.id) in done for unit in units)
     }

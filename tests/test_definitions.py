@@ -43,6 +43,12 @@ def test_h2o_sums_the_attention_that_a_token_received(case, k, local):
     check("h2o", {"k": k, "local": local}, case, Scores(0.9), lambda *_: Eviction(k, local, lru=False))
 
 
+@given(st.integers(0, 999))
+def test_what_a_token_receives_while_decoding_counts_as_much_as_in_the_prompt(seed):
+    case = random_case((0, 3), h=2, g=3, p=9, t=24, d=6, seed=seed)
+    check("h2o", {"k": 6, "local": 1}, case, Scores(0.9), lambda *_: Eviction(6, 1, lru=False))
+
+
 @given(cases, capped, budgets, recent)
 def test_lru_evicts_what_was_used_longest_ago(case, scores, k, local):
     knobs = {"k": k, "local": local, "ties": "newest"}

@@ -34,6 +34,13 @@ def test_masking_the_prefill_equals_a_model_that_was_masked_all_along(llama, k, 
         assert answer.nll == pytest.approx(masked_eager(work.prompt, work.forced, k, initial), abs=1e-5)
 
 
+def test_masking_the_prefill_keeps_to_a_sliding_window_that_is_narrower():
+    engine = Engine(architectures.model("mistral", dtype=torch.float64))
+    wide = methods.create("lm_infinite", k=14, initial=0, mask_prefill=True)
+    for answer, plain in zip(*engine.run(scoring(), [wide, methods.create("dense")]), strict=True):
+        assert answer.nll == pytest.approx(plain.nll, abs=1e-5)
+
+
 def test_a_generation_ends_when_it_says_so_and_its_neighbours_go_on(llama):
     (plain,) = llama.run(generation(), [methods.create("dense")])
     stop = plain[1].tokens[2]

@@ -12,7 +12,7 @@ APART = ("kernels", "bench", "report")
 """Checked elsewhere; of these, the others may use kernels only."""
 
 LAYERS = [
-    ["errors", "paths", "texts", "knobs", "__init__"],
+    ["errors", "paths", "texts", "knobs", "shards", "typed", "interrupt", "verdicts", "vetting", "__init__"],
     ["scores"],
     ["observe"],
     ["attention", "budget"],
@@ -21,13 +21,16 @@ LAYERS = [
     ["kernels"],
     ["engine", "data"],
     ["models", "requests"],
-    ["config", "results"],
-    ["run", "console"],
+    ["config", "results", "faults", "retry"],
+    ["run", "console", "status"],
+    ["execute"],
     ["scoring"],
     ["prepare"],
-    ["tables"],
+    ["tables", "outcome"],
     ["sweep"],
     ["cli"],
+    ["estimate"],
+    ["bench", "report"],
     ["__main__"],
 ]
 """From the bottom. Parts of one layer may import each other."""
@@ -40,7 +43,7 @@ ONLY = {
     "rich": ["console.py"],
     "datasets": ["data/rows.py"],
     "transformers": ["engine/bridge.py", "models/checkpoint.py"],
-    "huggingface_hub": ["data/sources.py"],
+    "huggingface_hub": ["data/sources.py", "retry.py"],
     "scipy": ["results/stats.py"],
 }
 

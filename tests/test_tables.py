@@ -81,7 +81,7 @@ def test_the_difference_in_likelihood_is_over_tokens_that_both_were_given():
 
 def frame():
     """Two cells, one metric, four examples; the dense rows come in another order."""
-    scores = {"dense-1": {"a": 1.0, "b": 0.0, "c": 1.0, "d": 1.0}, "x-1": {"d": 1.0, "c": 0.0, "a": 0.0, "b": 0.0}}
+    scores = {"dense-1": {"a": 1.0, "b": 0.0, "c": 1.0, "d": 1.0}, "x-1": {"d": 1.0, "c": 0.0, "a": 0.5, "b": 0.25}}
     rows = []
     for cell, by_example in scores.items():
         for example, value in by_example.items():
@@ -96,11 +96,11 @@ def frame():
 def test_the_summary_pairs_examples_by_name():
     table = summarise(frame(), "dense-1", {}).set_index("cell")
     line, dense = table.loc["x-1"], table.loc["dense-1"]
-    assert (line["value"], dense["value"], line["n"]) == (0.25, 0.75, 4)
-    assert line["delta_dense"] == -0.5
-    assert line["delta_stderr"] == pytest.approx(sem([-1.0, 0.0, -1.0, 0.0]))
-    assert line["delta_ci_low"] <= -0.5 <= line["delta_ci_high"] <= 0
-    assert line["stderr"] == pytest.approx(sem([0, 0, 0, 1]))
+    assert (line["value"], dense["value"], line["n"]) == (0.4375, 0.75, 4)
+    assert line["delta_dense"] == -0.3125
+    assert line["delta_stderr"] == pytest.approx(sem([0, -1, -0.5, 0.25]))
+    assert -1 <= line["delta_ci_low"] < -0.3125 < line["delta_ci_high"] <= 0.25
+    assert line["stderr"] == pytest.approx(sem([1, 0, 0.5, 0.25]))
     assert (line["first_difference"], line["same_output"]) == (2.0, 0.25)
     assert (line["compression"], dense["compression"]) == (4, 1)
     assert (dense["delta_dense"], dense["delta_ci_low"], dense["delta_ci_high"]) == (0, 0, 0)
@@ -110,7 +110,7 @@ def test_only_examples_that_dense_has_too_are_compared():
     rows = frame()
     rows = rows[~((rows.cell == "dense-1") & (rows.example == "c"))]
     line = summarise(rows, "dense-1", {}).set_index("cell").loc["x-1"]
-    assert line["delta_dense"] == pytest.approx(-1 / 3)
+    assert line["delta_dense"] == pytest.approx(-0.25 / 3)
     assert line["n"] == 4
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +15,7 @@ from torch import Tensor
 from harness.engine.bridge import Bridge
 from harness.engine.cache import PromptCache
 from harness.engine.decode import Branch, Decode
+from harness.engine.finite import NotFiniteError, Watch, refuse_not_finite
 from harness.engine.prefill import Prefill
 from harness.kernels.accelerate import Kernel, accelerated
 from harness.methods import Method
@@ -61,19 +64,30 @@ class Engine:
     """
 
     def __init__(self, model: Any, prefill_tokens: int = 2048, kernel: Kernel = "auto") -> None:
-        self._bridge = Bridge(model)
+        self._bridge: Bridge | Watch = Bridge(model)
         self._kernel: Kernel = kernel
         self._prefill_tokens = prefill_tokens
         self.prefills = 0
 
     def run(self, batch: Sequence[Work], methods: Sequence[Method[Any]]) -> list[list[Answer]]:
-        """Answers by method, then by Work. All of a batch generate, or all are forced."""
+        """Answers by method, then by Work. All of a batch generate, or all are forced.
+
+        Raises NotFiniteError when logits are NaN or infinite.
+        """
         answers: list[list[Answer] | None] = [None] * len(methods)
         for group in _by_prefill(methods):
             chosen = [methods[i] for i in group]
             for i, answer in zip(group, self._run_group(batch, chosen), strict=True):
                 answers[i] = answer
         return [a for a in answers if a is not None]
+
+    def locate(self, work: Work, method: Method[Any]) -> str:
+        """Where the first number that is not finite appears when the method does the work, in words."""
+        watched, watch = copy.copy(self), Watch(self._bridge)
+        watched._bridge = watch
+        with contextlib.suppress(NotFiniteError):
+            watched.run([work], [method])
+        return watch.place
 
     def _run_group(self, batch: Sequence[Work], methods: list[Method[Any]]) -> list[list[Answer]]:
         room = max(work.steps for work in batch)
@@ -113,7 +127,7 @@ class Engine:
 class _Session:
     """Some branches decoding a batch side by side; rows are branch-major (branch, then Work)."""
 
-    bridge: Bridge
+    bridge: Bridge | Watch
     cache: PromptCache
     branches: list[Branch]
     batch: Sequence[Work]
@@ -163,10 +177,11 @@ class _Session:
         likelihood = logits.float().log_softmax(-1).gather(2, tokens[..., None])[..., 0]
         rows = zip(tokens.tolist(), likelihood.tolist(), (logits.argmax(-1) == tokens).tolist(), strict=True)
         for (answer, work), (token, score, greedy) in zip(self._rows(), rows, strict=True):
-            room = 0 if _is_finished(work, answer) else work.steps - done
-            answer.tokens += token[: max(0, room)]
-            answer.nll += [-s for s in score[: max(0, room)]]
-            answer.greedy += greedy[: max(0, room)]
+            room = max(0, 0 if _is_finished(work, answer) else work.steps - done)
+            refuse_not_finite(score[:room])
+            answer.tokens += token[:room]
+            answer.nll += [-s for s in score[:room]]
+            answer.greedy += greedy[:room]
 
     def _rows(self) -> Iterator[tuple[Answer, Work]]:
         for answers in self.answers:

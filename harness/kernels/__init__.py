@@ -1,14 +1,27 @@
 """GPU kernels for one decode step of attention, in Triton. Importing this package needs neither Triton nor a GPU.
 
-`KVCache` holds what a step reads; `sparq`, `flexgen`, `oracle_topk`, `lm_infinite`, `attend` and `dense` return the
-attention output [B, H, G, D]. Nothing here waits for the GPU, so every call can be captured in a CUDA graph.
+`KVCache` holds what a step reads; `sparq`, `h2o`, `flexgen`, `oracle_topk`, `lm_infinite`, `attend` and `dense` return
+the attention output [B, H, G, D]. Nothing here waits for the GPU, so every call can be captured in a CUDA graph.
 Shape legend: harness/attention.py; C is the cache's capacity in tokens.
 """
 
 from harness.kernels.attend import attend, dense, lm_infinite
 from harness.kernels.cache import KVCache
+from harness.kernels.h2o import Heavy, h2o
 from harness.kernels.require import available, require
 from harness.kernels.sparq import sparq
 from harness.kernels.top_weights import flexgen, oracle_topk
 
-__all__ = ["KVCache", "attend", "available", "dense", "flexgen", "lm_infinite", "oracle_topk", "require", "sparq"]
+__all__ = [
+    "Heavy",
+    "KVCache",
+    "attend",
+    "available",
+    "dense",
+    "flexgen",
+    "h2o",
+    "lm_infinite",
+    "oracle_topk",
+    "require",
+    "sparq",
+]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from harness.errors import InputError
 from harness.kernels.cache import KVCache
-from harness.kernels.plan import AttendTiles, attend_tiles, logit_rows, power, processors
+from harness.kernels.plan import AttendTiles, attend_tiles, logit_rows, overlap, power, processors
 from harness.kernels.require import check_query
 
 
-def attend(
+def attend(  # noqa: PLR0913  all but two have defaults
     q: Tensor,
     cache: KVCache,
     index: Tensor | None = None,
@@ -32,11 +34,12 @@ def attend(
     check_query(q, cache.k)
     if logits is not None and window:
         raise InputError("logits are kept for an index only: set window=0")
-    b, h, group, _ = q.shape
+    b, h, group, d = q.shape
     listed = 0 if index is None else index.shape[2]
     tokens = min(window, cache.longest) + listed
-    tiles = tiles or attend_tiles(b * h, group, tokens, power(q.shape[3]), processors(q.device))
-    return _launch(q.contiguous(), cache, index, window, alpha, mix_mean, logits, scale, tiles)
+    tiles = tiles or attend_tiles(b * h, group, tokens, power(d), processors(q.device))
+    mix = _Mix(alpha, mix_mean)
+    return _launch(q.contiguous(), cache, index, window, mix, logits, d**-0.5 if scale is None else scale, tiles)
 
 
 def dense(q: Tensor, cache: KVCache, *, scale: float | None = None, tiles: AttendTiles | None = None) -> Tensor:
@@ -51,37 +54,45 @@ def lm_infinite(q: Tensor, cache: KVCache, *, k: int, initial: int = 16, scale: 
     return attend(q, cache, oldest[:, None].expand(b, h, -1).contiguous(), window=max(k - initial, 0), scale=scale)
 
 
+@dataclass(frozen=True)
+class _Mix:
+    """What scales the output [B, H, G], and whether the mean of V gets what that leaves."""
+
+    alpha: Tensor | None
+    mean: bool
+
+
 def _launch(
     q: Tensor,
     cache: KVCache,
     index: Tensor | None,
     window: int,
-    alpha: Tensor | None,
-    mix_mean: bool,
+    mix: _Mix,
     logits: Tensor | None,
-    scale: float | None,
+    scale: float,
     tiles: AttendTiles,
 ) -> Tensor:
-    from harness.kernels.jit_attend import attend_kernel, combine_kernel  # noqa: PLC0415  needs Triton
+    from harness.kernels.jit_attend import attend_kernel  # needs Triton
+    from harness.kernels.jit_combine import combine_kernel
 
     b, h, group, d = q.shape
-    many = tiles.parts > 1
+    parts = tiles.parts
     out = torch.empty_like(q)
-    partial = q.new_empty((b, h, tiles.parts, group, d) if many else 1, dtype=torch.float32)
-    sums = q.new_empty((2, b, h, tiles.parts, group) if many else (2, 1), dtype=torch.float32)
-    alpha_, logits_ = (sums if t is None else t for t in (alpha, logits))
-    shares = {"share": alpha is not None, "mix": mix_mean}
-    attend_kernel[(b * h * tiles.parts,)](
-        q, cache.k, cache.v, cache.start if index is None else index, cache.start, cache.stop, alpha_, cache.v_sum,
-        out, logits_, partial, sums[0], sums[1], *cache.k.stride()[:3], *cache.v.stride()[:3], h, tiles.parts,
-        window, 0 if index is None else index.shape[2], d**-0.5 if scale is None else scale,
-        g=group, rows=logit_rows(group), d=d, width=power(d), block=tiles.block, newest=window > 0,
-        keep_logits=logits is not None, many=many, **shares, stages=tiles.stages,
-        num_warps=tiles.warps,
+    partial = q.new_empty((b, h, parts, group, d) if parts > 1 else 1, dtype=torch.float32)
+    sums = q.new_empty((2, b, h, parts, group) if parts > 1 else (2, 1), dtype=torch.float32)
+    alpha, kept_logits = (sums if t is None else t for t in (mix.alpha, logits))  # sums: any pointer, never touched
+    common = {"g": group, "d": d, "width": power(d), "share": mix.alpha is not None, "mix": mix.mean}
+    common |= overlap(q.device)
+    attend_kernel[(b * h * parts,)](
+        q, cache.k, cache.v, cache.start if index is None else index, cache.start, cache.stop, alpha, cache.v_sum,
+        out, kept_logits, partial, sums[0], sums[1], *cache.k.stride()[:3], *cache.v.stride()[:3], h, parts,
+        window, 0 if index is None else index.shape[2], scale, rows=logit_rows(group), block=tiles.block,
+        newest=window > 0, keep_logits=logits is not None, many=parts > 1, stages=tiles.stages,
+        num_warps=tiles.warps, **common,
     )  # fmt: skip
-    if many:
+    if parts > 1:
         combine_kernel[(b * h * group,)](
-            partial, sums[0], sums[1], cache.start, cache.stop, alpha_, cache.v_sum, out, h, tiles.parts,
-            g=group, d=d, width=power(d), pad=power(tiles.parts, 1), **shares, num_warps=4,
+            partial, sums[0], sums[1], cache.start, cache.stop, alpha, cache.v_sum, out, h, parts,
+            pad=power(parts, 1), num_warps=4, **common,
         )  # fmt: skip
     return out

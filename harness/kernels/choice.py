@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from harness.kernels.cache import KVCache
-from harness.kernels.plan import power
+from harness.kernels.plan import overlap, power
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class Candidates:
-    """What chunk programs leave for the merge. Every tensor is written by them; with one chunk the merge is not needed.
+    """What chunk programs write and the merge reads; with one chunk there is nothing to merge.
 
-    position: [B, H, chunks, want] int32. float32: key [B, H, chunks, want], logit [B, H, G, chunks, want], sums (peak,
-    kept, total) [3, B, H, chunks, G], alpha [B, H, G].
+    position [B, H, chunks, want] int32: the best of each chunk. float32: key [B, H, longest], scores of all tokens;
+    logit [B, H, G, longest] if they are `apart` from the scores; sums (peak, kept, total) [3, B, H, chunks, G]; alpha
+    [B, H, G].
     """
 
     position: Tensor
@@ -40,9 +41,8 @@ class Candidates:
         """Unwritten buffers for a tensor [B, H, G, ...] of queries or logits; `apart`: logits are not the scores."""
         (b, h, group, _), device, chunks = like.shape, like.device, -(-longest // chunk)
         position = torch.empty(b, h, chunks, want, dtype=torch.int32, device=device)
-        key = torch.empty_like(position, dtype=torch.float32)
-        many = (b, h, group, chunks, want) if chunks > 1 and apart else (1,)
-        logit = torch.empty(many, dtype=torch.float32, device=device)
+        key = torch.empty((b, h, longest) if chunks > 1 else 1, dtype=torch.float32, device=device)
+        logit = torch.empty((b, h, group, longest) if chunks > 1 and apart else 1, dtype=torch.float32, device=device)
         sums = torch.empty(3, b, h, chunks, group, dtype=torch.float32, device=device)
         alpha = torch.empty(b, h, group, dtype=torch.float32, device=device)
         return cls(position, key, logit, sums, alpha, chunk, apart)
@@ -60,15 +60,16 @@ class Candidates:
     def merge(self, cache: KVCache, window: int, mass: bool) -> Choice:
         """The best of all chunks; alpha is written only if `mass`."""
         b, h, chunks, want = self.position.shape
-        if chunks == 1 or want == 0:
+        if chunks == 1:
             return Choice(self.position[:, :, 0], self.alpha)
-        from harness.kernels.jit_rank import merge_kernel  # noqa: PLC0415  needs Triton
+        from harness.kernels.jit_rank import merge_kernel  # needs Triton
 
         index = torch.empty(b, h, want, dtype=torch.int32, device=self.position.device)
         candidates = power(chunks * want)
         merge_kernel[(b * h,)](
             self.position, self.key, self.logit, *self.sums, cache.start, cache.stop, index, self.alpha, h, chunks,
-            window, want, g=self.alpha.shape[2], chunk=self.chunk, candidates=candidates, pad=power(chunks, 1),
-            mass=mass, apart=self.apart, num_warps=max(1, min(16, candidates // 256)),
+            cache.longest, window, want, g=self.alpha.shape[2], chunk=self.chunk, candidates=candidates,
+            pad=power(chunks, 1), mass=mass, apart=self.apart, num_warps=max(1, min(16, candidates // 512)),
+            **overlap(index.device),
         )  # fmt: skip
         return Choice(index, self.alpha)

@@ -2,7 +2,7 @@
 
 # mypy: ignore-errors
 # Triton's language is not Python to a type checker, and its kernels take what a launch passes.
-# ruff: noqa: ANN001, ANN202, PLR0913
+# ruff: noqa: ANN001, ANN201, PLR0913, PLR0917
 
 import triton
 import triton.language as tl
@@ -13,7 +13,7 @@ def append_kernel(
     new_k, new_v, k, v, kt, v_sum, stops, k_b, k_h, k_n, v_b, v_h, v_n, kt_b, kt_h, kt_d, heads,
     d: tl.constexpr, width: tl.constexpr, transposed: tl.constexpr,
 ):  # fmt: skip
-    """Grid [B * H]: new_k, new_v [B, H, d] to column stops[b] of k, v and kt; v_sum [B, H, d] float32 grows by new_v."""
+    """Grid [B * H]: new_k, new_v [B, H, d] go to column stops[b] of k, v and kt; v_sum [B, H, d] float32 grows."""
     head = tl.program_id(0)
     batch = (head // heads).to(tl.int64)
     inner = (head % heads).to(tl.int64)

@@ -2,10 +2,13 @@
 
 # mypy: ignore-errors
 # Triton's language is not Python to a type checker, and its kernels take what a launch passes.
-# ruff: noqa: ANN001, ANN202, PLR0913, PLR0915
+# ruff: noqa: ANN001, ANN201, PLR0913, PLR0917
 
 import triton
 import triton.language as tl
+
+from harness.kernels.jit_combine import finish
+from harness.kernels.jit_launch import follow
 
 
 @triton.jit
@@ -26,7 +29,7 @@ def mixtures(weight, value, g: tl.constexpr):
 
 @triton.jit
 def entries(index, first, end, window, stop, block: tl.constexpr):
-    """Tokens [block] of the entries that follow `first`, and which of them are real: the newest ones, then the index."""
+    """Tokens [block] of the entries from `first` on (the newest ones, then the index), and which are real."""
     entry = first + tl.arange(0, block)
     valid = entry < end
     listed = tl.load(index + entry - window, mask=valid & (entry >= window), other=0)
@@ -51,7 +54,7 @@ def attend_tokens(
     best = tl.full([rows], -float("inf"), tl.float32)
     mass = tl.zeros([rows], tl.float32)
     output = tl.zeros([rows, width], tl.float32)
-    if newest:
+    if newest:  # noqa: SIM102  settled when the kernel is compiled, the condition within only when it runs
         if begin == 0:
             at = (stop - 1).to(tl.int64)
             last_key = tl.load(k + at * k_n + column[None, :], mask=inside, other=0.0)
@@ -79,34 +82,19 @@ def attend_tokens(
 
 
 @triton.jit
-def finish(
-    output, alpha, v_sum, out, live, row, column, d: tl.constexpr, g: tl.constexpr,
-    share: tl.constexpr, mix: tl.constexpr,
-):  # fmt: skip
-    """Write output [rows, width], scaled by alpha [g] if `share`; what alpha leaves goes to the mean of V if `mix`."""
-    inside = (row < g)[:, None] & (column < d)[None, :]
-    if share:
-        part = tl.load(alpha + row, mask=row < g, other=0.0)[:, None]
-        output = output * part
-        if mix:
-            mean = tl.load(v_sum + column, mask=column < d, other=0.0).to(tl.float32) / live
-            output += (1 - part) * mean[None, :]
-    tl.store(out + row[:, None] * d + column[None, :], output.to(out.dtype.element_ty), mask=inside)
-
-
-@triton.jit
 def attend_kernel(
     q, k, v, index, starts, stops, alpha, v_sum, out, logit, partial, peak, total,
     k_b, k_h, k_n, v_b, v_h, v_n, heads, parts, window, listed, scale,
     g: tl.constexpr, rows: tl.constexpr, d: tl.constexpr, width: tl.constexpr, block: tl.constexpr,
     newest: tl.constexpr, keep_logits: tl.constexpr, many: tl.constexpr, share: tl.constexpr, mix: tl.constexpr,
-    stages: tl.constexpr,
+    stages: tl.constexpr, overlap: tl.constexpr,
 ):  # fmt: skip
     """Grid [B * H * parts]: exact attention of q [B, H, g, d] over the newest `window` tokens and index [B, H, listed].
 
     Only as many entries of the index count as the row has live tokens older than the window. With `many`, each part
     leaves partial [B, H, parts, g, d], peak and total [B, H, parts, g] for combine_kernel.
     """
+    follow(overlap)
     program = tl.program_id(0)
     head = program // parts
     part = program % parts
@@ -139,25 +127,3 @@ def attend_kernel(
         finish(
             output, alpha + head * g, v_sum + head * d, out + head * g * d, stop - start, row, column, d, g, share, mix
         )
-
-
-@triton.jit
-def combine_kernel(
-    partial, peak, total, starts, stops, alpha, v_sum, out, heads, parts,
-    g: tl.constexpr, d: tl.constexpr, width: tl.constexpr, pad: tl.constexpr, share: tl.constexpr, mix: tl.constexpr,
-):  # fmt: skip
-    """Grid [B * H * g]: merge the parts of one query head into out [B, H, g, d]."""
-    program = tl.program_id(0)
-    head = program // g
-    part = tl.arange(0, pad)
-    column = tl.arange(0, width)
-    place = (head * parts + part) * g + program % g
-    peaks = tl.load(peak + place, mask=part < parts, other=-float("inf"))
-    factor = tl.exp(peaks - tl.max(peaks, 0))
-    mass = tl.sum(factor * tl.load(total + place, mask=part < parts, other=0.0), 0)
-    inside = (part < parts)[:, None] & (column < d)[None, :]
-    values = tl.load(partial + place[:, None] * d + column[None, :], mask=inside, other=0.0)
-    output = (tl.sum(values * factor[:, None], 0) / mass)[None, :]
-    live = tl.load(stops + head // heads) - tl.load(starts + head // heads)
-    row = tl.arange(0, 1)
-    finish(output, alpha + program, v_sum + head * d, out + program * d, live, row, column, d, 1, share, mix)

@@ -2,11 +2,12 @@
 
 # mypy: ignore-errors
 # Triton's language is not Python to a type checker, and its kernels take what a launch passes.
-# ruff: noqa: ANN001, ANN202, PLR0913
+# ruff: noqa: ANN001, ANN201, PLR0913, PLR0917
 
 import triton
 import triton.language as tl
 
+from harness.kernels.jit_launch import follow
 from harness.kernels.jit_select import choose, slots
 
 
@@ -35,16 +36,18 @@ def pick_channels(
         row = row.to(tl.float32)
         tl.store(packed + i * r + slot, row, mask=chosen)
         all_size = tl.sum(tl.abs(row), 0)
-        covered = tl.where(all_size > 0, tl.sum(tl.where(chosen, tl.abs(row), 0.0), 0) / all_size, 1.0)
+        part = tl.sum(tl.where(chosen, tl.abs(row), 0.0), 0)
+        covered = tl.where(all_size > 0, part / tl.where(all_size > 0, all_size, 1.0), 1.0)
         tl.store(temperature + i, scale / tl.maximum(tl.sqrt(covered), 1e-6))
 
 
 @triton.jit
 def channels_kernel(
     q, packed, channel, temperature, masked, scale, r,
-    g: tl.constexpr, d: tl.constexpr, width: tl.constexpr, whole: tl.constexpr,
+    g: tl.constexpr, d: tl.constexpr, width: tl.constexpr, whole: tl.constexpr, overlap: tl.constexpr,
 ):  # fmt: skip
-    """Grid [B * H]. All contiguous: q, masked [B, H, g, d]; packed [B, H, g, r]; channel [B, H, r]; temperature [B, H, g]."""
+    """Grid [B * H]: q, masked [B, H, g, d]; packed [B, H, g, r]; channel [B, H, r]; temperature [B, H, g]."""
+    follow(overlap)
     head = tl.program_id(0)
     pick_channels(
         q + head * g * d, packed + head * g * r, channel + head * r, temperature + head * g, masked + head * g * d,

@@ -2,14 +2,16 @@
 
 # mypy: ignore-errors
 # Triton's language is not Python to a type checker, and its kernels take what a launch passes.
-# ruff: noqa: ANN001, ANN202, PLR0913
+# ruff: noqa: ANN001, ANN201, PLR0913, PLR0917
 
 import triton
 import triton.language as tl
 
-from harness.kernels.jit_attend import attend_tokens, finish
+from harness.kernels.jit_attend import attend_tokens
 from harness.kernels.jit_channels import pick_channels
-from harness.kernels.jit_score import channel_logits, emit, hold_back
+from harness.kernels.jit_combine import finish
+from harness.kernels.jit_launch import follow, hold_back
+from harness.kernels.jit_score import channel_logits, emit
 
 
 @triton.jit
@@ -17,16 +19,17 @@ def fused_kernel(
     q, k, v, kt, starts, stops, v_sum, packed, channel, temperature, position, alpha, out,
     k_b, k_h, k_n, v_b, v_h, v_n, kt_b, kt_h, kt_d, capacity, heads, window, want, scale,
     r: tl.constexpr, g: tl.constexpr, rows: tl.constexpr, few: tl.constexpr, d: tl.constexpr, width: tl.constexpr,
-    chunk: tl.constexpr, together: tl.constexpr, stages: tl.constexpr, covered: tl.constexpr, block: tl.constexpr, mix: tl.constexpr,
-    deep: tl.constexpr, wait: tl.constexpr, processors: tl.constexpr, resident: tl.constexpr,
+    chunk: tl.constexpr, together: tl.constexpr, stages: tl.constexpr, covered: tl.constexpr,
+    block: tl.constexpr, mix: tl.constexpr, wait: tl.constexpr,
+    processors: tl.constexpr, resident: tl.constexpr, overlap: tl.constexpr,
 ):  # fmt: skip
     """Grid [B * H]. What one stage writes for the next passes through the first-level cache; barriers order it.
 
     `rows` is the group padded for logits, `few` the group padded for the exact attention (tensor cores want 16).
     """
     head = tl.program_id(0)
-    if wait > 0:
-        hold_back(head, processors, resident, wait)
+    follow(overlap)
+    hold_back(head, processors, resident, wait)
     batch = (head // heads).to(tl.int64)
     inner = (head % heads).to(tl.int64)
     start = tl.load(starts + batch)
@@ -55,7 +58,7 @@ def fused_kernel(
     v += batch * v_b + inner * v_h
     output, _, mass = attend_tokens(
         q, k, v, position, alpha, stop, near, 0, count, scale, k_n, v_n, want,
-        g, few, d, width, block, True, False, deep,
+        g, few, d, width, block, True, False, 1,
     )  # fmt: skip
     row = tl.arange(0, few)
     column = tl.arange(0, width)

@@ -1,13 +1,14 @@
-"""Logits from row-major K, the best tokens by stored logits, and the merge of chunks. Importing this file needs Triton."""
+"""Logits from row-major K, the best tokens by stored logits, and the merge of chunks. Importing needs Triton."""
 
 # mypy: ignore-errors
 # Triton's language is not Python to a type checker, and its kernels take what a launch passes.
-# ruff: noqa: ANN001, ANN202, PLR0913
+# ruff: noqa: ANN001, ANN201, PLR0913, PLR0917
 
 import triton
 import triton.language as tl
 
 from harness.kernels.jit_attend import products
+from harness.kernels.jit_launch import follow
 from harness.kernels.jit_score import emit
 from harness.kernels.jit_select import choose, slots
 
@@ -17,7 +18,7 @@ def row_logits_kernel(
     q, k, temperature, starts, stops, logit, peak, total, k_b, k_h, k_n, heads, parts, columns, per_part,
     g: tl.constexpr, rows: tl.constexpr, d: tl.constexpr, width: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    """Grid [B * H * parts]: logits [B, H, g, columns] of all tokens, K read row by row; largest and sum of exp per part.
+    """Grid [B * H * parts]: logits [B, H, g, columns] of all tokens from row-major K; largest and sum of exp per part.
 
     Each part covers per_part columns (a multiple of block). peak, total: [B, H, g, parts].
     """
@@ -85,32 +86,33 @@ def choose_kernel(
         score = tl.sum(logits, 0)
     emit(
         logits, score, token, begin, start, stop, window, want,
-        position + program * want, key + program * want,
-        logit + head * g * chunks * want + (program % chunks) * want,
+        position + program * want, key + head.to(tl.int64) * columns, logit + head.to(tl.int64) * g * columns,
         peak + program * g, kept + program * g, total + program * g, alpha + head * g,
-        g, rows, many, True, by_weight or g > 1, chunks * want,
+        g, rows, many, True, by_weight or g > 1, columns,
     )  # fmt: skip
 
 
 @triton.jit
 def merge_kernel(
-    position, key, logit, peak, kept, total, starts, stops, index, alpha, heads, chunks, window, want,
+    position, key, logit, peak, kept, total, starts, stops, index, alpha, heads, chunks, columns, window, want,
     g: tl.constexpr, chunk: tl.constexpr, candidates: tl.constexpr, pad: tl.constexpr, mass: tl.constexpr,
-    apart: tl.constexpr,
+    apart: tl.constexpr, overlap: tl.constexpr,
 ):  # fmt: skip
     """Grid [B * H]: the best `want` of the candidates of all chunks -> index [B, H, want], alpha [B, H, g].
 
     Logits are stored only if they are `apart` from the scores; for a group of one in SparQ they are the same.
     """
+    follow(overlap)
     head = tl.program_id(0)
     start = tl.load(starts + head // heads)
     stop = tl.load(stops + head // heads)
     entry = tl.arange(0, candidates)
-    begin = entry // want * chunk
+    each = tl.maximum(want, 1)
+    begin = entry // each * chunk
     older = tl.minimum(stop - window, begin + chunk) - tl.maximum(start, begin)
-    valid = (entry < chunks * want) & (entry % want < tl.minimum(want, older))
-    score = tl.load(key + head * chunks * want + entry, mask=valid, other=-float("inf"))
+    valid = (entry < chunks * want) & (entry % each < tl.minimum(want, older))
     token = tl.load(position + head * chunks * want + entry, mask=valid, other=-1)
+    score = tl.load(key + head.to(tl.int64) * columns + token, mask=valid, other=-float("inf"))
     wanted = tl.maximum(tl.minimum(want, stop - window - start), 0)
     chosen = choose(score, token, wanted, stop) & valid
     tl.store(index + head * want + slots(chosen), token, mask=chosen)
@@ -125,6 +127,6 @@ def merge_kernel(
             held = tl.sum(factor * tl.load(kept + place + i, mask=part < chunks, other=0.0), 0)
             lost = score
             if apart:
-                lost = tl.load(logit + (head * g + i) * chunks * want + entry, mask=valid, other=0.0)
+                lost = tl.load(logit + (head * g + i).to(tl.int64) * columns + token, mask=valid, other=0.0)
             lost = tl.where(valid & (chosen == 0), lost, -float("inf"))
             tl.store(alpha + head * g + i, tl.maximum(held - tl.sum(tl.exp(lost - best), 0), 0.0) / whole)

@@ -2,26 +2,13 @@
 
 # mypy: ignore-errors
 # Triton's language is not Python to a type checker, and its kernels take what a launch passes.
-# ruff: noqa: ANN001, ANN202, PLR0913, PLR0915
+# ruff: noqa: ANN001, ANN201, PLR0913, PLR0917
 
 import triton
 import triton.language as tl
-from triton.language.extra.cuda import globaltimer
 
-from harness.kernels.jit_select import choose, slots, store_chosen
-
-
-@triton.jit
-def hold_back(program, processors, resident, wait):
-    """Start the first wave's programs of a processor `wait` nanoseconds apart.
-
-    Programs that start together also read, select and gather together, and memory idles while they select.
-    """
-    begin = globaltimer()
-    now = begin
-    end = begin + tl.where(program < processors * resident, program // processors * wait, 0)
-    while now < end:
-        now = globaltimer()
+from harness.kernels.jit_launch import follow, hold_back
+from harness.kernels.jit_select import choose, store_chosen
 
 
 @triton.jit
@@ -40,10 +27,7 @@ def channel_logits(
     for first in tl.range(0, read, together, num_stages=stages):
         for i in tl.static_range(together):
             at = kt + tl.load(channel + first + i) * kt_d + token
-            if covered:
-                key = tl.load(at)
-            else:
-                key = tl.load(at, mask=token < capacity, other=0.0)
+            key = tl.load(at) if covered else tl.load(at, mask=token < capacity, other=0.0)
             query = tl.load(packed + row * r + first + i, mask=row < g, other=0.0)
             total += query * key.to(tl.float32)
     return total * tl.load(temperature + row, mask=row < g, other=0.0)
@@ -52,13 +36,13 @@ def channel_logits(
 @triton.jit
 def emit(
     logits, score, token, begin, start, stop, window, want, position, key, logit, peak, kept, total, alpha,
-    g: tl.constexpr, rows: tl.constexpr, many: tl.constexpr, mass: tl.constexpr, apart: tl.constexpr, stride,
+    g: tl.constexpr, rows: tl.constexpr, many: tl.constexpr, mass: tl.constexpr, apart: tl.constexpr, columns,
 ):  # fmt: skip
     """Choose among a chunk's tokens older than the window and write the choice, and the softmax mass it covers.
 
     logits [rows, chunk] are those whose mass is counted, score [chunk] what tokens are ranked by. With one chunk the
-    kept share of the mass goes to alpha [g]; with `many`, scores and sums are left for the merge, and the logits too if
-    they are `apart` from the scores.
+    kept share of the mass goes to alpha [g]; with `many`, the sums and all scores [columns] are left for the merge, and
+    all logits [g, columns] too if they are `apart` from the scores.
     """
     limit = stop - window
     live = (token >= start) & (token < stop)
@@ -78,30 +62,27 @@ def emit(
             tl.store(total + row, all_mass, mask=row < g)
         else:
             tl.store(alpha + row, kept_mass / all_mass, mask=row < g)
+    store_chosen(position, chosen, begin)
     if many:
-        slot = slots(chosen)
-        tl.store(position + slot, token, mask=chosen)
-        tl.store(key + slot, score, mask=chosen)
+        tl.store(key + token, score, mask=token < columns)
         if mass and apart:
-            where = row[:, None] * stride + slot[None, :]
-            tl.store(logit + where, logits, mask=chosen[None, :] & (row < g)[:, None])
-    else:
-        store_chosen(position, chosen, begin)
+            where = row[:, None] * columns + token[None, :]
+            tl.store(logit + where, logits, mask=(row < g)[:, None] & (token < columns)[None, :])
 
 
 @triton.jit
 def score_kernel(
     kt, packed, channel, temperature, starts, stops,
     position, key, logit, peak, kept, total, alpha,
-    kt_b, kt_h, kt_d, capacity, heads, chunks, window, want,
+    kt_b, kt_h, kt_d, capacity, heads, chunks, columns, window, want,
     r: tl.constexpr, g: tl.constexpr, rows: tl.constexpr, chunk: tl.constexpr,
     together: tl.constexpr, stages: tl.constexpr, covered: tl.constexpr, many: tl.constexpr, mass: tl.constexpr,
-    wait: tl.constexpr, processors: tl.constexpr, resident: tl.constexpr,
+    wait: tl.constexpr, processors: tl.constexpr, resident: tl.constexpr, overlap: tl.constexpr,
 ):  # fmt: skip
     """Grid [B * H * chunks]: approximate logits of `chunk` tokens of K stored channel-major, and the best of them."""
     program = tl.program_id(0)
-    if wait > 0:
-        hold_back(program, processors, resident, wait)
+    follow(overlap)
+    hold_back(program, processors, resident, wait)
     head = program // chunks
     begin = (program % chunks) * chunk
     start = tl.load(starts + head // heads)
@@ -115,8 +96,7 @@ def score_kernel(
     )  # fmt: skip
     emit(
         logits, tl.sum(logits, 0), token, begin, start, stop, window, want,
-        position + program * want, key + program * want,
-        logit + head * g * chunks * want + (program % chunks) * want,
+        position + program * want, key + head.to(tl.int64) * columns, logit + head.to(tl.int64) * g * columns,
         peak + program * g, kept + program * g, total + program * g, alpha + head * g,
-        g, rows, many, mass, g > 1, chunks * want,
+        g, rows, many, mass, g > 1, columns,
     )  # fmt: skip

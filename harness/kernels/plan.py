@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -20,26 +20,27 @@ def logit_rows(group: int) -> int:
 
 @dataclass(frozen=True)
 class ScoreTiles:
-    """Tokens per program, channels loaded at once, warps.
+    """How the approximate logits are computed: `chunk` tokens per program, with so many warps and registers each.
 
-    `fused` runs all of SparQ in one program per KV head, whose exact attention takes `block` tokens at a time.
+    `stages` copies are under way at once, each of `together` channels. The first `resident` programs of every processor
+    start `wait` nanoseconds apart. `fused` runs all of SparQ in one program per KV head, whose exact attention takes
+    `block` tokens at a time.
     """
 
     chunk: int
-    stages: int
     warps: int
-    fused: bool = False
-    block: int = 32
     registers: int | None = None
-    deep: int = 1
     wait: int = 0
     resident: int = 4
+    stages: int = 6
     together: int = 1
+    fused: bool = False
+    block: int = 64
 
 
 @dataclass(frozen=True)
 class AttendTiles:
-    """Tokens per block, warps, and programs that share one KV head."""
+    """How the exact attention is cut: tokens per block, warps, programs that share one KV head, copies under way."""
 
     block: int
     warps: int
@@ -47,21 +48,50 @@ class AttendTiles:
     stages: int = 1
 
 
-def score_tiles(heads: int, group: int, longest: int, r: int, k: int) -> ScoreTiles:
-    """Tiles of the SparQ score for `heads` = B * H. Candidates (k per chunk) should be few against the chunk."""
-    stages = next(u for u in (8, 4, 2, 1) if r % u == 0)
-    chunk = min(power(longest), 4096 // power(group, 1))
-    return ScoreTiles(chunk, stages, 4)
+def score_tiles(heads: int, group: int, longest: int, r: int, processors: int) -> ScoreTiles:
+    """Tiles of SparQ's scores for `heads` = B * H. Every branch is the fastest of a few that were timed."""
+    if group > 1:
+        return _grouped(heads, power(group, 1), power(longest), processors)
+    chunk = power(longest)
+    if chunk == 4096 or (chunk < 4096 and heads < 8 * processors):
+        wait = chunk * r // 20 if heads > 2 * processors else 0
+        return ScoreTiles(chunk, 4, 128, wait, fused=True)
+    if chunk <= 2048:
+        return ScoreTiles(chunk, 4, 80, chunk * r // 30, 6, stages=4, together=2)
+    if chunk == 8192 and heads >= 2 * processors:
+        return ScoreTiles(chunk, 8, 128, chunk * r // 22, 2)
+    if heads * longest < 2 * 4096 * processors:
+        return ScoreTiles(2048, 4)
+    return ScoreTiles(4096, 4, 128, 4 * 1000 if heads * longest > 4 * 4096 * processors else 0)
+
+
+def _grouped(heads: int, rows: int, longest: int, processors: int) -> ScoreTiles:
+    """A tile holds a logit per query head, so chunks are shorter and programs wider; 64 logits fit a thread."""
+    if heads >= processors and rows * longest <= 16 * 2048:
+        return ScoreTiles(longest, max(4, rows * longest // 2048), 128, stages=3, together=2)
+    return ScoreTiles(max(512, 8192 // rows), 4, 128, 3000, stages=4, together=2)
 
 
 def attend_tiles(heads: int, group: int, tokens: int, width: int, processors: int) -> AttendTiles:
     """Tiles of the exact attention over `tokens` kept tokens for `heads` = B * H."""
-    block = max(16, min(128, 16384 // width, power(tokens)))
-    parts = max(1, min(-(-tokens // (2 * block)), 4 * processors // heads))
-    return AttendTiles(block, 4, parts)
+    if group > 1:
+        tiles = AttendTiles(32, 4, 1, stages=3)
+    elif heads >= 8 * processors:
+        tiles = AttendTiles(16, 1, 1)
+    else:
+        tiles = AttendTiles(128 if width <= 128 else 64, 4, 1)
+    parts = max(1, min(tokens // (4 * tiles.block), -(-4 * processors // heads)))
+    return replace(tiles, parts=parts)
 
 
 @lru_cache
 def processors(device: torch.device) -> int:
-    """Multiprocessors of a GPU; 1 elsewhere."""
-    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
+    """Multiprocessors of a GPU; of an H200 elsewhere."""
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 132
+
+
+@lru_cache
+def overlap(device: torch.device) -> dict[str, bool]:
+    """Launch options: on Hopper and newer, a kernel may be set up while the one before still runs."""
+    able = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (9, 0)
+    return {"overlap": True, "launch_pdl": True} if able else {"overlap": False}

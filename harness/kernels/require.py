@@ -43,6 +43,6 @@ def _obstacle(device: torch.device) -> str | None:
     interpreted = os.environ.get("TRITON_INTERPRET") == "1"
     if device.type == "cpu" and interpreted:
         return None
-    if device.type != "cuda" or not torch.cuda.is_available():
+    if device.type != "cuda":
         return f"it needs a CUDA device, not '{device.type}'"
-    return None
+    return None if torch.cuda.is_available() else "no CUDA device is available"

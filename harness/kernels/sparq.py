@@ -11,7 +11,7 @@ from harness.errors import InputError
 from harness.kernels.attend import attend
 from harness.kernels.cache import KVCache
 from harness.kernels.choice import Candidates, Choice
-from harness.kernels.plan import ScoreTiles, logit_rows, power, processors, score_tiles
+from harness.kernels.plan import ScoreTiles, logit_rows, overlap, power, processors, score_tiles
 from harness.kernels.require import check_query
 from harness.kernels.top_weights import choose_stored, row_logits
 
@@ -55,7 +55,7 @@ def sparq(
     q = q.contiguous()
     knobs = Knobs.of(q.shape[3], cache.longest, r, k, local, scale, reallocate)
     heads = q.shape[0] * q.shape[1]
-    tiles = tiles or score_tiles(heads, q.shape[2], cache.longest, knobs.r, knobs.want)
+    tiles = tiles or score_tiles(heads, q.shape[2], cache.longest, knobs.r, processors(q.device))
     if tiles.fused and cache.kt is not None:
         return _fused(q, cache, cache.kt, knobs, tiles)
     choice = choose_tokens(q, cache, knobs, tiles)
@@ -67,15 +67,15 @@ def sparq(
 
 def choose_tokens(q: Tensor, cache: KVCache, knobs: Knobs, tiles: ScoreTiles) -> Choice:
     """Steps 1 to 3 and alpha of SparQ."""
-    from harness.kernels.jit_channels import channels_kernel  # noqa: PLC0415  needs Triton
-    from harness.kernels.jit_score import score_kernel  # noqa: PLC0415
+    from harness.kernels.jit_channels import channels_kernel  # needs Triton
+    from harness.kernels.jit_score import score_kernel
 
     b, h, group, d = q.shape
     packed, channel, temperature = _scratch(q, knobs.r)
     masked = torch.empty_like(q) if cache.kt is None else q
     channels_kernel[(b * h,)](
         q, packed, channel, temperature, masked, knobs.scale, knobs.r,
-        g=group, d=d, width=power(d), whole=cache.kt is None, num_warps=1,
+        g=group, d=d, width=power(d), whole=cache.kt is None, num_warps=1, **overlap(q.device),
     )  # fmt: skip
     if cache.kt is None:
         stored = row_logits(masked, cache, temperature)
@@ -83,7 +83,8 @@ def choose_tokens(q: Tensor, cache: KVCache, knobs: Knobs, tiles: ScoreTiles) ->
     left = Candidates.empty(q, cache.longest, tiles.chunk, knobs.want, apart=group > 1)
     score_kernel[(b * h * left.chunks,)](
         cache.kt, packed, channel, temperature, cache.start, cache.stop, *left.outputs,
-        *cache.kt.stride()[:3], cache.kt.shape[3], h, left.chunks, knobs.window, knobs.want,
+        *cache.kt.stride()[:3], cache.kt.shape[3], h, left.chunks, cache.longest,
+        knobs.window, knobs.want,
         **_tile_options(q, cache.kt, knobs, tiles), many=left.chunks > 1, mass=knobs.reallocate,
     )  # fmt: skip
     return left.merge(cache, knobs.window, knobs.reallocate)
@@ -106,16 +107,17 @@ def _tile_options(q: Tensor, kt: Tensor, knobs: Knobs, tiles: ScoreTiles) -> dic
         "together": tiles.together if knobs.r % tiles.together == 0 else 1,
         "stages": tiles.stages,
         "covered": kt.shape[3] % tiles.chunk == 0,
-        "wait": tiles.wait,
+        "wait": tiles.wait if q.is_cuda else 0,  # only a GPU has programs to keep apart
         "processors": processors(q.device),
         "resident": tiles.resident,
         "num_warps": tiles.warps,
         "maxnreg": tiles.registers,
+        **overlap(q.device),
     }
 
 
 def _fused(q: Tensor, cache: KVCache, kt: Tensor, knobs: Knobs, tiles: ScoreTiles) -> Tensor:
-    from harness.kernels.jit_fused import fused_kernel  # noqa: PLC0415  needs Triton
+    from harness.kernels.jit_fused import fused_kernel  # needs Triton
 
     b, h, group, d = q.shape
     packed, channel, temperature = _scratch(q, knobs.r)
@@ -125,6 +127,6 @@ def _fused(q: Tensor, cache: KVCache, kt: Tensor, knobs: Knobs, tiles: ScoreTile
         q, cache.k, cache.v, kt, cache.start, cache.stop, cache.v_sum, packed, channel, temperature, position,
         torch.empty_like(temperature), out, *cache.k.stride()[:3], *cache.v.stride()[:3], *kt.stride()[:3],
         kt.shape[3], h, knobs.window, knobs.want, knobs.scale, **_tile_options(q, kt, knobs, tiles),
-        few=logit_rows(group), d=d, width=power(d), block=tiles.block, deep=tiles.deep, mix=knobs.reallocate,
+        few=logit_rows(group), d=d, width=power(d), block=tiles.block, mix=knobs.reallocate,
     )  # fmt: skip
     return out

@@ -17,7 +17,7 @@ from harness.kernels.require import check_query
 
 @dataclass(frozen=True)
 class Stored:
-    """logits [B, H, G, N] of all columns; peak and total [B, H, G, parts], the largest logit and sum of exp of parts."""
+    """logits [B, H, G, N] of all columns; peak and total [B, H, G, parts], largest and sum of exp of each part."""
 
     logits: Tensor
     peak: Tensor
@@ -49,7 +49,7 @@ def _heaviest(q: Tensor, cache: KVCache, k: int, scale: float | None) -> Choice:
 
 def row_logits(q: Tensor, cache: KVCache, temperature: Tensor) -> Stored:
     """Logits of all tokens, q [B, H, G, D] times row-major K times temperature [B, H, G]."""
-    from harness.kernels.jit_rank import row_logits_kernel  # noqa: PLC0415  needs Triton
+    from harness.kernels.jit_rank import row_logits_kernel  # needs Triton
 
     b, h, group, d = q.shape
     block = max(16, 8192 // power(d))
@@ -67,7 +67,7 @@ def row_logits(q: Tensor, cache: KVCache, temperature: Tensor) -> Stored:
 
 def choose_stored(stored: Stored, cache: KVCache, window: int, want: int, by_weight: bool) -> Choice:
     """The best `want` tokens older than the window, by logits or by softmax weights, summed over the group."""
-    from harness.kernels.jit_rank import choose_kernel  # noqa: PLC0415  needs Triton
+    from harness.kernels.jit_rank import choose_kernel  # needs Triton
 
     b, h, group, longest = stored.logits.shape
     rows, parts = power(group, 1), stored.peak.shape[3]

@@ -4,70 +4,84 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from filelock import FileLock, Timeout
-
 from harness.errors import InputError
+from harness.results.claim import Claim
+from harness.results.files import append_lines, read_json, read_lines, write_whole
+from harness.results.records import Failure, Key, Record, stored_failures, stored_lines
+from harness.shards import WHOLE, Shard
 
-
-@dataclass(frozen=True)
-class Record:
-    """What one cell made of one unit of work. nll in nats per token; seconds is its share of the decoding time."""
-
-    unit: str
-    cell: str
-    example: str
-    tokens: list[int]
-    nll: list[float]
-    greedy: bool
-    active: bool
-    seconds: float
-    prompt_tokens: int
-    text: str = ""
+__all__ = ["Record", "Store", "append_lines", "read_lines", "write_whole"]
 
 
 class Store:
-    """The folder of one run, held by one process at a time.
+    """The folder of one run. A process holds one shard of it, and no other process holds the same.
 
-    outputs.jsonl grows by one line per unit and cell, as they come; a line that a crash tore is ignored and its work
-    done again. run.json says what the run is.
+    outputs.jsonl (of a shard: outputs.1of4.jsonl) grows by a batch at a time. A batch that a crash tore is computed
+    again as the whole that it was: only the same rows side by side give the same numbers to the bit. errors.jsonl says
+    what failed in the latest launch, run.json what the run is.
     """
 
-    def __init__(self, folder: Path, key: str) -> None:
+    def __init__(self, folder: Path, key: str, shard: Shard = WHOLE) -> None:
         self.folder = folder
         self._key = key
-        self._lock = FileLock(folder / ".lock", timeout=0)
+        self._outputs = folder / f"outputs{shard.suffix}.jsonl"
+        self._errors = folder / f"errors{shard.suffix}.jsonl"
+        self._count = shard.count
+        self._claim = Claim(folder, shard)
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._claim.take()
         try:
-            self._lock.acquire()
-        except Timeout:
-            raise InputError(
-                f"another run is writing to {self.folder}: wait for it, or choose results=FOLDER"
-            ) from None
-        self._check_key()
+            self._check_key()
+            self._forget_failures()
+        except BaseException:
+            self._claim.release()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._lock.release()
+        self._claim.release()
 
-    def records(self) -> dict[tuple[str, str], Record]:
-        """Every whole record by (unit, cell); the latest wins."""
-        found = (Record(**line) for line in read_lines(self.folder / "outputs.jsonl"))
-        return {(record.unit, record.cell): record for record in found}
+    def exclusive(self) -> AbstractContextManager[Any]:
+        """Held while files that all shards share are written."""
+        return self._claim.exclusive
 
-    def append(self, records: Iterable[Record]) -> None:
-        """Write records so that they survive the process."""
-        append_lines(self.folder / "outputs.jsonl", (dataclasses.asdict(record) for record in records))
+    def settled(self) -> set[Key]:
+        """Every example run that need not be computed again: its whole batch is there, in any shard's file."""
+        return {(line["unit"], line["cell"]) for line, whole in stored_lines(self.folder) if whole}
+
+    def records(self, wanted: Collection[Key] | None = None) -> dict[Key, Record]:
+        """The wanted records, or all: the latest of each, those of whole batches before those of torn ones."""
+        found: dict[Key, Record] = {}
+        loose: dict[Key, Record] = {}
+        for line, whole in stored_lines(self.folder):
+            key = line["unit"], line["cell"]
+            if wanted is None or key in wanted:
+                (found if whole else loose)[key] = Record(**line)
+        return loose | found
+
+    def failures(self) -> dict[Key, Failure]:
+        """What failed in the latest launch, of any shard."""
+        return {(line["unit"], line["cell"]): Failure(**line) for line in stored_failures(self.folder)}
+
+    def append(self, records: Sequence[Record]) -> None:
+        """Write the records of a batch so that they survive the process: all of them or none."""
+        batch = f"{uuid.uuid4().hex[:8]}/{len(records)}"
+        append_lines(self._outputs, (dataclasses.asdict(record) | {"batch": batch} for record in records))
+
+    def fail(self, failure: Failure) -> None:
+        """Note an example run that failed; the next launch tries it again."""
+        append_lines(self._errors, [dataclasses.asdict(failure)])
 
     def describe(self, description: Mapping[str, Any]) -> None:
         """Write run.json whole."""
@@ -75,40 +89,12 @@ class Store:
         write_whole(self.folder / "run.json", text + "\n")
 
     def _check_key(self) -> None:
-        there = self.folder / "run.json"
-        if there.exists() and json.loads(there.read_text()).get("key") != self._key:
+        """A torn run.json blocks nothing: the folder's name carries the key too, and the file is written anew."""
+        told = read_json(self.folder / "run.json")
+        if told and told.get("key") != self._key:
             raise InputError(f"{self.folder} holds results of another run: move it away, or choose results=FOLDER")
 
-
-def read_lines(file: Path) -> Iterator[dict[str, Any]]:
-    """The whole JSON objects of a file of lines, without those that were torn."""
-    if not file.exists():
-        return
-    with file.open("rb") as stream:
-        for line in stream:
-            try:
-                value = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(value, dict):
-                yield value
-
-
-def append_lines(file: Path, values: Iterable[Mapping[str, Any]]) -> None:
-    """Append JSON lines in one write and wait for the disk; a torn last line is closed off first."""
-    text = "".join(json.dumps(value) + "\n" for value in values)
-    with file.open("ab+") as stream:
-        if stream.tell() > 0:
-            stream.seek(-1, os.SEEK_END)
-            if stream.read(1) != b"\n":
-                text = "\n" + text
-        stream.write(text.encode())
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Replace a file so that readers see the old or the new one, never half."""
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(file)
+    def _forget_failures(self) -> None:
+        for file in self.folder.glob("errors*.jsonl"):
+            if file == self._errors or not file.stem.endswith(f"of{self._count}"):
+                file.unlink(missing_ok=True)

@@ -41,11 +41,23 @@ def summarise(
 
 
 def aggregate(results: Path) -> pd.DataFrame:
-    """Join the summaries of all runs of a results folder into its summary.csv."""
-    found = [pd.read_csv(file) for file in sorted(results.glob("*/summary.csv"))]
+    """Join the summaries of all runs of a results folder into its summary.csv.
+
+    One that a crash tore is left out: its own run writes it anew.
+    """
+    found = [_read_whole(file) for file in sorted(results.glob("*/summary.csv"))]
     whole = pd.concat([f for f in found if len(f)], ignore_index=True) if found else pd.DataFrame(columns=list(COLUMNS))
     write_whole(results / "summary.csv", whole.to_csv(index=False))
     return whole
+
+
+def _read_whole(file: Path) -> pd.DataFrame:
+    try:
+        found = pd.read_csv(file)
+    except ValueError:  # pandas' own errors of parsing, and text that is none
+        return pd.DataFrame()
+    torn = list(found.columns) != COLUMNS or not file.read_bytes().endswith(b"\n")
+    return pd.DataFrame() if torn else found
 
 
 def _line(group: pd.DataFrame, dense: pd.Series[Any], dense_moved: float) -> dict[str, Any]:

@@ -53,26 +53,36 @@ class Suite:
         return [request for request, _ in self._requests]
 
     def score(self, replies: Mapping[str, Reply]) -> tuple[list[Score], list[Metric]]:
-        """lm-eval's scores of the replies, by Request.key."""
-        answers = {id_of: replies[request.key] for request, id_of in self._requests}
+        """lm-eval's scores of the replies, by Request.key; examples of which a reply is missing are left out."""
+        lacking = {(r.task, doc) for r, (_, doc, _) in self._requests if r.key not in replies}
+        there = {(r.task, doc) for r, (_, doc, _) in self._requests} - lacking
+        samples = {name: sorted(doc for task, doc in there if task == name) for name in self._tasks}
+        tasks = {name: task for name, task in self._tasks.items() if samples[name]}
+        # lm-eval counts the chosen documents anew, from 0
+        place = {(name, doc): i for name, docs in samples.items() for i, doc in enumerate(docs)}
+        answers = {
+            (task_name, place[r.task, doc], index): replies[r.key]
+            for r, (task_name, doc, index) in self._requests
+            if (r.task, doc) in there
+        }
         results = lm_eval.evaluate(
-            lm=Replay(answers), task_dict=self._task_dict(), limit=self._limit, bootstrap_iters=0, log_samples=True
+            lm=Replay(answers), task_dict=self._task_dict(tasks), samples=samples, bootstrap_iters=0, log_samples=True
         )
-        scores = [s for name in self._tasks for sample in results["samples"][name] for s in self._scores(name, sample)]
-        return scores, [m for name in self._tasks for m in _metrics(name, results, scores)]
+        scores = [s for name in tasks for sample in results["samples"][name] for s in self._scores(name, sample)]
+        return scores, [m for name in tasks for m in _metrics(name, results, scores)]
 
     def _build(self) -> list[tuple[Request, tuple[str, int, int]]]:
         built = []
-        for name, task in self._task_dict()["tasks"].items():
+        for name, task in self._task_dict(self._tasks)["tasks"].items():
             task.build_all_requests(limit=self._limit, rank=0, world_size=1)
             built += [(to_request(name, task, i), (i.task_name, i.doc_id, i.idx)) for i in task.instances]
         return built
 
-    def _task_dict(self) -> dict[str, Any]:
+    def _task_dict(self, tasks: Mapping[str, Any]) -> dict[str, Any]:
         """The tasks, their few-shot samplers rewound so that every build draws the same examples."""
-        for task in self._tasks.values():
+        for task in tasks.values():
             task.set_fewshot_seed(seed=FEWSHOT_SEED)
-        return {"tasks": self._tasks, "groups": {}, "group_map": {}}
+        return {"tasks": dict(tasks), "groups": {}, "group_map": {}}
 
     def _scores(self, name: str, sample: Mapping[str, Any]) -> list[Score]:
         example = example_id(sample["doc"], sample["doc_id"])

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from harness.results.summary import COLUMNS
+
+from .moments import moments
 
 DENSE_BYTES = 8192.0
 
@@ -53,14 +54,15 @@ class Folder:
 
     @property
     def name(self) -> str:
-        return f"{self.model}-{self.task}-{self.data}-{self.suffix}"
+        return f"{self.model}-{self.task}-{self.data}-{self.suffix}".replace("/", "-")
 
     def write(self, root: Path) -> Path:
         """Write run.json, rows.parquet, summary.csv, examples.jsonl and outputs.jsonl below root."""
         folder = root / self.name
         folder.mkdir(parents=True)
         self._rows().to_parquet(folder / "rows.parquet", index=False)
-        pd.DataFrame([self._line(cell) for cell in self.cells], columns=COLUMNS).to_csv(folder / "summary.csv", index=False)
+        summary = pd.DataFrame([self._line(cell) for cell in self.cells], columns=COLUMNS)
+        summary.to_csv(folder / "summary.csv", index=False)
         (folder / "run.json").write_text(json.dumps(self._info()))
         _write_lines(folder / "examples.jsonl", self._examples())
         _write_lines(folder / "outputs.jsonl", self._outputs())
@@ -94,29 +96,19 @@ class Folder:
         }
 
     def _rows(self) -> pd.DataFrame:
-        frames = []
-        for cell in self.cells:
-            count = len(cell.values)
-            more = {name: list(values)[:count] for name, values in self.columns.items()}
-            first = [math.nan if cell.method == "dense" else cell.first] * count
-            row = {"example": self._ids()[:count], "value": list(cell.values), "first_difference": first}
-            frames.append(pd.DataFrame({**row, "active": cell.method != "dense", "delta_nll": 0.1}).assign(**self._labels(cell)))
-            frames[-1] = frames[-1].assign(**more)
+        frames = [self._rows_of(cell) for cell in self.cells]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
-    @np.errstate(invalid="ignore")
+    def _rows_of(self, cell: Cell) -> pd.DataFrame:
+        count, dense = len(cell.values), cell.method == "dense"
+        row = {"example": self._ids()[:count], "value": list(cell.values)}
+        row |= {name: list(values)[:count] for name, values in self.columns.items()}
+        measured = {"active": not dense, "delta_nll": 0.1, "first_difference": math.nan if dense else cell.first}
+        return pd.DataFrame(row).assign(**measured, **self._labels(cell))
+
     def _line(self, cell: Cell) -> dict[str, Any]:
-        values = np.array(cell.values, float)
-        dense = next((c for c in self.cells if c.method == "dense"), None)
-        line = {**self._labels(cell), "value": float(np.nanmean(values)), "n": len(values), "delta_nll": 0.1, "active": 1.0}
-        line["stderr"] = float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
-        if dense is not None and len(dense.values) == len(values):
-            gap = values - np.array(dense.values, float)
-            line["delta_dense"] = float(gap.mean())
-            if len(values) > 1:
-                half = 2 * gap.std(ddof=1) / math.sqrt(len(gap))
-                line |= {"delta_stderr": half / 2, "delta_ci_low": gap.mean() - half, "delta_ci_high": gap.mean() + half}
-        return line | dict(cell.summary)
+        dense = next((c.values for c in self.cells if c.method == "dense"), None)
+        return self._labels(cell) | {"delta_nll": 0.1, "active": 1.0} | moments(cell.values, dense) | dict(cell.summary)
 
     def _examples(self) -> list[dict[str, Any]]:
         told = {"task": self.task, "target": "gold", "prompt_tail": "the prompt", "continuation": ""}

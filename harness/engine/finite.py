@@ -1,0 +1,69 @@
+"""Numbers that are not finite: told at once, and traced to the layer where they appear."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from harness.engine.bridge import Bridge, LayerCall, Phase
+
+
+class NotFiniteError(ArithmeticError):
+    """A model's logits were NaN or infinite."""
+
+
+def refuse_not_finite(likelihoods: Sequence[float]) -> None:
+    """Raise NotFiniteError unless all are finite: one NaN or +Inf among the logits makes them all NaN."""
+    if not all(map(math.isfinite, likelihoods)):
+        raise NotFiniteError("the logits are not finite (NaN or Inf)")
+
+
+class Watch:
+    """A bridge that notes where the first number that is not finite passes by; `place` says so."""
+
+    def __init__(self, bridge: Bridge | Watch) -> None:
+        self._bridge = bridge
+        self.place = "after the last attention layer"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model takes its input."""
+        return self._bridge.device
+
+    @property
+    def capped(self) -> bool:
+        """As Bridge.capped."""
+        return self._bridge.capped
+
+    def forward(self, tokens: Tensor, positions: Tensor, phase: Phase, last: Tensor | None = None) -> Tensor:
+        """As Bridge.forward."""
+        return self._bridge.forward(tokens, positions, _Watched(phase, self), last)
+
+    def note(self, place: str) -> None:
+        """Keep the first place."""
+        if not self.place.startswith("layer"):
+            self.place = place
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """A phase whose inputs and outputs are looked at."""
+
+    phase: Phase
+    watch: Watch
+
+    @property
+    def cached(self) -> int:
+        return self.phase.cached
+
+    def attend(self, call: LayerCall) -> Tensor:
+        if not all(torch.isfinite(part).all() for part in (call.q, call.k, call.v)):
+            self.watch.note(f"layer {call.layer}, in the queries, keys or values")
+        output = self.phase.attend(call)
+        if not torch.isfinite(output).all():
+            self.watch.note(f"layer {call.layer}, in the attention output")
+        return output

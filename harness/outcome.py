@@ -1,0 +1,77 @@
+"""What a job came to: the records that can be scored, and everything that cannot."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.errors import RunError
+from harness.plan import Cell
+from harness.prepare import Prepared
+from harness.requests import Unit
+from harness.results.records import Failure
+from harness.results.store import Store
+from harness.run import Done, inert, refuse_inert
+
+MOST_LISTED = 5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Records of whole examples by (unit, cell), the cells that can be scored, and why others cannot.
+
+    `pending` example runs are neither done nor failed: other shards have yet to do them.
+    """
+
+    done: Done
+    cells: list[Cell]
+    inert: list[Cell]
+    failures: Sequence[Failure]
+    pending: int
+    folder: str
+
+    def raise_failures(self) -> None:
+        """Raise RunError for failed example runs, and for cells that measured nothing."""
+        if self.failures:
+            listed = "; ".join(f"example {f.example} under {f.cell}: {f.error}" for f in self.failures[:MOST_LISTED])
+            more = f"; and {len(self.failures) - MOST_LISTED} more" if len(self.failures) > MOST_LISTED else ""
+            raise RunError(
+                f"{len(self.failures)} example runs failed, everything else is finished: {listed}{more} "
+                f"({self.folder}/errors*.jsonl has the details; the same command tries them again)"
+            )
+        refuse_inert(self.inert, [])
+
+
+def outcome_of(prepared: Prepared, store: Store) -> Outcome:
+    """Read back what is there for a job's plan."""
+    cells = prepared.plan.cells
+    wanted = {(unit.key, cell.id) for unit in prepared.units for cell in cells}
+    done = store.records(wanted)
+    failed = {key: failure for key, failure in store.failures().items() if key in wanted and key not in done}
+    tried = {cell for _, cell in done}
+    useless = inert([cell for cell in cells if cell.id in tried], done.values())
+    scorable = _of_whole_examples(prepared.units, cells, done)
+    scored = {cell for _, cell in scorable} - {cell.id for cell in useless}
+    return Outcome(
+        done=scorable,
+        cells=[cell for cell in cells if cell.id in scored],
+        inert=useless,
+        failures=list(failed.values()),
+        pending=len(wanted) - len(done) - len(failed),
+        folder=str(store.folder),
+    )
+
+
+def _of_whole_examples(units: Sequence[Unit], cells: Sequence[Cell], done: Done) -> Done:
+    """Without the records of examples of which a cell lacks a part: they cannot be scored."""
+    parts: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for unit in units:
+        parts[unit.request.task, unit.request.example].append(unit.key)
+    return {
+        (key, cell.id): done[key, cell.id]
+        for keys in parts.values()
+        for cell in cells
+        if all((key, cell.id) in done for key in keys)
+        for key in keys
+    }

@@ -1,0 +1,85 @@
+"""A verdict per cell: whether our score agrees with the published one of the same setting."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from harness.report.against.counterpart import obstacle
+from harness.report.against.published import published
+from harness.report.load import Results
+from harness.report.runs import Run
+
+WITHIN, BETTER, WORSE = "within 2 standard errors", "better", "worse"
+NONE, UNDECIDED = "no counterpart", "no standard error"
+VERDICTS = (WITHIN, BETTER, WORSE, UNDECIDED, NONE)
+
+
+def verdicts(results: Results) -> pd.DataFrame:
+    """A line per cell: both scores, their difference, the tolerance, the verdict, and why if there is none.
+
+    The tolerance is 2 sqrt(ours^2 + theirs^2) in standard errors, and the reading error where the published point was
+    read off a figure.
+    """
+    points = _by_setting(published())
+    runs = {run.name: run for run in results.runs}
+    lines = [_line(cell, points, runs[str(cell["run"])]) for cell in results.cells.to_dict("records")]
+    return pd.DataFrame(lines)
+
+
+def _by_setting(points: pd.DataFrame) -> dict[tuple[Any, ...], Mapping[Any, Any]]:
+    return {_key(point, point): point for point in points.to_dict("records")}
+
+
+def _key(line: Mapping[Any, Any], knobs: Mapping[Any, Any]) -> tuple[Any, ...]:
+    told = (knobs.get(name) for name in ("k", "r"))
+    labels = (line[name] for name in ("model", "task", "metric", "method"))
+    return (*labels, *(None if value is None or math.isnan(value) else float(value) for value in told))
+
+
+def _line(cell: Mapping[Any, Any], points: Mapping[tuple[Any, ...], Mapping[Any, Any]], run: Run) -> dict[str, Any]:
+    names = (
+        "model",
+        "data",
+        "task",
+        "metric",
+        "variant",
+        "cell",
+        "params",
+        "compression",
+        "value",
+        "stderr",
+        "n",
+        "run",
+    )
+    line = {name: cell[name] for name in names}
+    knobs = json.loads(cell["params"])
+    point = points.get(_key(cell, knobs))
+    reason = "the paper has no such setting" if point is None else obstacle(cell, knobs, point, run)
+    if reason or point is None:
+        return line | {"verdict": NONE, "reason": reason}
+    return line | _judged(cell, point)
+
+
+def _judged(cell: Mapping[Any, Any], point: Mapping[Any, Any]) -> dict[str, Any]:
+    theirs, source = _their_error(cell, point)
+    tolerance = 2 * math.hypot(cell["stderr"], theirs) + point["reading_error"]
+    difference = cell["value"] - point["score"]
+    told = {"published": point["score"], "published_stderr": theirs, "published_stderr_from": source}
+    told |= {"published_compression": point["compression"], "difference": difference, "tolerance": tolerance}
+    if math.isnan(tolerance):
+        return told | {"verdict": UNDECIDED, "reason": "a single example has no standard error"}
+    gain = difference if cell["higher_is_better"] else -difference
+    verdict = WITHIN if abs(difference) <= tolerance else BETTER if gain > 0 else WORSE
+    return told | {"verdict": verdict, "reason": ""}
+
+
+def _their_error(cell: Mapping[Any, Any], point: Mapping[Any, Any]) -> tuple[float, str]:
+    """Printed or of a share; else the spread of our examples at their number, which assumes equal spreads."""
+    if not math.isnan(point["stderr"]):
+        return point["stderr"], "published"
+    return cell["stderr"] * math.sqrt(cell["n"] / point["n"]), "our spread"

@@ -1,0 +1,68 @@
+"""Axes that several figures share."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+from harness.report.names import DENSE, metric_name
+
+RATIOS = (1, 2, 4, 8)
+MARK = "#BBBBBB"
+
+
+def binary_size(value: float) -> str:
+    """1048576 -> "1 MiB": ticks stand at powers of two, which are round in binary units only."""
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if value >= size:
+            return f"{value / size:g} {unit}"
+    return f"{value:g} B"
+
+
+def log2_axis(ax: Axes, which: str, form: FuncFormatter | None = None) -> None:
+    """A base 2 logarithmic x or y axis with a tick at every power of two."""
+    axis = ax.xaxis if which == "x" else ax.yaxis
+    (ax.set_xscale if which == "x" else ax.set_yscale)("log", base=2)
+    axis.set_major_locator(LogLocator(base=2, numticks=7))
+    axis.set_major_formatter(form or FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
+
+
+def transfers_axis(ax: Axes, cells: pd.DataFrame) -> None:
+    """Bytes per token, log2; thin lines with labels on top at dense and 1/2, 1/4, 1/8 of it."""
+    log2_axis(ax, "x", FuncFormatter(lambda value, _: binary_size(value)))
+    dense = dense_bytes(cells)
+    for ratio in RATIOS:
+        at = dense / ratio
+        ax.axvline(at, color=MARK, linewidth=0.5, linestyle=(0, (1, 2)), zorder=0)
+        label = "dense" if ratio == 1 else f"1/{ratio}"
+        ax.annotate(
+            label,
+            (at, 1),
+            (0, 1.5),
+            ("data", "axes fraction"),
+            "offset points",
+            ha="center",
+            fontsize=6,
+            color="#555555",
+        )
+
+
+def dense_bytes(cells: pd.DataFrame) -> float:
+    """Bytes per token of dense attention; without a dense cell, what the others' compression implies."""
+    dense = cells[cells["method"] == DENSE]
+    implied = cells["bytes_per_token"] * cells["compression"]
+    return float((dense["bytes_per_token"] if len(dense) else implied).mean())
+
+
+def score_axis(ax: Axes, metric: str, higher_is_better: bool) -> None:
+    """The metric's name with the direction that is better."""
+    ax.set_ylabel(f"{metric_name(metric)} {'↑' if higher_is_better else '↓'}")
+    ax.yaxis.set_major_locator(MaxNLocator(5))
+
+
+def mark_gap(ax: Axes, text: str) -> None:
+    """Say in an empty or incomplete panel what is missing."""
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", fontsize=6, color="#AA0000", wrap=True)

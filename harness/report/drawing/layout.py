@@ -1,0 +1,57 @@
+"""Panels side by side: a row or grid of axes with one legend above."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from harness.report.drawing.curves import join_handles
+from harness.report.drawing.style import COLUMN, TEXT, literal
+from harness.report.load import Panel, Results
+from harness.report.names import task_name
+
+CHARACTERS = 18
+"""Characters of a legend's text that fit into an inch; handle and gap take the room of about 6."""
+
+
+def panel_figure(count: int, columns: int | None = None, height: float = 1.85) -> tuple[Figure, list[Axes]]:
+    """Axes for `count` panels: one fits a column, two or more the text width, at most 3 beside each other."""
+    across = columns or min(count, 3)
+    down = math.ceil(count / across)
+    width = COLUMN if across == 1 else TEXT
+    figure = Figure(figsize=(width, (2.3 if count == 1 else height) * down + 0.3), layout="constrained")
+    axes = list(np.ravel(figure.subplots(down, across, squeeze=False)))
+    for spare in axes[count:]:
+        spare.remove()
+    return figure, axes[:count]
+
+
+def panel_name(panel: Panel) -> str:
+    """The task; the embedded corpus is named, because its scores are not those of the data set."""
+    where = f" ({panel.data})" if panel.data == "embedded" else ""
+    return literal(task_name(panel.task) + where)
+
+
+def by_model(results: Results, one_metric: bool = False) -> Iterator[tuple[str, str, list[tuple[Panel, pd.DataFrame]]]]:
+    """(model, data, its panels), for figures of one model each; `one_metric` takes the first metric of a task."""
+    found: dict[tuple[str, str], list[tuple[Panel, pd.DataFrame]]] = {}
+    for panel, cells in results.panels():
+        mine = found.setdefault((panel.model, panel.data), [])
+        if not (one_metric and any(panel.task == other.task for other, _ in mine)):
+            mine.append((panel, cells))
+    for (model, data), panels in found.items():
+        yield model, data, panels
+
+
+def legend_above(figure: Figure, handles: Sequence[Line2D]) -> None:
+    """One legend for all panels, in as few lines as fit."""
+    joined = join_handles(list(handles))
+    longest = max((len(str(handle.get_label())) for handle in joined), default=1)
+    columns = min(len(joined), max(1, int(figure.get_figwidth() * CHARACTERS / (longest + 6))))
+    figure.legend(handles=joined, loc="outside upper center", ncols=columns, columnspacing=1.2, handlelength=2.2)

@@ -1,0 +1,40 @@
+"""One figure per file: a module with `draw(sources)`. They are found by file; nothing else lists them."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from typing import Protocol, cast
+
+from harness.errors import InputError
+from harness.report.drawing.save import Drawing
+from harness.report.sources import Sources
+
+
+class FigureModule(Protocol):
+    """What a file of this folder offers; its docstring says in one line what is drawn."""
+
+    __doc__: str | None
+
+    def draw(self, sources: Sources) -> Iterator[Drawing]:
+        """The figures that the sources allow; none where they hold no data for it."""
+        ...
+
+
+def names() -> list[str]:
+    """Every figure, in alphabetical order."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def find(name: str) -> FigureModule:
+    """The module of a figure. Raises InputError for an unknown name."""
+    if name not in names():
+        raise InputError(f"unknown figure '{name}': choose from {', '.join(names())}")
+    return cast("FigureModule", importlib.import_module(f"{__name__}.{name}"))
+
+
+def draw_all(sources: Sources) -> Iterator[Drawing]:
+    """Every figure that the sources allow."""
+    for name in names():
+        yield from find(name).draw(sources)

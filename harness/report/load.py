@@ -1,0 +1,125 @@
+"""A results folder, checked: what every table and figure starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from harness.errors import InputError
+from harness.report.audit import audit
+from harness.report.names import DENSE, task_order
+from harness.report.reconcile import reconcile
+from harness.report.runs import Run, read_run
+from harness.report.variants import label_variants
+
+CELL = ["model", "data", "task", "metric", "cell"]
+
+
+class Panel(NamedTuple):
+    """What is compared in one plot or table: all cells of a model on a task, by one metric."""
+
+    model: str
+    data: str
+    task: str
+    metric: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """Cells of all comparable runs.
+
+    `cells` has the columns of summary.csv and: data (where rows came from), variant (label of its curve), note (why a
+    line has no numbers, or ""), element_bytes. `notices` says in sentences what was left out.
+    """
+
+    runs: tuple[Run, ...]
+    cells: pd.DataFrame
+    notices: tuple[str, ...]
+
+    def panels(self) -> Iterator[tuple[Panel, pd.DataFrame]]:
+        """Cells of each model, data and task under each metric, the least compressed first."""
+        groups = {Panel(*map(str, key)): cells for key, cells in self.cells.groupby(CELL[:4], sort=False)}
+        for panel in sorted(groups, key=lambda p: (p.model, p.data, task_order(p.task))):
+            yield panel, groups[panel].sort_values(["method", "compression"], kind="stable")
+
+    def rows(self, panel: Panel, columns: Sequence[str]) -> pd.DataFrame:
+        """Rows of a panel, a line per cell and example: its valid cells only, each from the run that is reported."""
+        cells = _of_panel(self.cells, panel)
+        cells = cells[cells["note"] == ""]
+        found = []
+        for run in self.runs:
+            mine = cells.loc[cells["run"] == run.name, "cell"]
+            if len(mine):
+                rows = run.rows(list(dict.fromkeys([*columns, "cell", "task", "metric"])))
+                wanted = rows["cell"].isin(mine) & (rows["task"] == panel.task) & (rows["metric"] == panel.metric)
+                found.append(rows[wanted].astype({"cell": str}))
+        return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=list(columns))
+
+    def only(self, models: Sequence[str] = (), tasks: Sequence[str] = ()) -> Results:
+        """The part on some models and tasks; empty means all. Raises InputError for a name without results."""
+        cells = self.cells
+        for column, wanted in (("model", models), ("task", tasks)):
+            there = set(cells[column])
+            for name in wanted:
+                if name not in there:
+                    raise InputError(f"no results of {column} '{name}' here: there are {', '.join(sorted(there))}")
+            cells = cells[cells[column].isin(wanted)] if wanted else cells
+        if cells.empty:
+            raise InputError(f"no results of {', '.join(models)} on {', '.join(tasks)} here")
+        return replace(self, cells=cells)
+
+
+def load(root: Path) -> Results:
+    """Every run below a results folder, or the one run it is. Raises InputError if nothing can be reported."""
+    if not root.is_dir():
+        raise InputError(f"{root} is no folder: `harness run experiment=quickstart` makes results/")
+    folders = [root] if (root / "run.json").exists() else sorted(file.parent for file in root.glob("*/run.json"))
+    if not folders:
+        raise InputError(f"no run found in {root}: `harness run experiment=quickstart results={root}` makes some")
+    read = [read_run(folder) for folder in folders]
+    runs = [run for run in read if isinstance(run, Run)]
+    notices = [sentence for sentence in read if isinstance(sentence, str)]
+    if not runs:
+        raise InputError(f"nothing to report in {root}: {'; '.join(notices)}")
+    kept, said = reconcile(runs)
+    cells = _cells(kept)
+    return Results(tuple(kept), cells, tuple(notices + said + _gap_notices(cells)))
+
+
+def _cells(runs: Sequence[Run]) -> pd.DataFrame:
+    frames = [audit(run).assign(data=run.data, run=run.name) for run in runs]
+    cells = pd.concat(frames, ignore_index=True).drop_duplicates(CELL, keep="first").reset_index(drop=True)
+    cells["element_bytes"] = cells["bytes_per_token"] / cells["transfers_elements"]
+    groups = [label_variants(group) for _, group in cells.groupby(CELL[:3], sort=False)]
+    cells["variant"] = pd.concat(groups)
+    return cells
+
+
+def _of_panel(cells: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+    for column, value in panel._asdict().items():
+        cells = cells[cells[column] == value]
+    return cells
+
+
+def _gap_notices(cells: pd.DataFrame) -> list[str]:
+    gaps = cells[cells["note"] != ""]
+    sentences = [
+        f"{line['model']} on {line['task']}, {line['cell']} ({line['metric']}) is shown as a gap: {line['note']}"
+        for line in gaps.to_dict("records")
+    ]
+    for (model, _, task), group in cells.groupby(CELL[:3], sort=False):
+        if not (group["method"] == DENSE).any():
+            sentences.append(
+                f"{model} on {task} has no dense cell: differences to dense are gaps (add dense to methods=[...])"
+            )
+        fewer = group[group["n"] < group["n"].max()].drop_duplicates("cell")
+        sentences += [
+            f"{model} on {task}, {line['cell']} has {line['n']} of {group['n'].max()} examples: compare its paired "
+            "difference, not its score"
+            for line in fewer.to_dict("records")
+        ]
+    return sentences

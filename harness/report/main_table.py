@@ -1,0 +1,64 @@
+"""The paper's main table: the largest model of each family at 1/2 and 1/8 of dense's transfers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from harness.report.load import Panel, Results
+from harness.report.names import DENSE, metric_name, task_name
+from harness.report.ratios import Value, digits, interpolated, nearest_value, with_error
+from harness.report.tables import variant_order
+
+RATIOS = (2.0, 8.0)
+SIZE = re.compile(r"^(?P<family>.*?)-?(?P<size>\d+(\.\d+)?)(?P<unit>[bm])(?=-|$)", re.IGNORECASE)
+
+
+def largest_models(models: Iterable[str]) -> list[str]:
+    """The largest model of each family, sizes read from names such as llama-2-13b; a name without one stands alone."""
+    largest: dict[str, tuple[float, str]] = {}
+    for model in models:
+        found = SIZE.match(model)
+        family = found["family"] if found else model
+        size = float(found["size"]) * (1e9 if found["unit"].lower() == "b" else 1e6) if found else 0.0
+        largest[family] = max(largest.get(family, (0.0, "")), (size, model))
+    return [model for _, model in largest.values()]
+
+
+def main_table(results: Results) -> pd.DataFrame:
+    """A line per model, task, method and ratio: the nearest setting, with its ratio, and the interpolated value."""
+    chosen = set(largest_models(results.cells["model"].unique()))
+    lines = [line for panel, cells in results.panels() if panel.model in chosen for line in _panel_lines(panel, cells)]
+    return pd.DataFrame(lines)
+
+
+def _panel_lines(panel: Panel, cells: pd.DataFrame) -> list[dict[str, Any]]:
+    lines = []
+    for variant in variant_order(cells):
+        group = cells[cells["variant"] == variant]
+        is_dense = group["method"].iloc[0] == DENSE
+        for ratio in (1.0,) if is_dense else RATIOS:
+            lines.append({**_labels(panel, variant, ratio), **_values(group, ratio, digits(cells["value"]))})
+    return lines
+
+
+def _labels(panel: Panel, variant: str, ratio: float) -> dict[str, Any]:
+    named = {"model": panel.model, "data": panel.data, "task": task_name(panel.task)}
+    return named | {"metric": metric_name(panel.metric), "method": variant, "ratio": f"1/{ratio:g}"}
+
+
+def _values(group: pd.DataFrame, ratio: float, decimals: int) -> dict[str, str]:
+    valid = group[group["value"].notna()]
+    near, between = nearest_value(valid, ratio), interpolated(valid, ratio)
+    return {
+        "nearest setting": _told(near, decimals) if near else "-",
+        "at": f"1/{near.compression:.2f}" if near else "-",
+        "interpolated": _told(between, decimals) if between else "outside of the settings",
+    }
+
+
+def _told(value: Value, decimals: int) -> str:
+    return with_error(value.value, value.stderr, decimals)

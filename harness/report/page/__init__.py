@@ -1,0 +1,1 @@
+"""The interactive page: one HTML file that opens from disk and asks no server for anything."""

@@ -1,0 +1,42 @@
+"""The page as one string: template, style, script, Plotly and data in one file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.report.load import Results
+from harness.report.page.content import content
+
+HERE = Path(__file__).parent
+
+
+def build_page(results: Results, published: pd.DataFrame | None, verdicts: pd.DataFrame | None) -> str:
+    """The HTML of the interactive page; it needs no network."""
+    from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]  # here: it takes a second
+
+    parts = {
+        "STYLE": _read("page.css"),
+        "PLOTLY": get_plotlyjs(),
+        "DATA": embedded(content(results, published, verdicts)),
+        "SCRIPT": _read("chart.js") + _read("reader.js"),
+    }
+    before, *rest = _read("template.html").split("{{")
+    pieces = (piece.split("}}", 1) for piece in rest)
+    return before + "".join(parts[name] + text for name, text in pieces)
+
+
+def embedded(data: Any) -> str:
+    """JSON that cannot leave its script element, whatever a model wrote."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    # A lone surrogate is no text that a file can hold.
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _read(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")

@@ -1,0 +1,116 @@
+"""What the page shows, as plain data."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+
+from harness.report.drawing.axes import dense_bytes
+from harness.report.drawing.style import look
+from harness.report.load import Panel, Results
+from harness.report.names import metric_name, task_name
+from harness.report.page.texts import sample
+from harness.report.ratios import digits, with_error
+from harness.report.tables import difference, variant_order
+from harness.report.variants import setting
+
+CHARACTERS = 6_000_000
+"""Of all texts on the page: with Plotly's 5 MB the file stays below 15 MB at 1.5 bytes per character."""
+SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down", "P": "cross"} | {
+    "X": "x", "*": "star", ">": "triangle-right", "<": "triangle-left", "p": "pentagon", "h": "hexagon",
+    "8": "octagon", "d": "diamond-tall", "_": "line-ew-open",
+}  # fmt: skip
+"""Plotly's names of matplotlib's markers."""
+DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
+
+
+def content(results: Results, published: pd.DataFrame | None, verdicts: pd.DataFrame | None) -> dict[str, Any]:
+    """Panels with their cells, published points and verdicts; sampled examples by subject (model, data, task)."""
+    panels = list(results.panels())
+    subjects: dict[str, list[Panel]] = {}
+    for panel, _ in panels:
+        subjects.setdefault(_subject(panel), []).append(panel)
+    budget = CHARACTERS // max(1, len(subjects))
+    judged = _judged(verdicts)
+    return {
+        "notices": list(results.notices),
+        "panels": [_panel(panel, cells, published, judged) for panel, cells in panels],
+        "subjects": {name: asdict(sample(results, mine, budget)) for name, mine in subjects.items()},
+    }
+
+
+def _subject(panel: Panel) -> str:
+    return "\n".join(panel[:3])
+
+
+def _panel(panel: Panel, cells: pd.DataFrame, published: pd.DataFrame | None, judged: dict[Any, str]) -> dict[str, Any]:
+    decimals = digits(cells["value"])
+    rank = {variant: i for i, variant in enumerate(variant_order(cells))}
+    lines = sorted(cells.to_dict("records"), key=lambda line: (rank[line["variant"]], line["compression"]))
+    return {
+        **panel._asdict(),
+        "subject": _subject(panel),
+        "title": f"{panel.model} on {task_name(panel.task)} ({panel.data})",
+        "metric_name": metric_name(panel.metric),
+        "higher": bool(cells["higher_is_better"].iloc[0]),
+        "dense_bytes": dense_bytes(cells),
+        "cells": [_cell(line, decimals, judged.get((line["run"], line["cell"], *panel[2:]), "")) for line in lines],
+        "published": _published(panel, cells, published),
+    }
+
+
+def _cell(line: dict[Any, Any], decimals: int, verdict: str) -> dict[str, Any]:
+    style = look(str(line["method"]))
+    return {
+        "cell": str(line["cell"]),
+        "method": str(line["method"]),
+        "variant": str(line["variant"]),
+        "setting": setting(line["params"]),
+        "x": _number(line["bytes_per_token"]),
+        "compression": _number(line["compression"]),
+        "value": _number(line["value"]),
+        "stderr": _number(line["stderr"]),
+        "score": with_error(line["value"], line["stderr"], decimals),
+        "difference": difference(line, decimals),
+        "n": int(line["n"]),
+        "note": str(line["note"]),
+        "verdict": verdict,
+        "color": style.color,
+        "symbol": SYMBOLS[style.marker],
+        "dash": DASHES[style.line],
+    }
+
+
+def _judged(verdicts: pd.DataFrame | None) -> dict[Any, str]:
+    if verdicts is None:
+        return {}
+    lines = verdicts.to_dict("records")
+    return {(v["run"], v["cell"], v["task"], v["metric"]): v["verdict"] + _reason(v["reason"]) for v in lines}
+
+
+def _reason(reason: str) -> str:
+    return f": {reason}" if reason else ""
+
+
+def _published(panel: Panel, cells: pd.DataFrame, published: pd.DataFrame | None) -> list[dict[str, Any]]:
+    if published is None:
+        return []
+    mine = published[(published["model"] == panel.model) & (published["task"] == panel.task)]
+    dense = dense_bytes(cells)
+    return [
+        {"method": p["method"], "x": dense / p["compression"], "value": p["score"], "color": look(p["method"]).color}
+        | {"symbol": SYMBOLS[look(p["method"]).marker], "setting": _knobs(p)}
+        for p in mine[mine["metric"] == panel.metric].to_dict("records")
+    ]
+
+
+def _knobs(point: dict[Any, Any]) -> str:
+    return " ".join(f"{name}={point[name]:g}" for name in ("k", "r") if not math.isnan(point[name]))
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None

@@ -1,0 +1,81 @@
+"""Named figures: one YAML per figure of the paper, which says what makes its data and what draws it.
+
+Keys: `figure` (a file of ../figures/), `experiment` (a file of conf/experiment/) with `models` and `tasks`, or
+`benchmark` (arguments of `harness bench`). The comment on top says what it shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.errors import InputError
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one figure is made, from the run to the drawing."""
+
+    name: str
+    about: str
+    figure: str
+    experiment: str | None = None
+    models: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    benchmark: str | None = None
+
+    @property
+    def source(self) -> str:
+        """Folder below results/ with its data: one per experiment, so that no grid overwrites another's tables."""
+        return self.experiment or "bench"
+
+
+def names() -> list[str]:
+    """Every recipe, in alphabetical order."""
+    return sorted(file.stem for file in HERE.glob("*.yaml"))
+
+
+def find(name: str) -> Recipe:
+    """A recipe by name. Raises InputError for an unknown one."""
+    if name not in names():
+        raise InputError(f"unknown figure '{name}': choose from {', '.join(names())}")
+    text = (HERE / f"{name}.yaml").read_text(encoding="utf-8")
+    told: dict[str, Any] = yaml.safe_load(text)
+    models, tasks = tuple(told.pop("models", ())), tuple(told.pop("tasks", ()))
+    return Recipe(name, text.splitlines()[0].removeprefix("# "), models=models, tasks=tasks, **told)
+
+
+def everything() -> list[Recipe]:
+    """All recipes."""
+    return [find(name) for name in names()]
+
+
+def commands(recipes: list[Recipe], results: Path) -> list[str]:
+    """Command lines that make all data, each experiment once, and then draw every figure."""
+    lines = []
+    for experiment in dict.fromkeys(recipe.experiment for recipe in recipes if recipe.experiment):
+        mine = [recipe for recipe in recipes if recipe.experiment == experiment]
+        models = ",".join(dict.fromkeys(model for recipe in mine for model in recipe.models))
+        tasks = ",".join(dict.fromkeys(task for recipe in mine for task in recipe.tasks))
+        folder = results / experiment
+        lines.append(f"harness run -m experiment={experiment} data=hub model={models} task={tasks} results={folder}")
+        lines.append(f"harness report {folder} --against published")
+    for benchmark in dict.fromkeys(recipe.benchmark for recipe in recipes if recipe.benchmark):
+        lines.append(f"harness bench {benchmark} --out {_csv(benchmark, results)}")
+    return lines + [_drawing(recipe, results) for recipe in recipes]
+
+
+def _csv(benchmark: str, results: Path) -> Path:
+    return results / "bench" / f"{benchmark.split(maxsplit=1)[0]}.csv"
+
+
+def _drawing(recipe: Recipe, results: Path) -> str:
+    line = f"harness figures {recipe.name} --out {results / 'figures'}"
+    if recipe.benchmark:
+        return f"{line} --bench {_csv(recipe.benchmark, results)}"
+    return f"{line} --results {results / recipe.source} --against published"

@@ -1,0 +1,55 @@
+"""What a figure is drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from harness.errors import InputError
+from harness.report.load import Results
+from harness.report.names import DENSE
+
+ATTENTION = ["method", "batch", "seq", "median_us", "p10_us", "p90_us"]
+"""Columns of a benchmark of attention alone: microseconds of one decode step of the whole batch."""
+GENERATE = ["method", "batch", "seq", "ms_per_token"]
+"""Columns of one of end-to-end decoding: milliseconds of a step of the whole batch."""
+SHORT = {"s": "seq", "d": "head_dim", "us": "median_us", "us_p10": "p10_us", "us_p90": "p90_us", "path": "backend"}
+"""Short names that `harness bench` writes for some columns."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Results of runs (None for benchmarks alone), published points to overlay (None: no overlay), and benchmarks."""
+
+    results: Results | None
+    published: pd.DataFrame | None = None
+    attention: pd.DataFrame = field(default_factory=pd.DataFrame)
+    generate: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+def read_benchmarks(files: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Attention and end-to-end benchmarks, told apart by their columns. Raises InputError for any other file."""
+    found: dict[str, list[pd.DataFrame]] = {"attention": [], "generate": []}
+    for file in files:
+        if not file.exists():
+            raise InputError(f"{file} does not exist: `harness bench` writes benchmark CSVs")
+        frame = pd.read_csv(file).rename(columns=SHORT)
+        kind = "attention" if "median_us" in frame else "generate"
+        lacking = [name for name in (ATTENTION if kind == "attention" else GENERATE) if name not in frame]
+        if lacking:
+            raise InputError(f"{file} is no benchmark of attention or generation: it lacks the column {lacking[0]}")
+        found[kind].append(_named(frame))
+    attention, generate = (pd.concat(f, ignore_index=True) if f else pd.DataFrame() for f in found.values())
+    return attention, generate
+
+
+def _named(frame: pd.DataFrame) -> pd.DataFrame:
+    """With a device; our own dense kernel is a method, not one of the baselines; compression in whole numbers."""
+    frame = frame if "device" in frame else frame.assign(device="device not named")
+    if "backend" in frame:
+        own = (frame["method"] == DENSE) & (frame["backend"] == "triton")
+        frame = frame.assign(method=frame["method"].mask(own, "Triton dense"))
+    return frame.assign(compression=frame["compression"].round()) if "compression" in frame else frame

@@ -1,0 +1,128 @@
+"""Tables per model and task: a line per method, a column per compression ratio."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from harness.report.load import Panel, Results
+from harness.report.names import CONTROLS, DENSE, metric_name, order, task_name
+from harness.report.ratios import EXACT, TARGETS, digits, nearest, with_error
+
+LEGEND = (
+    "Score ± standard error, and below it the paired difference to dense with its 95% interval. **Bold**: the best of "
+    "a column (dense and controls apart). ≈: the interval holds 0. @: the compression of the nearest setting, where it "
+    "is not the column's."
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One place of a table; `score` is "-" where nothing ran."""
+
+    score: str = "-"
+    difference: str = ""
+    best: bool = False
+    like_dense: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A title, the names of the columns, and lines of (method, an entry per column)."""
+
+    title: str
+    columns: tuple[str, ...]
+    lines: tuple[tuple[str, tuple[Entry, ...]], ...]
+
+
+def score_tables(results: Results) -> list[Table]:
+    """One table per model, task and metric."""
+    return [_table(panel, cells) for panel, cells in results.panels()]
+
+
+def panel_title(panel: Panel, cells: pd.DataFrame) -> str:
+    """Such as "smollm2 on SQuAD (embedded): Accuracy, higher is better, n = 6"."""
+    arrow = "higher" if bool(cells["higher_is_better"].iloc[0]) else "lower"
+    counts = sorted({int(n) for n in cells["n"]})
+    told = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    where = f"{panel.model} on {task_name(panel.task)} ({panel.data})"
+    return f"{where}: {metric_name(panel.metric)}, {arrow} is better, n = {told}"
+
+
+def variant_order(cells: pd.DataFrame) -> list[str]:
+    """Variants as they are drawn and listed: dense first, controls last."""
+    first = cells.drop_duplicates("variant")
+    methods = dict(zip(first["variant"].astype(str), first["method"].astype(str), strict=True))
+    return sorted(methods, key=lambda variant: (order(methods[variant]), variant))
+
+
+def difference(cell: Any, decimals: int) -> str:
+    """Paired difference to dense with its interval: "-0.333 [-0.667, +0.000]", or "" where there is none."""
+    mean, low, high = (float(cell[name]) for name in ("delta_dense", "delta_ci_low", "delta_ci_high"))
+    if not math.isfinite(mean):
+        return ""
+    interval = f" [{low:+.{decimals}f}, {high:+.{decimals}f}]" if math.isfinite(low) else ""
+    return f"{mean:+.{decimals}f}{interval}"
+
+
+def tidy(results: Results) -> pd.DataFrame:
+    """Every cell with its numbers and, in `column`, the ratio that it stands for in the tables: for a spreadsheet."""
+    cells = results.cells.copy()
+    cells["column"] = math.nan
+    for _, panel in results.panels():
+        for line in _chosen(panel).values():
+            for target, cell in zip(TARGETS, line, strict=True):
+                if cell is not None:
+                    cells.loc[cell.name, "column"] = target
+    return cells
+
+
+def _chosen(cells: pd.DataFrame) -> dict[str, list[pd.Series[Any] | None]]:
+    """Per variant the cell of each column; dense stands at 1 only."""
+    groups = {variant: cells[cells["variant"] == variant] for variant in variant_order(cells)}
+    return {
+        variant: [
+            nearest(group, target) if target == 1 or group["method"].iloc[0] != DENSE else None for target in TARGETS
+        ]
+        for variant, group in groups.items()
+    }
+
+
+def _table(panel: Panel, cells: pd.DataFrame) -> Table:
+    chosen, decimals = _chosen(cells), digits(cells["value"])
+    best = [_best(column) for column in zip(*chosen.values(), strict=True)]
+    lines = tuple(
+        (variant, tuple(_entry(*place, decimals) for place in zip(line, TARGETS, best, strict=True)))
+        for variant, line in chosen.items()
+    )
+    return Table(panel_title(panel, cells), tuple(f"{target:g}x" for target in TARGETS), lines)
+
+
+def _rival(cell: pd.Series[Any]) -> bool:
+    return cell["method"] != DENSE and cell["method"] not in CONTROLS
+
+
+def _best(column: Sequence[pd.Series[Any] | None]) -> float | None:
+    """The best score of a column, of methods that could be used."""
+    rivals = [cell for cell in column if cell is not None and _rival(cell) and not math.isnan(cell["value"])]
+    if not rivals:
+        return None
+    pick = max if bool(rivals[0]["higher_is_better"]) else min
+    return float(pick(cell["value"] for cell in rivals))
+
+
+def _entry(cell: pd.Series[Any] | None, target: float, best: float | None, decimals: int) -> Entry:
+    if cell is None:
+        return Entry()
+    if cell["note"]:
+        return Entry(f"gap: {cell['note']}")
+    away = abs(cell["compression"] / target - 1) > EXACT
+    score = with_error(cell["value"], cell["stderr"], decimals) + (f" @{cell['compression']:.2f}x" if away else "")
+    if cell["method"] == DENSE:
+        return Entry(score)
+    like_dense = bool(cell["delta_ci_low"] <= 0 <= cell["delta_ci_high"])
+    return Entry(score, difference(cell, decimals), _rival(cell) and cell["value"] == best, like_dense)

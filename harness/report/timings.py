@@ -1,0 +1,82 @@
+"""Benchmarks made comparable: each time beside the best dense one of the same shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from harness.report.drawing.style import Look, look
+from harness.report.names import DENSE, method_name
+
+SHAPE = ["device", "model", "dtype", "batch", "heads", "kv_heads", "seq", "head_dim"]
+"""What must be equal for two times to be compared, of the columns that a benchmark has."""
+KNOBS = ["r", "k", "k_stored", "compression"]
+"""What tells settings of a method apart, of the columns that a benchmark has."""
+UNSAID = {"k_stored": 2}
+"""Knobs whose usual value goes without saying."""
+BASELINES = ("dense", "sdpa")
+"""Methods whose name begins so are implementations of dense attention; the fastest one is the baseline."""
+LINES = ("-", "--", "-.", ":")
+
+
+def is_dense(method: str) -> bool:
+    """Whether a benchmarked method is an implementation of dense attention."""
+    return method.lower().startswith(BASELINES)
+
+
+def with_speedup(times: pd.DataFrame, time: str) -> pd.DataFrame:
+    """The benchmark with `speedup` over the best dense time of its shape, NaN where there is none; `time`: a column."""
+    shape = _shape(times)
+    dense = times[times["method"].map(is_dense)]
+    best = dense.groupby(shape, dropna=False)[time].min().rename("dense_time").reset_index()
+    joined = times.drop(columns=["speedup"], errors="ignore").merge(best, on=shape, how="left")
+    return joined.assign(speedup=joined["dense_time"] / joined[time])
+
+
+class Series(NamedTuple):
+    """The times of one method and setting: a label for the legend, and `nth` of its method's settings."""
+
+    label: str
+    method: str
+    nth: int
+    times: pd.DataFrame
+
+    @property
+    def look(self) -> Look:
+        """The method's look in all figures, with a line of its own for each of several settings."""
+        return replace(look(self.method), line=LINES[self.nth % len(LINES)])
+
+
+def series(times: pd.DataFrame, time: str) -> list[Series]:
+    """Per method and knobs; dense comes first, the fastest implementation of each shape by the column `time`."""
+    dense = times[times["method"].map(is_dense)]
+    fastest = dense.loc[dense.groupby(_shape(times), dropna=False)[time].idxmin()]
+    found = [Series("Dense (fastest)", DENSE, 0, fastest)] if len(dense) else []
+    rest = times[~times["method"].map(is_dense)]
+    knobs = [name for name in KNOBS if name in rest and rest[name].notna().any()]
+    for method, group in rest.groupby("method"):
+        settings = group.groupby(knobs, dropna=False) if knobs else [((), group)]
+        for nth, (values, mine) in enumerate(settings):
+            found.append(Series(_label(str(method), knobs, values), str(method), nth, mine))
+    return found
+
+
+def thousands(tokens: float) -> str:
+    """A number of tokens in units of 1024: "16k"."""
+    return f"{tokens / 1024:g}k" if tokens >= 1024 else f"{tokens:g}"
+
+
+def _shape(times: pd.DataFrame) -> list[str]:
+    return [name for name in SHAPE if name in times]
+
+
+def _label(method: str, knobs: Sequence[str], values: Any) -> str:
+    told = ", ".join(
+        f"{name} = {value:g}"
+        for name, value in zip(knobs, values, strict=True)
+        if not pd.isna(value) and value != UNSAID.get(name)
+    )
+    return f"{method_name(method)} ({told})" if told else method_name(method)

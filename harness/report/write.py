@@ -1,0 +1,56 @@
+"""A whole report in a folder: tables, figures, verdicts, notices, and the interactive page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from harness.report.against.verdicts import verdicts
+from harness.report.drawing.save import Drawing, save
+from harness.report.figures import draw_all
+from harness.report.load import Results
+from harness.report.main_table import main_table
+from harness.report.markup import frame_to_latex, frame_to_markdown, markdown_text, to_latex, to_markdown
+from harness.report.page.build import build_page
+from harness.report.sources import Sources
+from harness.report.tables import LEGEND, score_tables, tidy
+from harness.results.store import write_whole
+
+
+def write_report(results: Results, sources: Sources, folder: Path) -> pd.DataFrame | None:
+    """Write everything that the sources allow; returns the verdicts if published numbers are overlaid."""
+    folder.mkdir(parents=True, exist_ok=True)
+    judged = verdicts(results) if sources.published is not None else None
+    _write_tables(results, folder / "tables")
+    if judged is not None:
+        judged.to_csv(folder / "tables" / "verdicts.csv", index=False)
+    write_whole(folder / "notices.md", _bullets(results.notices))
+    write_whole(folder / "figures.md", captions(save(draw_all(sources), folder / "figures"), "figures/"))
+    write_whole(folder / "index.html", build_page(results, sources.published, judged))
+    return judged
+
+
+def captions(drawings: Sequence[Drawing], folder: str = "") -> str:
+    """The figures with their captions as one Markdown page."""
+    return "\n".join(
+        f"![{drawing.stem}]({folder}{drawing.stem}.png)\n\n**{drawing.stem}**: {markdown_text(drawing.caption)}\n"
+        for drawing in drawings
+    )
+
+
+def _write_tables(results: Results, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    tables, main = score_tables(results), main_table(results)
+    title = "Largest model of each family at 1/2 and 1/8 of dense's transfers: the nearest setting, and interpolated."
+    tidy(results).to_csv(folder / "scores.csv", index=False)
+    main.to_csv(folder / "main.csv", index=False)
+    write_whole(folder / "scores.md", f"{LEGEND}\n\n{to_markdown(tables)}")
+    write_whole(folder / "scores.tex", to_latex(tables))
+    write_whole(folder / "main.md", f"{title}\n\n{frame_to_markdown(main)}")
+    write_whole(folder / "main.tex", frame_to_latex(main, title))
+
+
+def _bullets(sentences: Sequence[str]) -> str:
+    return "".join(f"- {markdown_text(sentence)}\n" for sentence in sentences) or "Nothing was left out.\n"

@@ -1,0 +1,46 @@
+"""Any file of a run may be cut at any byte: the next launch makes the same tables, and redoes only what is torn."""
+
+import random
+
+import pytest
+
+from harness.results.records import stored_lines
+from tables_of import only_run, tables
+
+FILES = ["outputs.jsonl", "examples.jsonl", "run.json", "rows.parquet", "summary.csv", "../summary.csv"]
+
+
+def settled(folder):
+    return {(line["unit"], line["cell"]) for line, whole in stored_lines(folder) if whole}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_cut_anywhere_gives_the_same_tables(sweep, reference, tmp_path, name):
+    assert sweep()[0] == 0
+    file = only_run(tmp_path / "results") / name
+    everything = settled(only_run(tmp_path / "results"))
+    size = file.stat().st_size
+    for cut in [0, size - 1, *random.Random(name).sample(range(size), 2)]:
+        file.write_bytes(file.read_bytes()[:cut])
+        before = settled(only_run(tmp_path / "results"))
+        code, _, prefilled = sweep()
+        assert code == 0
+        assert tables(tmp_path / "results") == reference
+        lost = {unit for unit, _ in everything - before}
+        assert len(prefilled) == len(lost)
+
+
+def test_a_power_cut_that_leaves_zeros_loses_only_the_torn_batch(sweep, reference, tmp_path):
+    sweep()
+    outputs = only_run(tmp_path / "results") / "outputs.jsonl"
+    lines = outputs.read_bytes().splitlines(keepends=True)
+    outputs.write_bytes(b"".join(lines[:-1]) + bytes(len(lines[-1])))
+    code, _, prefilled = sweep()
+    assert (code, len(prefilled)) == (0, 2)
+    assert tables(tmp_path / "results") == reference
+
+
+def test_a_finished_run_prefills_nothing(sweep, reference, tmp_path):
+    assert len(sweep()[2]) == 4
+    assert sweep()[2] == []
+    assert tables(tmp_path / "results") == reference

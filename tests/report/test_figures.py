@@ -1,0 +1,146 @@
+"""Figures from hand-made folders and benchmarks: what they show is computed apart, and every file is written."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.errors import InputError
+from harness.report.against.published import published
+from harness.report.drawing.save import file_stem, save
+from harness.report.drawing.style import look
+from harness.report.figures import draw_all, find, names
+from harness.report.figures.agreement import still_equal
+from harness.report.figures.length import binned
+from harness.report.figures.pareto import front
+from harness.report.figures.retained import with_share
+from harness.report.load import load
+from harness.report.sources import Sources
+
+from .folders import Cell, Folder, quarter_and_eighth
+
+FROM_RESULTS = ["agreement", "divergence", "length", "pareto", "retained", "tradeoff"]
+
+
+def needle_folder():
+    columns = {"length": [1024, 1024, 2048], "depth": [0.0, 1.0, 0.0]}
+    return Folder([Cell("dense", [1, 1, 1]), Cell("sparq", [1, 0, 1], 8, {"k": 128})], task="needle", columns=columns)
+
+
+def sources(root, **more):
+    return Sources(load(root), **more)
+
+
+def drawn(name, found, folder):
+    return [drawing.stem for drawing in save(find(name).draw(found), folder)]
+
+
+@pytest.mark.parametrize("name", FROM_RESULTS)
+def test_a_figure_of_results_is_written_as_pdf_svg_and_png(tmp_path, name):
+    quarter_and_eighth().write(tmp_path / "results")
+    (stem,) = drawn(name, sources(tmp_path / "results"), tmp_path)
+    for ending, start in (("pdf", b"%PDF"), ("svg", b"<?xml"), ("png", b"\x89PNG")):
+        assert (tmp_path / f"{stem}.{ending}").read_bytes().startswith(start)
+
+
+def test_the_same_data_give_the_same_bytes(tmp_path):
+    quarter_and_eighth().write(tmp_path / "results")
+    for folder in ("a", "b"):
+        drawn("pareto", sources(tmp_path / "results"), tmp_path / folder)
+    for file in (tmp_path / "a").iterdir():
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
+
+
+def test_several_models_make_a_grid_and_one_does_not(tmp_path):
+    quarter_and_eighth().write(tmp_path / "results")
+    assert drawn("grid", sources(tmp_path / "results"), tmp_path) == []
+    quarter_and_eighth(model="n", task="triviaqa").write(tmp_path / "results")
+    assert drawn("grid", sources(tmp_path / "results"), tmp_path) == ["grid"]
+
+
+def test_published_points_are_overlaid_hollow(tmp_path):
+    quarter_and_eighth(model="llama-2-7b").write(tmp_path / "results")
+    (drawing,) = find("tradeoff").draw(sources(tmp_path / "results", published=published()))
+    hollow = [line for line in drawing.figure.axes[0].lines if line.get_markerfacecolor() == "white"]
+    assert len(hollow) == 4  # SparQ, H2O, LM-Infinite, FlexGen
+    assert "published" in [text.get_text() for text in drawing.figure.legends[0].get_texts()]
+
+
+def test_marks_stand_at_shares_of_dense_in_bytes(tmp_path):
+    quarter_and_eighth().write(tmp_path / "results")
+    (drawing,) = find("tradeoff").draw(sources(tmp_path / "results"))
+    marks = {text.get_text(): text.xy[0] for text in drawing.figure.axes[0].texts}
+    assert marks == {"dense": 8192, "1/2": 4096, "1/4": 2048, "1/8": 1024}
+
+
+def test_a_gap_is_marked_in_the_figure(tmp_path):
+    Folder([Cell("dense", [1, 1]), Cell("h2o", [1, float("nan")], 4, {"k": 1})]).write(tmp_path / "results")
+    (drawing,) = find("tradeoff").draw(sources(tmp_path / "results"))
+    assert "x" in [line.get_marker() for line in drawing.figure.axes[0].lines]
+
+
+@pytest.mark.parametrize("values", [[float("nan")], [1.0]])
+def test_a_folder_of_one_example_or_none_valid_draws_without_an_error(tmp_path, values):
+    Folder([Cell("dense", values), Cell("h2o", values, 4, {"k": 1})]).write(tmp_path / "results")
+    assert save(draw_all(sources(tmp_path / "results")), tmp_path)
+
+
+def test_names_with_formula_characters_are_drawn_as_they_are(tmp_path):
+    Folder([Cell("dense", [1, 0]), Cell("$x_^{", [1, 0], 4)], task="a$b", model="../m").write(tmp_path / "results")
+    stems = [drawing.stem for drawing in save(draw_all(sources(tmp_path / "results")), tmp_path / "out")]
+    assert "tradeoff-..-m-hub-a-b" in stems and file_stem("a/../b") == "a-..-b"
+
+
+def test_the_front_holds_what_no_other_setting_beats():
+    columns = ["method", "bytes_per_token", "value", "higher_is_better"]
+    cells = pd.DataFrame(
+        [
+            ("h2o", 1, 0.2, True),
+            ("sparq", 2, 0.5, True),
+            ("lru", 3, 0.4, True),
+            ("oracle_topk", 3, 0.9, True),
+            ("dense", 8, 0.6, True),
+        ],
+        columns=columns,
+    )
+    assert front(cells)["method"].tolist() == ["h2o", "sparq", "dense"]
+    assert front(cells.assign(higher_is_better=False))["method"].tolist() == ["h2o"]
+
+
+def test_outputs_equal_dense_until_their_first_difference():
+    rows = pd.DataFrame({"first_difference": [np.nan, 2.0, 0.0, 2.0], "new_tokens": [4, 4, 4, 4]})
+    # After 0 tokens all are equal; one differs in its first token, two more in their third.
+    assert still_equal(rows).tolist() == [1.0, 0.75, 0.75, 0.25, 0.25]
+
+
+def test_length_bins_hold_equally_many_examples():
+    rows = pd.DataFrame({"prompt_tokens": [30, 10, 20, 60, 50, 40], "value": [1, 0, 1, 0, 0, 1]})
+    found = binned(rows)
+    assert found["length"].tolist() == [20, 50] and found["n"].tolist() == [3, 3]
+    assert found["mean"].tolist() == pytest.approx([2 / 3, 1 / 3])
+
+
+def test_the_share_of_tokens_kept_is_k_over_the_prompt(tmp_path):
+    quarter_and_eighth().write(tmp_path)
+    shares = with_share(load(tmp_path).cells).set_index("params")["share"]
+    assert shares['{"k": 200}'] == 0.2 and np.isnan(shares["{}"])
+
+
+def test_the_needle_map_shows_depth_by_length_and_what_was_not_run(tmp_path):
+    needle_folder().write(tmp_path / "results")
+    (drawing,) = find("needle").draw(sources(tmp_path / "results"))
+    _, sparq, _ = drawing.figure.axes
+    np.testing.assert_array_equal(sparq.images[0].get_array().filled(-1), [[1, 1], [0, -1]])
+    assert sparq.get_title() == "SparQ (8.0x)"
+
+
+def test_a_method_that_nobody_listed_has_the_same_look_everywhere():
+    assert look("brand_new") == look("brand_new") and look("brand_new").marker not in "os^D"
+
+
+def test_an_unknown_figure_is_one_sentence():
+    with pytest.raises(InputError, match="unknown figure 'x': choose from agreement"):
+        find("x")
+
+
+def test_every_figure_is_drawn_by_some_test():
+    assert set(names()) == {*FROM_RESULTS, "grid", "needle", "attention_time", "attention_speedup", "generate_speedup"}

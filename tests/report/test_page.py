@@ -1,0 +1,71 @@
+"""The interactive page: what is in the file."""
+
+import json
+import re
+
+from harness.report.against.published import published
+from harness.report.against.verdicts import verdicts
+from harness.report.load import load
+from harness.report.page.build import build_page, embedded
+from harness.report.page.texts import MOST_EXAMPLES, sample
+
+from .folders import Cell, Folder, quarter_and_eighth
+
+HOSTILE = "</script><script>window.broken=1</script><img src=x onerror='window.broken=1'>\u2028"
+
+
+def page(root, overlay=False):
+    results = load(root)
+    return build_page(results, published() if overlay else None, verdicts(results) if overlay else None)
+
+
+def data_of(html):
+    return json.loads(re.search(r'id="data">(.*?)</script>', html, re.DOTALL)[1])
+
+
+def test_the_page_names_no_server(tmp_path):
+    quarter_and_eighth().write(tmp_path)
+    html = page(tmp_path)
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']?(https?:)?//", html)
+    assert "default-src 'none'" in html
+
+
+def test_what_a_model_wrote_stays_inside_its_script_element(tmp_path):
+    Folder([Cell("dense", [1]), Cell("h2o", [0], 4, {"k": 1}, text=HOSTILE)]).write(tmp_path)
+    html = page(tmp_path)
+    assert html.count("<script") == 3 + html.count('"<script')
+    (example,) = data_of(html)["subjects"]["m\nhub\nsquad"]["examples"]
+    assert HOSTILE in example["outputs"].values()
+
+
+def test_a_lone_surrogate_does_not_break_the_file():
+    assert json.loads(embedded(["\ud800"])) == ["?"]
+
+
+def test_cells_carry_what_hovering_shows(tmp_path):
+    quarter_and_eighth().write(tmp_path)
+    (panel,) = data_of(page(tmp_path))["panels"]
+    cell = next(cell for cell in panel["cells"] if cell["method"] == "h2o")
+    assert cell["setting"] == "k=200" and cell["n"] == 4 and cell["difference"].startswith("-0.500 [")
+
+
+def test_examples_are_a_sample_that_says_so(tmp_path):
+    Folder([Cell("dense", [1.0] * 100)]).write(tmp_path)
+    results = load(tmp_path)
+    found = sample(results, [panel for panel, _ in results.panels()], 10**6)
+    assert len(found.examples) == MOST_EXAMPLES and found.of == 100
+    assert [e.id for e in found.examples] == [
+        e.id for e in sample(results, [p for p, _ in results.panels()], 10**6).examples
+    ]
+
+
+def test_texts_are_cut_to_the_room_there_is(tmp_path):
+    Folder([Cell("dense", [1.0] * 20, text="x" * 5000)]).write(tmp_path)
+    results = load(tmp_path)
+    found = sample(results, [panel for panel, _ in results.panels()], 3000)
+    assert 0 < len(found.examples) <= 5 and all(len(e.outputs["dense-" + e_id(e)]) <= 601 for e in found.examples)
+
+
+def e_id(example):
+    (cell,) = example.outputs
+    return cell.removeprefix("dense-")

@@ -1,0 +1,64 @@
+"""The whole command: what it writes, says, and imports."""
+
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from harness.errors import InputError
+from harness.report.cli import report_command
+
+from .folders import Cell, Folder, quarter_and_eighth
+
+
+def test_a_report_holds_tables_figures_verdicts_notices_and_the_page(tmp_path, capsys):
+    quarter_and_eighth(model="llama-2-7b").write(tmp_path / "results")
+    report_command([str(tmp_path / "results"), "--against", "published"])
+    report = tmp_path / "results" / "report"
+    assert {file.name for file in report.iterdir()} == {"tables", "figures", "figures.md", "notices.md", "index.html"}
+    tables = {file.name for file in (report / "tables").iterdir()}
+    assert tables == {f"{name}.{ending}" for name in ("scores", "main") for ending in ("csv", "md", "tex")} | {
+        "verdicts.csv"
+    }
+    assert set(pd.read_csv(report / "tables" / "verdicts.csv")["verdict"]) <= {
+        "no counterpart",
+        "within 2 standard errors",
+    }
+    assert "tradeoff-llama-2-7b-hub" in (report / "figures.md").read_text()
+    out = capsys.readouterr().out
+    assert "1 within 2 standard errors" in out and "4 no counterpart" in out and "index.html" in out
+
+
+def test_a_report_does_not_disturb_the_next_one(tmp_path):
+    quarter_and_eighth().write(tmp_path)
+    report_command([str(tmp_path)])
+    first = (tmp_path / "report" / "tables" / "scores.csv").read_bytes()
+    report_command([str(tmp_path)])
+    assert (tmp_path / "report" / "tables" / "scores.csv").read_bytes() == first
+
+
+def test_what_is_left_out_is_said_in_the_terminal_and_in_the_report(tmp_path, capsys):
+    Folder([Cell("h2o", [1, 0], 4, {"k": 1})]).write(tmp_path)
+    report_command([str(tmp_path)])
+    assert "note: m on squad has no dense cell" in capsys.readouterr().out
+    assert "no dense cell" in (tmp_path / "report" / "notices.md").read_text()
+
+
+@pytest.mark.parametrize("arguments", [["nowhere"], ["--models"], ["--against", "me"]])
+def test_bad_input_is_one_sentence(arguments):
+    with pytest.raises(InputError) as caught:
+        report_command(arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_report_needs_neither_torch_nor_transformers_nor_lm_eval(tmp_path):
+    quarter_and_eighth().write(tmp_path)
+    code = (
+        "import sys\n"
+        "from harness.report.cli import report_command\n"
+        f"report_command([{str(tmp_path)!r}])\n"
+        "heavy = {'torch', 'transformers', 'lm_eval', 'datasets', 'hydra'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
