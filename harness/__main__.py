@@ -23,6 +23,9 @@ Results go to results/: summary.csv joins all runs. README.md leads to a first r
 """
 
 
+EXTRAS = {"matplotlib": "report", "plotly": "report", "jinja2": "report", "triton": "gpu"}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 a run failed, 2 the input was wrong, 130 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -43,6 +46,11 @@ def _guarded(command: Callable[[Sequence[str]], None], arguments: Sequence[str])
         return _fail(str(error), 2)
     except RunError as error:
         return _fail(str(error), 1)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").split(".")[0])
+        if extra is None:
+            raise
+        return _fail(f"{error.name} is not installed: pip install 'harness[{extra}]'", 2)
     except KeyboardInterrupt:
         return _fail("interrupted; what was finished is kept, the same command goes on from there", 130)
     except OSError as error:

@@ -44,10 +44,10 @@ class Outcome:
 
 
 def outcome_of(prepared: Prepared, store: Store) -> Outcome:
-    """Read back what is there for a job's plan."""
-    cells = prepared.plan.cells
-    wanted = {(unit.key, cell.id) for unit in prepared.units for cell in cells}
-    done = store.records(wanted)
+    """Read back what is there for a job's plan, and for cells of earlier launches that have all of its examples."""
+    planned = prepared.plan.cells
+    wanted = {(unit.key, cell.id) for unit in prepared.units for cell in planned}
+    cells, done = _with_earlier(prepared, store)
     failed = {key: failure for key, failure in store.failures().items() if key in wanted and key not in done}
     tried = {cell for _, cell in done}
     useless = inert([cell for cell in cells if cell.id in tried], done.values())
@@ -58,9 +58,23 @@ def outcome_of(prepared: Prepared, store: Store) -> Outcome:
         cells=[cell for cell in cells if cell.id in scored],
         inert=useless,
         failures=list(failed.values()),
-        pending=len(wanted) - len(done) - len(failed),
+        pending=len(wanted - done.keys() - failed.keys()),
         folder=str(store.folder),
     )
+
+
+def _with_earlier(prepared: Prepared, store: Store) -> tuple[list[Cell], Done]:
+    keys = [unit.key for unit in prepared.units]
+    known = {cell.id: cell for cell in prepared.plan.cells}
+    for name, told in store.cells().items():
+        if name not in known:
+            known[name] = Cell.of(told)
+    done = store.records({(key, cell) for key in keys for cell in known})
+    planned = {cell.id for cell in prepared.plan.cells}
+    kept = [cell for cell in known.values() if cell.id in planned or all((key, cell.id) in done for key in keys)]
+    kept.sort(key=lambda cell: not cell.method.lossless)
+    names = {cell.id for cell in kept}
+    return kept, {key: record for key, record in done.items() if key[1] in names}
 
 
 def _of_whole_examples(units: Sequence[Unit], cells: Sequence[Cell], done: Done) -> Done:

@@ -36,6 +36,16 @@ class Cell:
         """Stable name of the cell."""
         return f"{self.name}-{hashlib.sha256(self.params.encode()).hexdigest()[:8]}"
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """What is enough to make the cell again."""
+        return {"method": self.name, "params": self.params, "ratio": self.ratio}
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Cell:
+        """The cell that `told` came from. Raises InputError if its method is no more or has other knobs."""
+        return cls(told["method"], methods.create(told["method"], **json.loads(told["params"])), told["ratio"])
+
 
 @dataclass(frozen=True)
 class Skipped:

@@ -37,7 +37,7 @@ class Prepared:
     def key(self) -> str:
         """Identity of model, task and data: what must agree before a stored output may be used again."""
         spec, task = self.job.model, self.job.task
-        identity = [PROTOCOL, self.checkpoint.fingerprint(), spec.gguf_file, spec.trust_remote_code]
+        identity = [PROTOCOL, self.checkpoint.fingerprint(), spec.gguf_file, spec.tokenizer, spec.trust_remote_code]
         identity += [spec.dtype, self.checkpoint.device, self.checkpoint.max_length, self.job.engine.kernel]
         arguments = {name: value for name, value in self.source.arguments.items() if name != "source"}
         identity += [task.name, self.source.name, arguments, dict(task.overrides or {})]

@@ -86,7 +86,7 @@ def _describe(prepared: Prepared, store: Store) -> None:
     store.describe(
         {
             "config": asdict(replace(prepared.job, shard=WHOLE)),
-            "cells": {cell.id: cell.params for cell in prepared.plan.cells},
+            "cells": store.cells() | {cell.id: cell.told for cell in prepared.plan.cells},
             "skipped": [asdict(skip) for skip in prepared.plan.skipped],
             "examples": [u.request.example for u in prepared.units],
             "model_fingerprint": prepared.checkpoint.fingerprint(),

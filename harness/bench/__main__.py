@@ -6,7 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from harness.bench import end_to_end
 from harness.bench.attention import bench_attention
 from harness.errors import InputError
 
@@ -15,15 +17,24 @@ SHOWN += ["gbps", "copy_share", "speedup_theory", "speedup"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a benchmark and print its table; 2 if something that was asked for cannot be done."""
-    given = vars(_parser().parse_args(argv))
-    out, figure = given.pop("out"), given.pop("figure")
-    given.pop("what")
+    """As bench_command; 2 if something that was asked for cannot be done."""
     try:
-        table = bench_attention(**given)
+        bench_command(argv)
     except InputError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
+    return 0
+
+
+def bench_command(arguments: Sequence[str] | None) -> None:
+    """`harness bench attention` and `harness bench generate`: print a table, write a CSV. Raises InputError."""
+    given = vars(_parser().parse_args(arguments))
+    {"attention": _attention, "generate": end_to_end.run}[given.pop("what")](given)
+
+
+def _attention(given: dict[str, Any]) -> None:
+    out, figure = given.pop("out"), given.pop("figure")
+    table = bench_attention(**given)
     about = table.iloc[0]
     sys.stdout.write(
         f"{about['device']}, torch {about['torch']}, triton {about['triton']}, commit {about['commit']}, copy "
@@ -37,12 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         from harness.bench.figure import draw  # needs matplotlib
 
         draw(table, Path(figure))
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="harness bench", description=__doc__)
-    bench = parser.add_subparsers(dest="what", required=True).add_parser("attention", help="one decode step")
+    commands = parser.add_subparsers(dest="what", required=True)
+    end_to_end.add_arguments(commands.add_parser("generate", help="a decode step of a whole model"))
+    bench = commands.add_parser("attention", help="attention of one decode step")
     for axis, default in {"s": 4096, "batch": 64, "r": 32, "k": 128, "k-stored": 2}.items():
         bench.add_argument(f"--{axis}", type=int, nargs="+", default=[default], help=f"default {default}")
     bench.add_argument("--method", nargs="+", default=["dense", "sparq"], help="default dense sparq")

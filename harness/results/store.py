@@ -83,6 +83,10 @@ class Store:
         """Note an example run that failed; the next launch tries it again."""
         append_lines(self._errors, [dataclasses.asdict(failure)])
 
+    def cells(self) -> dict[str, Any]:
+        """What earlier launches computed here, by cell: enough to make each cell again."""
+        return dict(read_json(self.folder / "run.json").get("cells", {}))
+
     def describe(self, description: Mapping[str, Any]) -> None:
         """Write run.json whole."""
         text = json.dumps({"key": self._key, **description}, indent=2, sort_keys=True, default=str)

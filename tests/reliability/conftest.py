@@ -1,10 +1,10 @@
 """A small sweep on a tiny model, in this process or in one that can be killed."""
 
 import pytest
+from tables_of import tables
 
 from harness.__main__ import main
 from harness.engine import Engine
-from tables_of import tables
 
 SWEEP = ["methods=[dense,sparq,h2o]", "ratios=[2,4]", "budget=balanced", "limit=4", "engine.batch_size=2"]
 

@@ -7,12 +7,12 @@ import os
 import pandas as pd
 import pytest
 import torch
+from tables_of import only_run, tables
 
 from harness.engine import Engine
 from harness.methods.sparq import SparQ
 from harness.models import Checkpoint
 from harness.results import files
-from tables_of import only_run, tables
 
 
 def fails(monkeypatch, when, error):
@@ -32,8 +32,9 @@ def numbers(results):
     return pd.read_csv(results / "summary.csv").drop(columns=["seconds", "run"])
 
 
+@pytest.mark.usefixtures("reference")
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError, lambda: RuntimeError("DefaultCPUAllocator: out of memory")])
-def test_out_of_memory_halves_the_batch_and_gives_the_same_results(sweep, reference, tmp_path, monkeypatch, error):
+def test_out_of_memory_halves_the_batch_and_gives_the_same_results(sweep, tmp_path, monkeypatch, error):
     sizes = []
     fails(monkeypatch, lambda batch, methods: sizes.append(len(batch) * len(methods)) or sizes[-1] > 3, error)
     code, _, _ = sweep()
@@ -52,9 +53,7 @@ def test_after_running_out_of_memory_no_batch_of_that_size_is_tried_again(sweep,
     assert sizes.count(2) == 1
 
 
-def test_a_failing_example_is_listed_the_rest_is_finished_and_the_next_launch_retries_it(
-    sweep, reference, tmp_path, monkeypatch
-):
+def test_a_failing_example_is_listed_the_rest_is_finished_and_the_next_launch_retries_it(sweep, tmp_path, monkeypatch):
     longest = []
 
     def is_longest(batch, _):
@@ -79,7 +78,8 @@ def test_a_failing_example_is_listed_the_rest_is_finished_and_the_next_launch_re
     assert not (only_run(tmp_path / "results") / "errors.jsonl").exists()
 
 
-def test_a_failing_cell_leaves_the_other_cells_as_they_are(sweep, reference, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("reference")
+def test_a_failing_cell_leaves_the_other_cells_as_they_are(sweep, tmp_path, monkeypatch):
     fails(monkeypatch, lambda _, methods: any(isinstance(m, SparQ) for m in methods), lambda: ValueError("no"))
     code, err, _ = sweep()
     assert (code, "8 example runs failed" in err) == (1, True)
@@ -110,7 +110,7 @@ def test_numbers_that_are_not_finite_name_model_layer_example_and_method(sweep, 
 
 
 @pytest.mark.parametrize("writes", [0, 1, 3])
-def test_a_full_disk_ends_the_run_in_one_sentence_and_loses_nothing(sweep, reference, tmp_path, monkeypatch, writes):
+def test_a_full_disk_ends_the_run_in_one_sentence_and_loses_nothing(sweep, tmp_path, monkeypatch, writes):
     written, write_all = [], files._write_all
 
     def full(descriptor, data):
@@ -136,7 +136,7 @@ def test_a_table_that_does_not_fit_on_the_disk_leaves_the_old_one(sweep, tmp_pat
     sweep()
     before = tables(tmp_path / "results")
 
-    def full(file):
+    def full(_file):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:

@@ -3,9 +3,9 @@
 import random
 
 import pytest
+from tables_of import only_run, tables
 
 from harness.results.records import stored_lines
-from tables_of import only_run, tables
 
 FILES = ["outputs.jsonl", "examples.jsonl", "run.json", "rows.parquet", "summary.csv", "../summary.csv"]
 

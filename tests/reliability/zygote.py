@@ -24,12 +24,18 @@ def main():
             os.setsid()
             if given["crumbs"]:  # many small writes: more moments at which a kill tears a file
                 files._write_all = _crumbs
-            sys.stdout = sys.stderr = open(os.devnull, "w")
-            code = command(given["arguments"])
-            os._exit(code)
-        print(child, flush=True)
+            silence = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(silence, 1)
+            os.dup2(silence, 2)
+            os._exit(command(given["arguments"]))
+        _say(child)
         _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        _say(os.waitstatus_to_exitcode(status))
+
+
+def _say(number):
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
 
 
 def _crumbs(descriptor, data):
