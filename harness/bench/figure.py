@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 def draw(table: pd.DataFrame, path: Path) -> None:
     """Draw a table of bench_attention to a file (format by its suffix)."""
     with mpl.rc_context({"font.size": 9}):
-        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        figure = Figure(figsize=(10, 3.6), layout="constrained")
         left, right = figure.subplots(1, 2)
         best = _best_of_dense(table)
         _times(left, best)
@@ -26,7 +26,7 @@ def draw(table: pd.DataFrame, path: Path) -> None:
 def _best_of_dense(table: pd.DataFrame) -> pd.DataFrame:
     """Every method's rows, and of the dense backends the fastest for each batch and S; labelled."""
     case = ["batch", "s", "heads", "kv_heads", "method", "r", "k", "k_stored"]
-    fastest = table.sort_values("us").drop_duplicates(case).sort_values(["batch", "s"])
+    fastest = table.sort_values("us").drop_duplicates(case).sort_values(["method", "batch", "s"])
     return fastest.assign(label=[_label(row) for _, row in fastest.iterrows()])
 
 
@@ -37,19 +37,25 @@ def _label(row: pd.Series[Any]) -> str:
 
 
 def _times(axes: Axes, table: pd.DataFrame) -> None:
-    for _, rows in table.groupby(["label", "batch"]):
-        label, batch = rows["label"].iloc[0], rows["batch"].iloc[0]
-        spread = (rows["us"] - rows["us_p10"]).clip(lower=0), (rows["us_p90"] - rows["us"]).clip(lower=0)
-        errors = [side / rows["batch"] for side in spread]
-        axes.errorbar(rows["s"], rows["us_per_query"], errors, marker=".", capsize=2, label=f"{label}, batch {batch}")
+    for color, (label, lines) in enumerate(table.groupby("label", sort=False)):
+        for marker, (_, rows) in zip("ovs^D*", lines.groupby("batch"), strict=False):
+            spread = (rows["us"] - rows["us_p10"]).clip(lower=0), (rows["us_p90"] - rows["us"]).clip(lower=0)
+            errors = [side / rows["batch"] for side in spread]
+            name = f"{label}, batch {rows['batch'].iloc[0]}"
+            axes.errorbar(
+                rows["s"], rows["us_per_query"], errors, color=f"C{color}", marker=marker, markersize=3, label=name
+            )
     axes.set(xscale="log", yscale="log", xlabel="cached tokens S", ylabel="us per query")
-    axes.legend(fontsize=6)
+    axes.legend(fontsize=5, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def _speedups(axes: Axes, table: pd.DataFrame) -> None:
-    for label, rows in table.assign(work=table["batch"] * table["s"]).sort_values("work").groupby("label"):
-        (line,) = axes.plot(rows["work"], rows["speedup"], ".-", label=label)
-        axes.plot(rows["work"], rows["speedup_theory"], ":", color=line.get_color())
+    for color, (label, lines) in enumerate(table.groupby("label", sort=False), start=1):
+        for number, (_, rows) in enumerate(lines.groupby("batch")):
+            work, name = rows["batch"] * rows["s"], None if number else label
+            axes.plot(work, rows["speedup"], ".-", color=f"C{color}", label=name)
+            axes.plot(work, rows["speedup_theory"], ":", color=f"C{color}")
+    axes.set_title("a line per batch size; dotted: by the bytes alone", fontsize=8)
     axes.axhline(1, color="grey", linewidth=0.5)
-    axes.set(xscale="log", xlabel="batch x S", ylabel="speed-up over the best dense backend (dotted: bytes)")
+    axes.set(xscale="log", yscale="log", xlabel="batch x S", ylabel="speed-up over the best dense")
     axes.legend(fontsize=6)

@@ -49,7 +49,7 @@ class AttendTiles:
 
 
 def score_tiles(heads: int, group: int, longest: int, r: int, processors: int) -> ScoreTiles:
-    """Tiles of SparQ's scores for `heads` = B * H. Every branch is the fastest of a few that were timed."""
+    """Tiles of SparQ's scores for `heads` = B * H. Every branch is the fastest of some that were timed."""
     if group > 1:
         return _grouped(heads, power(group, 1), power(longest), processors)
     chunk = power(longest)
@@ -62,7 +62,7 @@ def score_tiles(heads: int, group: int, longest: int, r: int, processors: int) -
         return ScoreTiles(chunk, 8, 128, chunk * r // 22, 2)
     if heads * longest < 2 * 4096 * processors:
         return ScoreTiles(2048, 4)
-    return ScoreTiles(4096, 4, 128, 4 * 1000 if heads * longest > 4 * 4096 * processors else 0)
+    return ScoreTiles(4096, 4, 128, 4000 if heads * longest > 4 * 4096 * processors else 0)
 
 
 def _grouped(heads: int, rows: int, longest: int, processors: int) -> ScoreTiles:
@@ -75,7 +75,7 @@ def _grouped(heads: int, rows: int, longest: int, processors: int) -> ScoreTiles
 def attend_tiles(heads: int, group: int, tokens: int, width: int, processors: int) -> AttendTiles:
     """Tiles of the exact attention over `tokens` kept tokens for `heads` = B * H."""
     if group > 1:
-        tiles = AttendTiles(32, 4, 1, stages=3)
+        tiles = AttendTiles(32 if tokens < 1024 else min(128, 16384 // width), 4, 1, stages=3)
     elif heads >= 8 * processors:
         tiles = AttendTiles(16, 1, 1)
     else:

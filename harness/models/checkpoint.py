@@ -73,8 +73,9 @@ class Checkpoint:
             return AutoModelForCausalLM.from_config(self.config, dtype=getattr(torch, self.spec.dtype))
 
     def _pretrained(self) -> Any:
-        placement = {"device_map": self.spec.device_map} if self.spec.device_map else {}
+        placement: dict[str, Any] = {"device_map": self.spec.device_map} if self.spec.device_map else {}
         dtype = getattr(torch, self.spec.dtype)
+        placement |= {"use_safetensors": None if self.spec.allow_pickle or self.spec.gguf_file else True}
         model = AutoModelForCausalLM.from_pretrained(self.path, dtype=dtype, **placement, **_source(self.spec))
         return model if self.spec.device_map else model.to(self.device)
 
@@ -84,11 +85,21 @@ def find(spec: ModelSpec) -> Checkpoint:
     path = _resolve(spec.path)
     try:
         config = AutoConfig.from_pretrained(path, **_source(spec))
-    except (OSError, ValueError, KeyError) as error:
-        first_line = str(error).strip().splitlines()[0]
+    except Exception as error:  # foreign configuration code fails in its own ways
+        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"model '{spec.name}': no usable configuration at {spec.path} ({first_line})") from None
     layers = inspect_architecture(spec.name, config, lambda: AutoModelForCausalLM.from_config(copy.deepcopy(config)))
+    if not layers:
+        raise InputError(f"model '{spec.name}': its configuration has no attention layer")
+    if not spec.allow_pickle:
+        _refuse_pickle(spec.name, Path(path))
     return Checkpoint(spec, path, config, layers)
+
+
+def _refuse_pickle(name: str, folder: Path) -> None:
+    """A pickle runs code when it is read."""
+    if any(folder.glob("*.bin")) and not any(folder.glob("*.safetensors")) and not any(folder.glob("*.gguf")):
+        raise InputError(f"model '{name}': its weights are pickled (.bin), which can run code: model.allow_pickle=true")
 
 
 def _resolve(path: str) -> str:

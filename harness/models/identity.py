@@ -12,7 +12,7 @@ def fingerprint_folder(folder: Path) -> str:
     """Hash of every configuration, tokenizer and weight file of a local checkpoint."""
     digest = hashlib.sha256()
     for file in sorted(folder.iterdir()):
-        if file.suffix in (*WEIGHTS, ".json", ".model", ".txt"):
+        if file.suffix in (*WEIGHTS, ".json", ".model", ".txt", ".jinja", ".py"):
             with file.open("rb") as stream:
                 digest.update(f"{file.name}:{hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
     return digest.hexdigest()[:16]

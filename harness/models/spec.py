@@ -32,6 +32,7 @@ class ModelSpec:
     device_map: str | None = None
     max_length: int | None = None
     trust_remote_code: bool = False
+    allow_pickle: bool = False
     random_weights: bool = False
     reallocate: bool = True
     trivia_cue: str = "Answer:"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import uuid
 from collections.abc import Collection, Mapping, Sequence
@@ -77,11 +76,11 @@ class Store:
     def append(self, records: Sequence[Record]) -> None:
         """Write the records of a batch so that they survive the process: all of them or none."""
         batch = f"{uuid.uuid4().hex[:8]}/{len(records)}"
-        append_lines(self._outputs, (dataclasses.asdict(record) | {"batch": batch} for record in records))
+        append_lines(self._outputs, (vars(record) | {"batch": batch} for record in records))
 
     def fail(self, failure: Failure) -> None:
         """Note an example run that failed; the next launch tries it again."""
-        append_lines(self._errors, [dataclasses.asdict(failure)])
+        append_lines(self._errors, [vars(failure)])
 
     def cells(self) -> dict[str, Any]:
         """What earlier launches computed here, by cell: enough to make each cell again."""

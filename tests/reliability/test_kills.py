@@ -74,7 +74,7 @@ def test_twenty_kills_give_the_tables_of_an_uninterrupted_run(launcher, argument
     reference, results = tables(tmp_path / "reference"), tmp_path / "results"
     chance, kills, mid_run, finished = random.Random(0), 0, 0, 0
     while kills < KILLS or not finished or results.exists():
-        last = {} if kills == KILLS else {"number": signal.SIGKILL, "after": chance.uniform(0.4, 1.1) * whole}
+        last = {} if kills == KILLS else {"number": signal.SIGKILL, "after": chance.uniform(0.4, 1.0) * whole}
         code = launcher.run([*small, "results=results"], crumbs=chance.random() < 0.5, **last)
         assert code in (0, -signal.SIGKILL)
         kills += code != 0

@@ -82,7 +82,9 @@ def _add_texts(found: dict[str, Example], task: str, run: Run) -> None:
             units[str(line["unit"])] = example.id
             example.prompt = _clip(line.get("prompt_tail", ""), end=True)
             example.gold = _clip(line.get("target") or line.get("continuation", ""))
-    latest = {(str(line["unit"]), str(line["cell"])): line for line in _lines_of(run.folder / "outputs.jsonl", units)}
+    shards = sorted(run.folder.glob("outputs*.jsonl"))
+    lines = (line for file in shards for line in _lines_of(file, units))
+    latest = {(str(line["unit"]), str(line["cell"])): line for line in lines}
     texts: dict[tuple[str, str], list[str]] = {}
     for (unit, cell), line in latest.items():
         texts.setdefault((units[unit], cell), []).append(str(line.get("text", "")))
