@@ -14,6 +14,7 @@ USAGE = """Evaluate decode-time KV-cache techniques: what they move, and what th
   harness run model=... task=...        one job; arguments go to Hydra (key=value, -m, --cfg job, --help)
   harness list                          models, methods with their knobs, tasks, experiments
   harness status results/               what is done, missing or failed, and how long the rest will take
+  harness plan experiment=paper_grid    what a sweep will cost, before it runs
   harness report results/               tables, figures and an interactive page of all runs
   harness figures fig-tradeoff          one figure; without a name, the list
   harness bench attention | generate    time per decode step, of attention alone or of a whole model
@@ -29,7 +30,7 @@ EXTRAS = {"matplotlib": "report", "plotly": "report", "jinja2": "report", "trito
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 a run failed, 2 the input was wrong, 130 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    commands = {"run": _run, "list": _list, "status": _status, "report": _report}
+    commands = {"run": _run, "list": _list, "status": _status, "plan": _plan, "report": _report}
     commands |= {"figures": _figures, "bench": _bench, "lm-eval": _lm_eval}
     if not given or given[0] in ("-h", "--help", "help"):
         sys.stdout.write(USAGE)
@@ -78,6 +79,12 @@ def _status(arguments: Sequence[str]) -> None:
     from harness.status import status_command
 
     status_command(arguments)
+
+
+def _plan(arguments: Sequence[str]) -> None:
+    from harness.estimate import plan_command
+
+    plan_command(arguments)
 
 
 def _report(arguments: Sequence[str]) -> None:

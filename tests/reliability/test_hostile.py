@@ -1,6 +1,5 @@
 """Whatever is put in comes out as a result or as one sentence, never as a traceback."""
 
-
 import pandas as pd
 import pytest
 from hypothesis import given, settings
