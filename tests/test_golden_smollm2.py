@@ -7,7 +7,6 @@ import re
 
 import pandas as pd
 import pytest
-import torch
 from paper_tasks import GOLDEN_ARGUMENTS, local_data, smollm2_spec
 
 from harness.config import EngineSpec, Job, TaskSpec
@@ -37,10 +36,7 @@ EXAMPLES = 2
 
 @pytest.fixture(scope="module")
 def engine(smollm2_model):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield Engine(smollm2_model)
-    torch.set_num_threads(threads)
+    return Engine(smollm2_model)
 
 
 @pytest.fixture(scope="module", params=list(GOLDEN_ARGUMENTS))
