@@ -14,8 +14,8 @@ from harness.plan import Cell
 from harness.prepare import Prepared
 from harness.requests import Unit
 from harness.results.files import replacing, write_whole
+from harness.results.records import Record
 from harness.results.rows import CellFacts, example_facts, to_frame
-from harness.results.store import Record
 from harness.results.summary import summarise
 from harness.run import Done
 from harness.scoring.replay import Reply, reply

@@ -6,7 +6,7 @@ import torch
 
 from harness.attention import LayerPrefix, Step
 from harness.observe import observe
-from harness.results.store import Record
+from harness.results.records import Record
 from harness.scores import Scores
 
 KNOBS = {

@@ -44,6 +44,7 @@ BAD = {
     "methods=[]": ["methods=[]"],
     "model.path=nowhere/at_all": ["nowhere/at_all"],
     "model.dtype=int3": ["int3", "bfloat16"],
+    "model.device=tpu": ["model.device=tpu", "cuda"],
     "engine.batch_size=0": ["batch_size=0"],
     "model.max_length=100": ["256", "100"],
 }

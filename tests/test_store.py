@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from support import record
 
 from harness.errors import InputError
-from harness.results.store import Store, append_lines, read_lines, write_whole
+from harness.results.files import append_lines, read_lines, write_whole
+from harness.results.store import Store
 
 
 def records(count):

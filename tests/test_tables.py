@@ -8,9 +8,9 @@ import pytest
 from scipy.stats import sem
 from support import record
 
+from harness.results.files import write_whole
 from harness.results.rows import CellFacts, example_facts, to_frame
 from harness.results.stats import paired_difference, stderr
-from harness.results.store import write_whole
 from harness.results.summary import aggregate, summarise
 
 

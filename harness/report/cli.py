@@ -18,7 +18,7 @@ from harness.report.drawing.save import Drawing, save
 from harness.report.load import Results, load
 from harness.report.sources import Sources, read_benchmarks
 from harness.report.write import captions, write_report
-from harness.results.store import write_whole
+from harness.results.files import write_whole
 
 MOST_NOTES = 10
 """Printed in the terminal; the report has them all."""

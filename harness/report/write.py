@@ -16,7 +16,7 @@ from harness.report.markup import frame_to_latex, frame_to_markdown, markdown_te
 from harness.report.page.build import build_page
 from harness.report.sources import Sources
 from harness.report.tables import LEGEND, score_tables, tidy
-from harness.results.store import write_whole
+from harness.results.files import write_whole
 
 
 def write_report(results: Results, sources: Sources, folder: Path) -> pd.DataFrame | None:

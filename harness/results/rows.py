@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.results.store import Record
+from harness.results.records import Record
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,9 @@ from typing import Any, Self
 
 from harness.errors import InputError
 from harness.results.claim import Claim
-from harness.results.files import append_lines, read_json, read_lines, write_whole
+from harness.results.files import append_lines, read_json, write_whole
 from harness.results.records import Failure, Key, Record, stored_failures, stored_lines
 from harness.shards import WHOLE, Shard
-
-__all__ = ["Record", "Store", "append_lines", "read_lines", "write_whole"]
 
 
 class Store:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness.results.files import write_whole
 from harness.results.stats import paired_difference, stderr
-from harness.results.store import write_whole
 
 COLUMNS = (
     "model task method params ratio compression bytes_per_token transfers_elements metric higher_is_better value "

@@ -21,7 +21,7 @@ from harness.models import ModelSpec, find
 from harness.paths import asset
 from harness.plan import Cell
 from harness.requests import Encoder, Unit
-from harness.results.store import Record
+from harness.results.records import Record
 from harness.run import batches, compute, refuse_inert
 from harness.scoring.convert import plain_request
 from harness.scoring.replay import Reply, reply

@@ -7,7 +7,7 @@ from typing import Any
 
 from lm_eval.api.model import LM
 
-from harness.results.store import Record
+from harness.results.records import Record
 
 Reply = str | tuple[float, bool] | float
 """Generated text; (log-likelihood, greedy); or a rolling log-likelihood. Natural logarithms."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,8 @@ from harness.report.drawing.style import COLUMN, TEXT, literal
 from harness.report.load import Panel, Results
 from harness.report.names import task_name
 
+DrawPanel = Callable[[Axes, Panel, pd.DataFrame], Sequence[Line2D]]
+"""Draws one task's cells and returns the handles of its legend."""
 CHARACTERS = 18
 """Characters of a legend's text that fit into an inch; handle and gap take the room of about 6."""
 
@@ -47,6 +49,16 @@ def by_model(results: Results, one_metric: bool = False) -> Iterator[tuple[str, 
             mine.append((panel, cells))
     for (model, data), panels in found.items():
         yield model, data, panels
+
+
+def panels_by_model(results: Results, draw: DrawPanel) -> Iterator[tuple[str, str, list[Panel], Figure]]:
+    """(model, data, panels, figure) with `draw` done for each panel; no legend where nothing was drawn."""
+    for model, data, panels in by_model(results):
+        figure, axes = panel_figure(len(panels))
+        handles = [h for ax, (panel, cells) in zip(axes, panels, strict=True) for h in draw(ax, panel, cells)]
+        if handles:
+            legend_above(figure, handles)
+        yield model, data, [panel for panel, _ in panels], figure
 
 
 def legend_above(figure: Figure, handles: Sequence[Line2D]) -> None:

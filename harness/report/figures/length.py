@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from harness.report.drawing.axes import mark_gap, score_axis
-from harness.report.drawing.layout import by_model, legend_above, panel_figure, panel_name
+from harness.report.drawing.layout import panel_name, panels_by_model
 from harness.report.drawing.save import Drawing, file_stem
 from harness.report.drawing.style import literal, look
+from harness.report.load import Panel
 from harness.report.names import DENSE
 from harness.report.ratios import OCTAVE, nearest
 from harness.report.sources import Sources
@@ -31,17 +32,16 @@ def draw(sources: Sources) -> Iterator[Drawing]:
     """One figure per model and data set source."""
     if sources.results is None:
         return
-    for model, data, panels in by_model(sources.results):
-        figure, axes = panel_figure(len(panels))
-        handles: list[Line2D] = []
-        for ax, (panel, cells) in zip(axes, panels, strict=True):
-            rows = sources.results.rows(panel, ["cell", "prompt_tokens", "value"])
-            handles += _curves(ax, cells, rows)
-            ax.set_title(panel_name(panel))
-            ax.set_xlabel("Prompt length in tokens")
-            score_axis(ax, panel.metric, bool(cells["higher_is_better"].iloc[0]))
-        if handles:
-            legend_above(figure, handles)
+    results = sources.results
+
+    def curves(ax: Axes, panel: Panel, cells: pd.DataFrame) -> list[Line2D]:
+        ax.set_title(panel_name(panel))
+        ax.set_xlabel("Prompt length in tokens")
+        score_axis(ax, panel.metric, bool(cells["higher_is_better"].iloc[0]))
+        return _curves(ax, cells, results.rows(panel, ["cell", "prompt_tokens", "value"]))
+
+    for model, data, _, figure in panels_by_model(results, curves):
+        if figure.legends:
             yield Drawing(file_stem("length", model, data), figure, f"{model} ({data}). {CAPTION}")
 
 

@@ -11,9 +11,10 @@ from matplotlib.lines import Line2D
 
 from harness.report.drawing.axes import score_axis, transfers_axis
 from harness.report.drawing.curves import curve_places
-from harness.report.drawing.layout import by_model, legend_above, panel_figure, panel_name
+from harness.report.drawing.layout import panel_name, panels_by_model
 from harness.report.drawing.save import Drawing, file_stem
 from harness.report.drawing.style import literal, look
+from harness.report.load import Panel
 from harness.report.names import CONTROLS
 from harness.report.sources import Sources
 from harness.report.tables import variant_order
@@ -28,19 +29,18 @@ CAPTION = (
 
 def draw(sources: Sources) -> Iterator[Drawing]:
     """One figure per model and data set source."""
-    if sources.results is None:
-        return
-    for model, data, panels in by_model(sources.results):
-        figure, axes = panel_figure(len(panels))
-        handles: list[Line2D] = []
-        for ax, (panel, cells) in zip(axes, panels, strict=True):
-            transfers_axis(ax, cells)
-            handles += _points(ax, cells[cells["note"] == ""])
-            ax.set_title(panel_name(panel), pad=11)
-            ax.set_xlabel("Attention transfers per token")
-            score_axis(ax, panel.metric, bool(cells["higher_is_better"].iloc[0]))
-        legend_above(figure, handles)
-        yield Drawing(file_stem("pareto", model, data), figure, f"{model} ({data}). {CAPTION}")
+    if sources.results is not None:
+        for model, data, _, figure in panels_by_model(sources.results, _panel):
+            yield Drawing(file_stem("pareto", model, data), figure, f"{model} ({data}). {CAPTION}")
+
+
+def _panel(ax: Axes, panel: Panel, cells: pd.DataFrame) -> list[Line2D]:
+    transfers_axis(ax, cells)
+    handles = _points(ax, cells[cells["note"] == ""])
+    ax.set_title(panel_name(panel), pad=11)
+    ax.set_xlabel("Attention transfers per token")
+    score_axis(ax, panel.metric, bool(cells["higher_is_better"].iloc[0]))
+    return handles
 
 
 def front(cells: pd.DataFrame) -> pd.DataFrame:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from harness.report.drawing.axes import log2_axis, score_axis
 from harness.report.drawing.curves import draw_curves
-from harness.report.drawing.layout import by_model, legend_above, panel_figure, panel_name
+from harness.report.drawing.layout import panel_name, panels_by_model
 from harness.report.drawing.save import Drawing, file_stem
+from harness.report.load import Panel
 from harness.report.names import DENSE
 from harness.report.sources import Sources
 from harness.report.variants import knob
@@ -24,19 +26,18 @@ CAPTION = (
 
 def draw(sources: Sources) -> Iterator[Drawing]:
     """One figure per model and data set source."""
-    if sources.results is None:
-        return
-    for model, data, panels in by_model(sources.results):
-        figure, axes = panel_figure(len(panels))
-        handles: list[Line2D] = []
-        for ax, (panel, cells) in zip(axes, panels, strict=True):
-            log2_axis(ax, "x", FuncFormatter(lambda share, _: f"1/{1 / share:g}" if share < 1 else f"{share:g}"))
-            handles += draw_curves(ax, with_share(cells), "share")
-            ax.set_title(panel_name(panel))
-            ax.set_xlabel("Share of cached tokens kept")
-            score_axis(ax, panel.metric, bool(cells["higher_is_better"].iloc[0]))
-        legend_above(figure, handles)
-        yield Drawing(file_stem("retained", model, data), figure, f"{model} ({data}). {CAPTION}")
+    if sources.results is not None:
+        for model, data, _, figure in panels_by_model(sources.results, _panel):
+            yield Drawing(file_stem("retained", model, data), figure, f"{model} ({data}). {CAPTION}")
+
+
+def _panel(ax: Axes, panel: Panel, cells: pd.DataFrame) -> list[Line2D]:
+    log2_axis(ax, "x", FuncFormatter(lambda share, _: f"1/{1 / share:g}" if share < 1 else f"{share:g}"))
+    handles = draw_curves(ax, with_share(cells), "share")
+    ax.set_title(panel_name(panel))
+    ax.set_xlabel("Share of cached tokens kept")
+    score_axis(ax, panel.metric, bool(cells["higher_is_better"].iloc[0]))
+    return handles
 
 
 def with_share(cells: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from harness.report.drawing.axes import score_axis, transfers_axis
 from harness.report.drawing.curves import draw_curves, draw_published
-from harness.report.drawing.layout import by_model, legend_above, panel_figure, panel_name
+from harness.report.drawing.layout import panel_name, panels_by_model
 from harness.report.drawing.save import Drawing, file_stem
 from harness.report.load import Panel
 from harness.report.sources import Sources
@@ -27,14 +27,13 @@ def draw(sources: Sources) -> Iterator[Drawing]:
     """One figure per model and data set source."""
     if sources.results is None:
         return
-    for model, data, panels in by_model(sources.results):
-        figure, axes = panel_figure(len(panels))
-        handles: list[Line2D] = []
-        for ax, (panel, cells) in zip(axes, panels, strict=True):
-            handles += draw_panel(ax, panel, cells, sources.published)
-            ax.set_title(panel_name(panel), pad=11)
-        legend_above(figure, handles)
-        task = panels[0][0].task if len(panels) == 1 else ""
+
+    def titled(ax: Axes, panel: Panel, cells: pd.DataFrame) -> list[Line2D]:
+        ax.set_title(panel_name(panel), pad=11)
+        return draw_panel(ax, panel, cells, sources.published)
+
+    for model, data, panels, figure in panels_by_model(sources.results, titled):
+        task = panels[0].task if len(panels) == 1 else ""
         text = f"{model} ({data}). {CAPTION}" + (OVERLAY if sources.published is not None else "")
         yield Drawing(file_stem("tradeoff", model, data, task), figure, text)
 
