@@ -20,10 +20,7 @@ check: .venv/ready
 	.venv/bin/mypy
 
 # Correctness of the kernels and the headline bars, on a machine with a GPU.
-gpu-test-slow: .venv/ready
-	.venv/bin/python -m pytest -m slow
-
-check: .venv/ready
+gpu-check: .venv/ready
 	.venv/bin/pip install --quiet --editable ".[gpu]"
 	.venv/bin/python scripts/gpu_check.py
 
