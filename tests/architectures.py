@@ -1,5 +1,8 @@
 """Small models of many architectures with random weights."""
 
+import importlib
+import inspect
+
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -34,11 +37,21 @@ CONFIGS = {
     "cohere": GROUPED,
 }
 REFUSED = {
-    "gptj": {**SIZE, "n_embd": 32, "n_layer": 2, "n_head": 4, "rotary_dim": 4},
     "bloom": {**SIZE, "n_layer": 2, "n_head": 4},
     "falcon": {**SIZE, "alibi": True},
     "gpt_oss": {**WIDE, "num_local_experts": 2, "num_experts_per_tok": 1},
 }
+CONVERTED = {"gptj": {**SIZE, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256, "rotary_dim": 4}}
+"""Old code that newer releases of transformers gave the attention interface."""
+
+
+def _asks_the_interface(name):
+    source = inspect.getsource(importlib.import_module(f"transformers.models.{name}.modeling_{name}"))
+    return "ALL_ATTENTION_FUNCTIONS" in source
+
+
+for _name, _settings in CONVERTED.items():
+    (CONFIGS if _asks_the_interface(_name) else REFUSED)[_name] = _settings
 
 
 def config(name):

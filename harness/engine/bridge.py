@@ -6,6 +6,7 @@ sees only tells it where it stands. What attention computes is up to the `Phase`
 
 from __future__ import annotations
 
+import inspect
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -69,6 +70,7 @@ class Bridge:
     def __init__(self, model: Any) -> None:
         self._model = model
         self._phase: Phase | None = None
+        self._cache_name = _cache_name(model)
         self._key = f"harness_{uuid.uuid4().hex}"
         AttentionInterface.register(self._key, self._attend)
         AttentionMaskInterface.register(self._key, self._mask)
@@ -93,11 +95,11 @@ class Bridge:
     def forward(self, tokens: Tensor, positions: Tensor, phase: Phase, last: Tensor | None = None) -> Tensor:
         """Logits [R, T, V] of tokens and positions [R, T]; with `last` [R], only that token of each row: [R, 1, V]."""
         self._phase = phase
-        cache = Cache(layers=[_Standing(phase.cached) for _ in range(self.layers)])
+        cache = {self._cache_name: Cache(layers=[_Standing(phase.cached) for _ in range(self.layers)])}
         try:
             with self._only(last):
                 return self._model(  # type: ignore[no-any-return]
-                    input_ids=tokens, position_ids=positions, past_key_values=cache, use_cache=True
+                    input_ids=tokens, position_ids=positions, use_cache=True, **cache
                 ).logits
         finally:
             self._phase = None
@@ -148,6 +150,11 @@ class Bridge:
             return None
         kwargs |= {"batch_size": 1, "attention_mask": None, "local_size": local_size}
         return sdpa_mask(allow_is_causal_skip=False, **kwargs)  # type: ignore[no-any-return]
+
+
+def _cache_name(model: Any) -> str:
+    """What the model's forward pass calls its cache: transformers 5.24 renamed it for most architectures."""
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
 
 class _Standing(CacheLayerMixin):  # type: ignore[misc]
