@@ -70,21 +70,21 @@ def _run(arguments: Sequence[str]) -> None:
 def _list(arguments: Sequence[str]) -> None:
     if arguments:
         raise InputError("`harness list` takes no arguments")
-    from harness.catalog import catalog
+    from harness.config.catalog import catalog
 
     sys.stdout.write(catalog())
 
 
 def _status(arguments: Sequence[str]) -> None:
-    from harness.status import status_command
+    from harness.results.status import status_command
 
     status_command(arguments)
 
 
 def _plan(arguments: Sequence[str]) -> None:
-    from harness.estimate import plan_command
+    from harness.cli import plan
 
-    plan_command(arguments)
+    plan(arguments)
 
 
 def _report(arguments: Sequence[str]) -> None:
@@ -100,7 +100,7 @@ def _figures(arguments: Sequence[str]) -> None:
 
 
 def _bench(arguments: Sequence[str]) -> None:
-    from harness.bench.__main__ import bench_command
+    from harness.bench.cli import bench_command
 
     bench_command(arguments)
 

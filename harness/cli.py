@@ -1,4 +1,4 @@
-"""`harness run`: Hydra composes a configuration, a job runs it. The only file that knows Hydra."""
+"""`harness run` and `harness plan`: Hydra composes configurations, jobs run or are counted. Nobody else knows Hydra."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from harness.config.vetting import refuse_code
 from harness.errors import InputError, RunError
+from harness.jobs.verdicts import note, raise_all
 from harness.paths import asset
-from harness.verdicts import note, raise_all
-from harness.vetting import refuse_code
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -39,6 +39,14 @@ def run(arguments: Sequence[str]) -> None:
         with _worded():
             hydra.main(version_base="1.3", config_path=str(asset("conf")), config_name="config")(_task(Path(folder)))()
         raise_all(Path(folder))
+
+
+def plan(arguments: Sequence[str]) -> None:
+    """Print what the jobs that `run` would run with these arguments will cost; shards do not change that."""
+    from harness.jobs.estimate import told  # needs torch
+
+    whole = [argument for argument in arguments if not argument.startswith(("shards=", "shard="))]
+    sys.stdout.write(told(compositions(whole)))
 
 
 def compositions(arguments: Sequence[str]) -> list[dict[str, Any]]:
@@ -74,9 +82,9 @@ def _task(verdicts: Path) -> Callable[[DictConfig], None]:
 
 
 def _job(config: DictConfig) -> None:
-    from harness.config import Job  # after Hydra has answered --help and --cfg, which need no torch
-    from harness.console import Console
-    from harness.sweep import run_job
+    from harness.config.job import Job  # after Hydra has answered --help and --cfg, which need no torch
+    from harness.jobs.console import Console
+    from harness.jobs.run import run_job
 
     run_job(Job.of(_plain(config)), Console())
 

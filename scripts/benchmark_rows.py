@@ -73,7 +73,7 @@ def scan(folder: Path, rows: int) -> str:
 
 def status(folder: Path, rows: int) -> str:
     """`harness status`."""
-    from harness.status import run_status
+    from harness.results.status import run_status
 
     done = sum(cell.done for cell in run_status(folder).cells)
     assert done == rows, done

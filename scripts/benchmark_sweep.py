@@ -149,10 +149,9 @@ PARTS = {"hf_dense": hf_dense, "grid": grid, "scoring": scoring}
 
 
 def _checkpoint(given: argparse.Namespace) -> Any:
-    from harness.models import ModelSpec, find
+    from harness.models import find, named
 
-    told = yaml.safe_load((asset("conf") / "model" / f"{given.model}.yaml").read_text())
-    return find(ModelSpec.of(told | ({"tokenizer": given.tokenizer} if given.tokenizer else {})))
+    return find(named(given.model, **({"tokenizer": given.tokenizer} if given.tokenizer else {})))
 
 
 def _prompts(given: argparse.Namespace, count: int, length: int) -> list[list[int]]:

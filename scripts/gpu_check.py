@@ -18,10 +18,10 @@ from torch import Tensor
 
 from harness import kernels, methods
 from harness.attention import LayerPrefix, Step
+from harness.attention.scores import Scores
 from harness.bench.attention import bench_attention
 from harness.errors import InputError
 from harness.kernels import KVCache
-from harness.scores import Scores
 
 LIMIT = {torch.float16: 5e-3, torch.bfloat16: 3e-2}
 QUERIES = {"random": 1.0, "peaked": 8.0, "huge": 1000.0, "zero": 0.0}

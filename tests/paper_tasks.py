@@ -3,7 +3,7 @@
 import yaml
 
 from harness.data.sources import DataSpec, resolve
-from harness.models import ModelSpec
+from harness.models import named
 from harness.paths import asset
 from harness.scoring.suite import Suite, load_paper_task
 
@@ -32,5 +32,4 @@ def local_suite(shared, task, limit, arguments):
 
 def smollm2_spec(**changes):
     """The embedded model as the golden runs had it."""
-    told = yaml.safe_load((asset("conf") / "model" / "smollm2.yaml").read_text(encoding="utf-8"))
-    return ModelSpec.of({**told, "device": "cpu", "max_length": 2048, **changes})
+    return named("smollm2", **{"device": "cpu", "max_length": 2048, **changes})

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 
 from harness.attention import LayerPrefix, Step
-from harness.observe import observe
+from harness.attention.observe import observe
+from harness.attention.scores import Scores
 from harness.results.records import Record
-from harness.scores import Scores
 
 KNOBS = {
     "dense": {},

@@ -10,10 +10,10 @@ from support import VARIANTS
 from transformers import AutoModelForCausalLM
 
 from harness import methods
-from harness.costs import LayerShape
 from harness.engine import Engine, Work
 from harness.engine.bridge import inspect_architecture
 from harness.errors import InputError
+from harness.grid.costs import LayerShape
 
 NEW = 10
 every_architecture = pytest.mark.parametrize("name", list(architectures.CONFIGS))

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from support import KNOBS
 
 from harness import methods
-from harness.budget import dense_transfers, largest_knob
-from harness.costs import LayerShape, transfers
+from harness.budget.solve import dense_transfers, largest_knob
 from harness.errors import InputError
+from harness.grid.costs import LayerShape, transfers
 
 FORMULAS = {
     ("dense", ()): lambda n, d: 2 * n * d + 2 * d,

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from support import random_case, steps
 
 from harness.attention import decode
+from harness.attention.scores import Scores
 from harness.methods import create
-from harness.scores import Scores
 
 cases = st.builds(
     lambda pads, h, g, p, t, seed: random_case(tuple(pads), h, g, p, t, 6, seed),

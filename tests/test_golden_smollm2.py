@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from paper_tasks import GOLDEN_ARGUMENTS, local_data, smollm2_spec
 
-from harness.config import EngineSpec, Job, TaskSpec
+from harness.config.job import EngineSpec, Job, TaskSpec
 from harness.engine import Engine, Work
+from harness.grid.plan import Cell, Plan
+from harness.jobs.prepare import prepare
+from harness.jobs.tables import write_tables
 from harness.methods import create
-from harness.plan import Cell, Plan
-from harness.prepare import prepare
-from harness.run import batches, compute
-from harness.tables import write_tables
+from harness.work.batches import batches, compute
 
 pytestmark = pytest.mark.slow
 

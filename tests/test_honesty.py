@@ -8,7 +8,7 @@ from support import VARIANTS, label, random_case, steps
 from tracing import trace
 
 from harness import methods
-from harness.budget import dense_transfers
+from harness.budget.solve import dense_transfers
 from harness.methods.oracle_topk import OracleTopK
 
 PAYING = [v for v in VARIANTS if not methods.find(v[0]).clairvoyant]

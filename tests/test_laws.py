@@ -8,7 +8,7 @@ from support import KNOBS, VARIANTS, close, label, random_case
 
 from harness import methods
 from harness.attention import decode, top_newest
-from harness.scores import Scores
+from harness.attention.scores import Scores
 
 every_method = pytest.mark.parametrize(("name", "knobs"), VARIANTS, ids=[label(v) for v in VARIANTS])
 FULL = {"r": 8, "k": 100}

@@ -5,9 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import observe as module
-from harness.observe import ATTENTION_RECEIVED, LAST_USED, observe, used
-from harness.scores import Scores
+from harness.attention import observe as module
+from harness.attention.observe import ATTENTION_RECEIVED, LAST_USED, observe, used
+from harness.attention.scores import Scores
 
 NAMES = (ATTENTION_RECEIVED, LAST_USED)
 

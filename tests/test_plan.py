@@ -6,7 +6,7 @@ import pytest
 
 from harness import methods
 from harness.errors import InputError
-from harness.plan import Cell, check_grid, make_plan
+from harness.grid.plan import Cell, check_grid, make_plan
 
 N, D = 1000, 64
 DEFAULTS = {"sparq": {"r": None, "k": 128, "local": 32}, "h2o": {"k": None, "local": None}, "flexgen": {"k": None}}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import InputError
-from harness.requests import Encoder, Request
+from harness.work.requests import Encoder, Request
 
 BOS, EOS = 1, 2
 

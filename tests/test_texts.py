@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.texts import (
+from harness.data.texts import (
     common_prefix_length,
     normalise_answer,
     run_end,

@@ -1,1 +1,1 @@
-"""Measurements of speed: `python -m harness.bench attention --help`."""
+"""Measurements of speed: what `harness bench` runs."""

@@ -14,7 +14,7 @@ from harness import methods
 from harness.bench.cases import Buffers, Layout, dense_calls, method_call
 from harness.bench.machine import cache_size, copy_bandwidth, describe
 from harness.bench.timing import Call, Timing, time_calls
-from harness.budget import dense_transfers
+from harness.budget.solve import dense_transfers
 from harness.errors import InputError
 from harness.kernels import KVCache, available, require
 

@@ -14,10 +14,10 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from harness import kernels, methods
 from harness.attention import LayerPrefix, Step
+from harness.attention.scores import Scores
 from harness.bench.timing import Call
 from harness.errors import InputError
 from harness.kernels import KVCache
-from harness.scores import Scores
 
 
 @dataclass(frozen=True)

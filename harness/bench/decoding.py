@@ -12,8 +12,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
 from harness.attention import LayerPrefix, Step
-from harness.costs import LayerShape
 from harness.engine.bridge import Bridge, LayerCall
+from harness.grid.costs import LayerShape
 from harness.kernels.accelerate import decode_step
 from harness.kernels.cache import KVCache
 from harness.methods import Method

@@ -9,13 +9,11 @@ from typing import Any
 
 import pandas as pd
 import torch
-import yaml
 
 from harness.bench.generate import Bench, as_records
 from harness.bench.machine import copy_bandwidth, describe
 from harness.errors import InputError
-from harness.models import ModelSpec, find
-from harness.paths import asset
+from harness.models import find, named
 
 SHOWN = ["batch", "seq", "method", "params", "backend", "compression", "ms_per_token", "attention_ms", "rest_ms"]
 SHOWN += ["model_ms", "tokens_per_second", "speedup"]
@@ -34,10 +32,7 @@ def add_arguments(bench: argparse.ArgumentParser) -> None:
 
 def bench_generate(model: str, batch: list[int], s: list[int], method: list[str], ratio: float) -> pd.DataFrame:
     """One row per shape, method and backend. Raises InputError for an unknown model, method or ratio."""
-    file = asset("conf") / "model" / f"{model}.yaml"
-    if not file.is_file():
-        raise InputError(f"unknown model '{model}': see `harness list`")
-    checkpoint = find(ModelSpec.of(yaml.safe_load(file.read_text(encoding="utf-8"))))
+    checkpoint = find(named(model))
     bench = Bench(checkpoint, checkpoint.load(), copy_bandwidth(torch.device(checkpoint.device)))
     rows = []
     for row in bench.grid(batch, s, method, ratio):

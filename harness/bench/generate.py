@@ -14,9 +14,9 @@ from torch.nn.attention import SDPBackend
 from harness import methods
 from harness.bench.decoding import Attend, Decoding, by_kernel, by_sdpa, by_torch, filled, no_attention, step_of
 from harness.bench.timing import Timing, time_calls
-from harness.costs import transfers
 from harness.engine.bridge import Bridge
 from harness.errors import InputError
+from harness.grid.costs import transfers
 from harness.kernels.accelerate import has_kernel
 from harness.methods import Method
 from harness.models import Checkpoint

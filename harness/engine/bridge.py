@@ -19,9 +19,9 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.cache_utils import Cache, CacheLayerMixin
 from transformers.masking_utils import sdpa_mask
 
-from harness.costs import LayerShape
+from harness.attention.scores import Scores
 from harness.errors import InputError
-from harness.scores import Scores
+from harness.grid.costs import LayerShape
 
 _HARMLESS = {
     "dropout",

@@ -1,7 +1,7 @@
 """The KV cache of a batch: prompts written once, then rewound for every method that decodes from them.
 
 Prompts are right-aligned, so the newest token of every row is in the same column and a view of the buffers is what a
-decode step attends to. Shape legend: harness/attention.py; T is the room for decoded tokens.
+decode step attends to. Shape legend: harness/attention/__init__.py; T is the room for decoded tokens.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from harness.attention.observe import observe
+from harness.attention.scores import softmax
 from harness.engine.bridge import LayerCall
 from harness.engine.cache import PromptCache
-from harness.observe import observe
-from harness.scores import softmax
 
 BLOCK = 256
 

@@ -2,7 +2,7 @@
 
 `KVCache` holds what a step reads; `sparq`, `h2o`, `flexgen`, `oracle_topk`, `lm_infinite`, `attend` and `dense` return
 the attention output [B, H, G, D]. Nothing here waits for the GPU, so every call can be captured in a CUDA graph.
-Shape legend: harness/attention.py; C is the cache's capacity in tokens.
+Shape legend: harness/attention/__init__.py; C is the cache's capacity in tokens.
 """
 
 from harness.kernels.attend import attend, dense, lm_infinite

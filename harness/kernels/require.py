@@ -8,8 +8,8 @@ import os
 import torch
 from torch import Tensor
 
+from harness.attention.scores import Scores
 from harness.errors import InputError
-from harness.scores import Scores
 
 LARGEST_HEAD = 256
 

@@ -18,11 +18,11 @@ S = TypeVar("S")
 class Method(Protocol[S]):
     """A decode-time KV-cache technique: a frozen dataclass of its knobs. All that changes is in the state of `start`.
 
-    Shape legend: harness/attention.py.
+    Shape legend: harness/attention/__init__.py.
     """
 
     observes: ClassVar[frozenset[str]] = frozenset()
-    """Prefill statistics that `start` reads (harness/observe.py)."""
+    """Prefill statistics that `start` reads (harness/attention/observe.py)."""
     lossless: ClassVar[bool] = False
     """True for dense attention, which is not expected to change any output."""
     clairvoyant: ClassVar[bool] = False

@@ -7,10 +7,10 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from harness.attention import LayerPrefix, Step
-from harness.budget import dense_transfers
+from harness.attention.scores import softmax
+from harness.budget.solve import dense_transfers
 from harness.errors import InputError
 from harness.methods import Method
-from harness.scores import softmax
 
 __all__ = ["Dense"]
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, MeanValue, Step, gather_live, gather_tokens, top_newest
-from harness.budget import largest_knob
-from harness.knobs import check_integers, check_switches
+from harness.attention.scores import softmax
+from harness.budget.knobs import check_integers, check_switches
+from harness.budget.solve import largest_knob
 from harness.methods import Method
-from harness.scores import softmax
 
 __all__ = ["FlexGen"]
 

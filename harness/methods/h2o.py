@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, Step, age, attend_to, gather_live, top_newest
-from harness.budget import largest_knob
-from harness.knobs import check_integers
+from harness.attention.observe import ATTENTION_RECEIVED
+from harness.budget.knobs import check_integers
+from harness.budget.solve import largest_knob
 from harness.methods import Method
-from harness.observe import ATTENTION_RECEIVED
 
 __all__ = ["H2O"]
 

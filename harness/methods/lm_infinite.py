@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, Step, age, attend_to, top_newest
-from harness.budget import largest_knob
-from harness.knobs import check_integers, check_switches
+from harness.budget.knobs import check_integers, check_switches
+from harness.budget.solve import largest_knob
 from harness.methods import Method
 
 __all__ = ["LMInfinite"]

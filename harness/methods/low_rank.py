@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, MeanValue, Step
-from harness.budget import rank_and_tokens
-from harness.knobs import check_integers, check_switches
+from harness.budget.knobs import check_integers, check_switches
+from harness.budget.solve import rank_and_tokens
 from harness.methods import Method
 from harness.methods.sparq import attend_to_best
 

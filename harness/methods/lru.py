@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from harness.attention import Step
+from harness.attention.observe import LAST_USED, used
 from harness.errors import InputError
 from harness.methods.h2o import H2O
-from harness.observe import LAST_USED, used
 
 __all__ = ["LRU"]
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, MeanValue, Step, age, attend_to, top_newest
-from harness.budget import rank_and_tokens
-from harness.knobs import check_integers, check_switches
+from harness.attention.scores import softmax
+from harness.budget.knobs import check_integers, check_switches
+from harness.budget.solve import rank_and_tokens
 from harness.methods import Method
-from harness.scores import softmax
 
 __all__ = ["SparQ"]
 

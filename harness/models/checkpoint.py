@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from harness.costs import LayerShape
 from harness.engine.bridge import inspect_architecture
 from harness.errors import InputError
+from harness.grid.costs import LayerShape
 from harness.models.identity import fingerprint_commit, fingerprint_folder
 from harness.models.packaged import SCHEME, converted, gguf_in_package
 from harness.models.spec import ModelSpec

@@ -7,7 +7,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from harness.errors import InputError
-from harness.shards import Shard
+from harness.grid.shards import Shard
 
 
 class Claim:

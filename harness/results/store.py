@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from harness.errors import InputError
+from harness.grid.shards import WHOLE, Shard
 from harness.results.claim import Claim
 from harness.results.files import append_lines, read_json, write_whole
 from harness.results.records import Failure, Key, Record, stored_failures, stored_lines
-from harness.shards import WHOLE, Shard
 
 
 class Store:

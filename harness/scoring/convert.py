@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from harness.errors import InputError
-from harness.requests import Request
+from harness.work.requests import Request
 
 NO_RULES: Mapping[str, Any] = MappingProxyType({})
 

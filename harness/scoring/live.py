@@ -7,24 +7,22 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
 from lm_eval.__main__ import cli_evaluate
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
 from lm_eval.utils import simple_parse_args_string
 
 from harness import methods
-from harness.config import EngineSpec
+from harness.config.job import EngineSpec
 from harness.engine import Engine
 from harness.errors import InputError
-from harness.models import ModelSpec, find
-from harness.paths import asset
-from harness.plan import Cell
-from harness.requests import Encoder, Unit
+from harness.grid.plan import Cell
+from harness.models import ModelSpec, find, named, names
 from harness.results.records import Record
-from harness.run import batches, compute, refuse_inert
 from harness.scoring.convert import plain_request
 from harness.scoring.replay import Reply, reply
+from harness.work.batches import batches, compute, refuse_inert
+from harness.work.requests import Encoder, Unit
 
 LM_EVAL_DEVICE = "cuda:0"
 
@@ -97,11 +95,9 @@ def run_lm_eval(arguments: Sequence[str]) -> None:
 
 def _spec(pretrained: str, settings: dict[str, Any]) -> ModelSpec:
     """A file of conf/model/ by name, or a model by its path."""
-    file = asset("conf") / "model" / f"{pretrained}.yaml"
-    told = (
-        yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {"name": pretrained, "path": pretrained}
-    )
     try:
-        return ModelSpec.of({**told, **settings})
+        if pretrained in names():
+            return named(pretrained, **settings)
+        return ModelSpec.of({"name": pretrained, "path": pretrained, **settings})
     except InputError as error:
         raise InputError(f"--model_args: {error}") from None

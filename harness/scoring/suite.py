@@ -12,9 +12,9 @@ import lm_eval
 from lm_eval.tasks import TaskManager
 
 from harness.errors import InputError
-from harness.requests import Request
 from harness.scoring.convert import example_id, to_request
 from harness.scoring.replay import Replay, Reply
+from harness.work.requests import Request
 
 FEWSHOT_SEED = 1234  # lm-eval's own default
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.data.rows import load_rows, to_dataset
-from harness.texts import shuffled
+from harness.data.texts import shuffled
 
 HUB = {"path": "abisee/cnn_dailymail", "name": "3.0.0", "split": "validation"}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from rouge_score.rouge_scorer import RougeScorer
 
-from harness.texts import common_prefix_length, starts_with_answer
+from harness.data.texts import common_prefix_length, starts_with_answer
 
 
 def match(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from harness import methods
 from harness.attention import LayerPrefix, Step
+from harness.attention.scores import Scores
 from harness.kernels import KVCache
-from harness.scores import Scores
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 

@@ -7,10 +7,10 @@ import torch
 from reference import Inputs, error
 
 from harness import kernels
+from harness.attention.scores import Scores
 from harness.errors import InputError
 from harness.kernels import Heavy
 from harness.kernels.plan import AttendTiles
-from harness.scores import Scores
 
 GROUPS = pytest.mark.parametrize("group", [1, 3])
 

@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.__main__ import main
-from harness.config import Job
+from harness.config.job import Job
+from harness.config.typed import build, typed
+from harness.config.vetting import refuse_code
 from harness.errors import InputError
 from harness.models import find
 from harness.models.spec import ModelSpec
-from harness.requests import Encoder, Request
-from harness.typed import build, typed
-from harness.vetting import refuse_code
+from harness.work.requests import Encoder, Request
 
 GOOD = {
     "model": {"name": "m", "path": "p"},

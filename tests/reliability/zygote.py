@@ -12,7 +12,7 @@ def main():
     """Fork for each line; children run the command line and exit with its code."""
     import torch
 
-    import harness.sweep  # noqa: F401
+    import harness.jobs.run  # noqa: F401
     from harness.__main__ import main as command
     from harness.results import files
 

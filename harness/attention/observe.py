@@ -1,7 +1,7 @@
 """Statistics of the dense prefill that some methods start from, gathered beside the attention itself.
 
 The attention weights are recomputed in blocks of queries, so nothing of size S x S is ever held. Shape legend:
-harness/attention.py; Q is the number of queries in a block.
+harness/attention/__init__.py; Q is the number of queries in a block.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.scores import Scores
+from harness.attention.scores import Scores
 
 ATTENTION_RECEIVED = "attention_received"
 LAST_USED = "last_used"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import statistics
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from harness.cli import compositions
-from harness.config import Job
-from harness.costs import transfers
+from harness.config.job import Job
 from harness.errors import InputError
-from harness.prepare import Prepared, prepare
+from harness.grid.costs import transfers
+from harness.jobs.prepare import Prepared, prepare
 
 PREFILL_SHARE = 0.4
 """Of a device's peak arithmetic that a prefill reaches."""
@@ -63,13 +62,13 @@ class Estimate:
         return (prefill + self.decode_bytes / (device.bandwidth * DECODE_SHARE)) / 3600
 
 
-def plan_command(arguments: Sequence[str]) -> None:
-    """Print the size and cost of the jobs that `harness run` with these arguments would run.
+def told(configs: Iterable[Mapping[str, Any]]) -> str:
+    """Size and cost of the jobs that some composed configurations describe, as text.
 
     Raises InputError if none of them can be prepared; a job that cannot is named with its reason.
     """
     estimates, refused = [], []
-    for config in compositions([a for a in arguments if not a.startswith(("shards=", "shard="))]):
+    for config in configs:
         try:
             estimates.append(estimate(prepare(Job.of(config))))
         except InputError as error:
@@ -77,7 +76,7 @@ def plan_command(arguments: Sequence[str]) -> None:
     if not estimates:
         raise InputError("; ".join(refused))
     lines = [*_table(estimates), *_totals(estimates), *(f"cannot be planned: {reason}" for reason in refused)]
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    return "".join(f"{line}\n" for line in lines)
 
 
 def estimate(prepared: Prepared) -> Estimate:

@@ -8,17 +8,17 @@ from typing import Any
 
 import pandas as pd
 
-from harness.costs import transfers
+from harness.grid.costs import transfers
+from harness.grid.plan import Cell
+from harness.jobs.prepare import Prepared
 from harness.methods import create
-from harness.plan import Cell
-from harness.prepare import Prepared
-from harness.requests import Unit
 from harness.results.files import replacing, write_whole
 from harness.results.records import Record
 from harness.results.rows import CellFacts, example_facts, to_frame
 from harness.results.summary import summarise
-from harness.run import Done
 from harness.scoring.replay import Reply, reply
+from harness.work.batches import Done
+from harness.work.requests import Unit
 
 
 def write_tables(prepared: Prepared, done: Done) -> pd.DataFrame:

@@ -9,22 +9,22 @@ from dataclasses import asdict, replace
 import pandas as pd
 from filelock import FileLock
 
-from harness.config import Job
-from harness.console import Console
+from harness.config.job import Job
 from harness.engine import Engine
-from harness.execute import Executor
-from harness.interrupt import interruptible
-from harness.outcome import Outcome, outcome_of
-from harness.plan import PROTOCOL
-from harness.prepare import Prepared, prepare
+from harness.grid.plan import PROTOCOL
+from harness.grid.shards import WHOLE
+from harness.jobs.console import Console
+from harness.jobs.outcome import Outcome, outcome_of
+from harness.jobs.prepare import Prepared, prepare
+from harness.jobs.tables import write_tables
 from harness.results.files import write_whole
 from harness.results.provenance import provenance
 from harness.results.store import Store
 from harness.results.summary import aggregate
-from harness.retry import patiently
-from harness.run import work_left
-from harness.shards import WHOLE
-from harness.tables import write_tables
+from harness.work.batches import work_left
+from harness.work.execute import Executor
+from harness.work.interrupt import interruptible
+from harness.work.retry import patiently
 
 PROMPT_TAIL = 600
 """Characters of a prompt that are kept for the reader of results."""

@@ -16,8 +16,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from harness.config import Job
-from harness.plan import Plan
+from harness.config.job import Job
+from harness.grid.plan import Plan
 
 DETACHED_WIDTH = 110
 

@@ -7,13 +7,13 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from harness.config import EngineSpec
+from harness.config.job import EngineSpec
 from harness.engine import Answer, Engine
 from harness.errors import RunError
-from harness.plan import Cell
-from harness.requests import Encoder, Unit
+from harness.grid.plan import Cell
+from harness.grid.shards import WHOLE, Shard
 from harness.results.records import Key, Record
-from harness.shards import WHOLE, Shard
+from harness.work.requests import Encoder, Unit
 
 Done = dict[Key, Record]
 T = TypeVar("T")

@@ -11,11 +11,11 @@ import torch
 
 from harness.engine import Engine
 from harness.errors import RunError
-from harness.faults import Trouble, examine
-from harness.requests import Encoder
 from harness.results.records import Failure, Record
 from harness.results.store import Store
-from harness.run import Piece, compute
+from harness.work.batches import Piece, compute
+from harness.work.faults import Trouble, examine
+from harness.work.requests import Encoder
 
 GIVE_UP = 32
 """So many failures and not one success are no bad examples, but a run that cannot work."""

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from harness import methods
+from harness.config.typed import build, typed
 from harness.data.sources import DataSpec
 from harness.errors import InputError
+from harness.grid.plan import check_grid
+from harness.grid.shards import WHOLE, Shard
 from harness.kernels.accelerate import Kernel
 from harness.models.spec import ModelSpec
-from harness.plan import check_grid
-from harness.shards import WHOLE, Shard
-from harness.typed import build, typed
 
 SIZES = (".k", ".r")
 """Knobs that count what is kept or read: none of it is no method."""

@@ -1,4 +1,4 @@
-"""`python -m harness.bench attention`: the microbenchmark as a command."""
+"""`harness bench attention` and `harness bench generate`."""
 
 from __future__ import annotations
 
@@ -10,24 +10,13 @@ from typing import Any
 
 from harness.bench import end_to_end
 from harness.bench.attention import bench_attention
-from harness.errors import InputError
 
 SHOWN = ["batch", "s", "heads", "kv_heads", "method", "path", "r", "k", "k_stored", "us", "us_p10", "us_p90"]
 SHOWN += ["gbps", "copy_share", "speedup_theory", "speedup"]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """As bench_command; 2 if something that was asked for cannot be done."""
-    try:
-        bench_command(argv)
-    except InputError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    return 0
-
-
-def bench_command(arguments: Sequence[str] | None) -> None:
-    """`harness bench attention` and `harness bench generate`: print a table, write a CSV. Raises InputError."""
+def bench_command(arguments: Sequence[str]) -> None:
+    """Print a table, write a CSV. Raises InputError for what cannot be measured."""
     given = vars(_parser().parse_args(arguments))
     {"attention": _attention, "generate": end_to_end.run}[given.pop("what")](given)
 
@@ -69,7 +58,3 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--out", help="a CSV file to write")
     bench.add_argument("--figure", help="a figure to draw, such as speed.svg")
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from harness.config import Job
+from harness.config.job import Job
 from harness.data.sources import Source, resolve
 from harness.errors import InputError
+from harness.grid.plan import PROTOCOL, Plan, make_plan
 from harness.models import Checkpoint, find
 from harness.models.packaged import cache_root
 from harness.paths import asset
-from harness.plan import PROTOCOL, Plan, make_plan
-from harness.requests import Encoder, Unit
 from harness.scoring.suite import Suite, load_paper_task, load_shipped_task
+from harness.work.requests import Encoder, Unit
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.errors import RunError
-from harness.plan import Cell
-from harness.prepare import Prepared
-from harness.requests import Unit
+from harness.grid.plan import Cell
+from harness.jobs.prepare import Prepared
 from harness.results.records import Failure
 from harness.results.store import Store
-from harness.run import Done, inert, refuse_inert
+from harness.work.batches import Done, inert, refuse_inert
+from harness.work.requests import Unit
 
 MOST_LISTED = 5
 

@@ -1,0 +1,26 @@
+"""One decode step as an attention layer sees it, and the arithmetic that the methods share.
+
+Shape legend (used in every docstring of the package):
+    B batch rows   H KV heads   G query heads per KV head   D head dimension
+    S prompt tokens   N cached tokens, the newest included   K kept tokens   T decode steps
+"""
+
+from harness.attention.choose import age, attend_to, gather_live, gather_tokens, top_newest
+from harness.attention.decoding import decode
+from harness.attention.mean_value import MeanValue
+from harness.attention.scores import Scores, softmax
+from harness.attention.step import LayerPrefix, Step
+
+__all__ = [
+    "LayerPrefix",
+    "MeanValue",
+    "Scores",
+    "Step",
+    "age",
+    "attend_to",
+    "decode",
+    "gather_live",
+    "gather_tokens",
+    "softmax",
+    "top_newest",
+]

@@ -1,0 +1,53 @@
+"""Which tokens to keep, and exact attention over those that were kept: the arithmetic that the methods share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from harness.attention.scores import softmax
+from harness.attention.step import Step
+
+
+def age(live: Tensor) -> Tensor:
+    """Number of live tokens newer than each token, [..., N]; the newest live token has age 0."""
+    count = live.cumsum(-1)
+    return count[..., -1:] - count
+
+
+def top_newest(scores: Tensor, count: int, column: Tensor | None = None) -> Tensor:
+    """Indices of the `count` highest scores along the last axis; exact ties go to the newest token.
+
+    Scores are ranked as float32. `column` ([..., N], default 0..N-1) is the age order of the entries.
+    Score and column are packed into one integer, so no tie is left to the device's sort.
+    """
+    bits = (scores.to(torch.float32) + 0.0).view(torch.int32)
+    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
+    if column is None:
+        column = torch.arange(scores.shape[-1], device=scores.device)
+    key = (ordered.long() << 32) | column
+    return key.topk(min(count, scores.shape[-1]), sorted=False).indices
+
+
+def gather_tokens(x: Tensor, index: Tensor) -> Tensor:
+    """Rows of x [B, H, N, D] at index [B, H, K] -> [B, H, K, D]."""
+    b, h = index.shape[:2]
+    batch = torch.arange(b, device=x.device)[:, None, None]
+    head = torch.arange(h, device=x.device)[None, :, None]
+    return x[batch, head, index]
+
+
+def gather_live(live: Tensor, index: Tensor) -> Tensor:
+    """live [B, 1, N] at index [B, H, K] -> [B, H, K]."""
+    return live.expand(-1, index.shape[1], -1).gather(2, index)
+
+
+def attend_to(step: Step, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Exact attention over the tokens at index [B, H, K].
+
+    Returns the output [B, H, G, D] and the weights [B, H, G, K].
+    """
+    live = gather_live(step.live, index)
+    logits = step.scores(step.q, gather_tokens(step.k, index))
+    weights = softmax(logits, live[:, :, None])
+    return weights.to(step.v.dtype) @ gather_tokens(step.v, index), weights

@@ -1,0 +1,47 @@
+"""One decode step as an attention layer sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from harness.attention.scores import Scores
+
+
+@dataclass(frozen=True)
+class LayerPrefix:
+    """What a layer hands to a method once the shared dense prefill is done. Read only.
+
+    k, v: [B, H, S, D] views of the cache, newest token last, zero at padding. live: [B, 1, S] bool, False at padding.
+    statistics: what the method's `observes` asked for, each [B, H, S]. room: decode steps to come.
+    """
+
+    k: Tensor
+    v: Tensor
+    live: Tensor
+    room: int
+    layer: int = 0
+    statistics: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One decode step of one layer: q [B, H, G, D], k and v [B, H, N, D], live [B, 1, N] bool.
+
+    Padding is never live and zero in k and v. `scores` carries the architecture's softmax scale and soft-cap; `sliding`
+    is True where a window makes old tokens leave `live` again.
+    """
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    live: Tensor
+    scores: Scores
+    sliding: bool = False
+
+    @property
+    def length(self) -> int:
+        """N, the cached tokens including the newest."""
+        return self.k.shape[2]

@@ -1,0 +1,1 @@
+"""From requests to records: token ids, batches, and their execution whatever happens to single batches."""
