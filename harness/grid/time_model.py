@@ -1,0 +1,110 @@
+"""How long prefills and decode steps take on a GPU, by a model fitted on what `harness bench` measured. No torch here.
+
+A decode step reads the weights once, then each layer's attention runs: a fixed latency, a chain of dependent loads as
+long as what one KV head reads, and all bytes at a share of the memory's bandwidth. `time_model.yaml` holds the
+constants and where they come from; `scripts/fit_time_model.py` writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+CONSTANTS = Path(__file__).with_name("time_model.yaml")
+LIKE = {
+    "streaming": "lm_infinite", "window": "lm_infinite", "random_k": "lm_infinite",
+    "lru": "h2o", "low_rank": "sparq", "oracle_topk": "flexgen",
+}  # fmt: skip
+"""Methods that were not measured, or whose bytes do not say what they read to choose, and the kernel they resemble."""
+OTHER = "sparq"
+"""What a method that nobody measured is taken for: it chooses, then gathers."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """Peak dense 16-bit arithmetic in FLOP/s and memory bandwidth in bytes/s, from the maker's data sheet."""
+
+    name: str
+    flops: float
+    bandwidth: float
+
+
+MEASURED = Device("H200", 989e12, 4.8e12)
+"""Where the constants were measured. On any other device, latencies stay and the rest scales with the data sheets."""
+DEVICES = (
+    Device("A100-80", 312e12, 2.0e12),
+    Device("H100", 989e12, 3.35e12),
+    MEASURED,
+    Device("L40S", 362e12, 0.864e12),
+)
+
+
+@dataclass(frozen=True)
+class ModelSize:
+    """What of a model costs time: weights that a token is multiplied with, attention layers, KV heads of a layer."""
+
+    parameters: float
+    layers: int
+    kv_heads: float
+    bytes_per_element: int = 2
+
+
+@dataclass(frozen=True)
+class Attention:
+    """One kernel: microseconds per call, microseconds per kB that one KV head reads, share of the bandwidth."""
+
+    fixed_us: float
+    chain_us_per_kb: float
+    share: float
+
+    def seconds(self, device: Device, size: ModelSize, row_bytes: float, rows: int) -> float:
+        """All layers of one step, when each of `rows` sequences reads `row_bytes` over all layers and heads."""
+        chain = self.chain_us_per_kb * row_bytes / size.kv_heads / 1e3
+        return (size.layers * self.fixed_us + chain) / 1e6 + rows * row_bytes / (self.share * device.bandwidth)
+
+
+@dataclass(frozen=True)
+class TimeModel:
+    """Seconds on one device.
+
+    `prefill_share` of peak arithmetic is assumed: `harness bench` does not measure it. `call_us` is what the engine,
+    which launches its kernels from Python, took for the attention of one layer under one cell.
+    """
+
+    weights_share: float
+    prefill_share: float
+    call_us: float
+    attention: Mapping[str, Attention]
+
+    @classmethod
+    def stored(cls) -> Self:
+        """As it was fitted."""
+        told: dict[str, Any] = yaml.safe_load(CONSTANTS.read_text(encoding="utf-8"))
+        kernels = {name: Attention(**constants) for name, constants in told.pop("attention").items()}
+        return cls(**told, attention=kernels)
+
+    def prefill_seconds(self, device: Device, flops: float) -> float:
+        """Of so much arithmetic."""
+        return flops / (device.flops * self.prefill_share)
+
+    def decode_seconds(self, device: Device, size: ModelSize, method: str, row_bytes: float, rows: int = 1) -> float:
+        """One step of `rows` sequences under one method, each moving `row_bytes` of KV cache over all layers."""
+        return self.linear_seconds(device, size, rows) + self.attention_seconds(device, size, method, row_bytes, rows)
+
+    def linear_seconds(self, device: Device, size: ModelSize, rows: int) -> float:
+        """All of a step but attention: weights are read once, unless the arithmetic of many rows takes longer."""
+        read = size.parameters * size.bytes_per_element / (self.weights_share * device.bandwidth)
+        return max(read, self.prefill_seconds(device, 2 * size.parameters * rows))
+
+    def attention_seconds(self, device: Device, size: ModelSize, method: str, row_bytes: float, rows: int) -> float:
+        """Attention of all layers in one step of `rows` sequences, each moving `row_bytes` over all layers."""
+        return self.kernel(method).seconds(device, size, row_bytes, rows)
+
+    def kernel(self, method: str, path: str = "triton") -> Attention:
+        """The constants of a method, or of the one it resembles."""
+        name = LIKE.get(method, method)
+        return self.attention.get(f"{name}/{path}") or self.attention[f"{OTHER}/triton"]

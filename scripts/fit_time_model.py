@@ -1,0 +1,116 @@
+"""Fit the constants of harness/grid/time_model.yaml on the committed measurements of docs/speed/, and check them.
+
+python scripts/fit_time_model.py [--check]: writes the file, or only says whether it is what the fit gives.
+
+Attention constants come from attention_grid.csv and attention_bars.csv and never see generate.csv, whose steps they
+are then compared with. From generate.csv comes the share of the bandwidth at which weights are read, for nothing else
+has measured it; from docs/speed/README.md the time of the sweep that call_us explains.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+from scipy.optimize import nnls
+
+from harness import methods
+from harness.grid.time_model import CONSTANTS, MEASURED, ModelSize, TimeModel
+
+SPEED = Path(__file__).resolve().parents[1] / "docs" / "speed"
+SLOW = "math|packed"
+"""SDPA's paths that nobody would choose."""
+LLAMA_7B = ModelSize(parameters=32 * (4 * 4096**2 + 3 * 4096 * 11008) + 4096 * 49152, layers=32, kv_heads=32)
+"""llama-2-7b-shape, which generate.csv and the sweep ran."""
+SWEEP = {"seconds": 13.64, "rows": 32, "prompt": 1500, "steps": 31, "cells": 20}
+"""docs/speed/README.md, "The sweep on a GPU"."""
+PREFILL_SHARE = 0.4
+HEADER = """# Written by scripts/fit_time_model.py; tests/test_time_model.py holds that it is what the fit gives.
+# Measured on: {device}, torch {torch}, triton {triton} (docs/speed/)
+# attention: attention_grid.csv and attention_bars.csv, kernels inside a CUDA graph, SparQ with K stored twice
+# weights_share: generate.csv, rest_ms;  call_us: the sweep of docs/speed/README.md;  prefill_share: assumed
+"""
+
+
+def main() -> int:
+    """Write or check the file; print how well it predicts generate.csv."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if the file is not the fit")
+    text = fitted()
+    if parser.parse_args().check:
+        same = CONSTANTS.read_text(encoding="utf-8") == text
+        print("the stored constants are what the fit gives" if same else "the stored constants are stale")
+        return 0 if same else 1
+    CONSTANTS.write_text(text, encoding="utf-8")
+    for name, predicted, measured in steps(TimeModel.stored()):
+        print(f"{name:<28} {predicted:6.2f} ms predicted, {measured:6.2f} measured, {predicted / measured - 1:+.0%}")
+    return 0
+
+
+def fitted() -> str:
+    """The text of the file."""
+    points = measurements()
+    kernels = {name: kernel(group) for name, group in points.groupby("name")}
+    rest = pd.read_csv(SPEED / "generate.csv")["rest_ms"].iloc[0] / 1e3
+    share = LLAMA_7B.parameters * LLAMA_7B.bytes_per_element / (rest * MEASURED.bandwidth)
+    constants = {"weights_share": _short(share), "prefill_share": PREFILL_SHARE, "call_us": _short(call_us())}
+    header = HEADER.format(**points.iloc[0][["device", "torch", "triton"]])
+    return header + yaml.safe_dump(constants | {"attention": kernels}, sort_keys=False)
+
+
+def measurements() -> pd.DataFrame:
+    """Every timed call of attention."""
+    table = pd.concat([pd.read_csv(SPEED / f"attention_{part}.csv") for part in ("grid", "bars")])
+    once = (table["method"] == "sparq") & (table["k_stored"] == 1)
+    table = table[~once & ~table["path"].str.contains(SLOW)]
+    table = table[table["method"] != "oracle_topk"].copy()  # its bytes leave out what it reads to choose
+    table["name"] = table["method"] + "/" + table["path"]
+    table["head"] = table["bytes"] / (table["batch"] * table["kv_heads"])
+    return table
+
+
+def kernel(group: pd.DataFrame) -> dict[str, float]:
+    """Constants of one kernel: not negative, least squares of relative errors.
+
+    Where every head read as much, latency and chain cannot be told apart; a launch inside a graph takes one or two
+    microseconds, so it is the chain then, which is what a cell that reads more waits for.
+    """
+    terms = np.stack([np.ones(len(group)), group["head"] / 1e3, group["bytes"] / 1e6], axis=1)
+    if group["head"].nunique() == 1:
+        terms[:, 0] = 0.0
+    (fixed, chain, per_mb), _ = nnls(terms / group[["us"]].to_numpy(), np.ones(len(group)))
+    share = 1e12 / (per_mb * MEASURED.bandwidth)
+    return {"fixed_us": _short(fixed), "chain_us_per_kb": _short(chain), "share": _short(share)}
+
+
+def call_us() -> float:
+    """What is left of the sweep's time after its prefill, per cell, layer and step."""
+    n = SWEEP["prompt"]
+    flops = 2 * LLAMA_7B.parameters * n + 2 * n * n * 4096 * LLAMA_7B.layers
+    prefill = SWEEP["rows"] * flops / (MEASURED.flops * PREFILL_SHARE)
+    return (SWEEP["seconds"] - prefill) / (SWEEP["cells"] * LLAMA_7B.layers * SWEEP["steps"]) * 1e6
+
+
+def steps(model: TimeModel) -> Iterator[tuple[str, float, float]]:
+    """Each step of generate.csv: its name, predicted and measured ms."""
+    for row in pd.read_csv(SPEED / "generate.csv").to_dict("records"):
+        method = methods.create(row["method"], **ast.literal_eval(row["params"]))
+        moved = method.transfers(row["seq"], 128) * LLAMA_7B.kv_heads * LLAMA_7B.layers * LLAMA_7B.bytes_per_element
+        attention = model.kernel(row["method"], row["backend"].replace("-", " "))
+        seconds = model.linear_seconds(MEASURED, LLAMA_7B, row["batch"])
+        seconds += attention.seconds(MEASURED, LLAMA_7B, moved, row["batch"])
+        yield f"{row['method']} {row['backend']}", seconds * 1e3, row["ms_per_token"]
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
