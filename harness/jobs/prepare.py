@@ -53,8 +53,8 @@ class Prepared:
 def prepare(job: Job) -> Prepared:
     """Check all that can be checked without weights. Raises InputError."""
     checkpoint = find(job.model)
-    suite, source = _suite(job)
     encoder = Encoder(checkpoint.tokenizer(), checkpoint.max_length)
+    suite, source = _suite(job, encoder, checkpoint.max_length)
     units = [unit for request in suite.requests for unit in encoder.units(request)]
     mean_length = round(statistics.mean(len(unit.work.prompt) for unit in units))
     head_dim = checkpoint.layers[0].head_dim
@@ -62,15 +62,17 @@ def prepare(job: Job) -> Prepared:
     return Prepared(job, checkpoint, suite, source, encoder, units, plan)
 
 
-def _suite(job: Job) -> tuple[Suite, Source]:
+def _suite(job: Job, encoder: Encoder, positions: int) -> tuple[Suite, Source]:
+    """A construction sees text; for lengths in tokens it is lent the tokenizer's count and the model's limit."""
     task = job.task
     if task.yaml is None:
         return Suite(load_shipped_task(task.name, task.overrides or {}), job.limit), Source("lm_eval", {})
-    source = resolve(job.data, task.name, asset("tasks") / "corpus", cache_root())
+    source = resolve(job.data, task.yaml.removeprefix("paper_"), asset("tasks") / "corpus", cache_root())
     asked = {name: value for name, value in task.arguments.items() if value is not None}
     source = Source(source.name, {**source.arguments, **asked})
     try:
-        loaded = load_paper_task(task.yaml, asset("tasks") / "paper", source.arguments)
+        told = {**source.arguments, "count": encoder.count, "positions": positions}
+        loaded = load_paper_task(task.yaml, asset("tasks") / "paper", told)
         return Suite({task.name: loaded}, job.limit), source
     except (TypeError, AttributeError, KeyError, IndexError, ValueError) as error:
         if isinstance(error, InputError):

@@ -51,8 +51,9 @@ def _score(
     common = {
         example: example_facts(facts, records, dense_by_example.get(example)) for example, records in by_example.items()
     }
+    labels = {(unit.request.task, unit.request.example): unit.request.labels for unit in prepared.units}
     rows = [
-        {**common[s.task, s.example], "task": s.task, "metric": s.metric, "value": s.value}
+        {**labels[s.task, s.example], **common[s.task, s.example], "task": s.task, "metric": s.metric, "value": s.value}
         | {"higher_is_better": better[s.task, s.metric]}
         for s in scores
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -19,14 +20,19 @@ def example_id(doc: Mapping[str, Any], doc_id: int) -> str:
 
 
 def to_request(name: str, task: Any, instance: Any) -> Request:
-    """The request of one instance. The paper's rules on lengths and tokens stand in the task's `metadata`."""
-    return plain_request(name, instance, task.config.metadata or {}, _target(task, instance))
+    """The request of one instance. The paper's rules on lengths and tokens stand in the task's `metadata`.
+
+    So do, under `labels`, the numbers of a document that its rows are to carry.
+    """
+    rules = task.config.metadata or {}
+    labels = {column: float(instance.doc[column]) for column in rules.get("labels", ())}
+    return replace(plain_request(name, instance, rules), target=_target(task, instance), labels=labels)
 
 
-def plain_request(name: str, instance: Any, rules: Mapping[str, Any] = NO_RULES, target: str = "") -> Request:
+def plain_request(name: str, instance: Any, rules: Mapping[str, Any] = NO_RULES) -> Request:
     """The request of an instance under the rules of a task's `metadata`. Raises InputError for unknown kinds."""
     common = {"task": name, "example": example_id(instance.doc, instance.doc_id), "index": instance.idx}
-    common |= {"reserve": int(rules.get("reserve", 0)), "target": target}
+    common["reserve"] = int(rules.get("reserve", 0))
     if instance.request_type == "generate_until":
         return _generate(instance, rules, common)
     if instance.request_type == "loglikelihood":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -21,7 +21,8 @@ class Request:
     generate: continue `context` greedily, at most `max_new` tokens, until a string of `until` or the end of text. With
     `length_of`, exactly as many tokens as the longest of these texts has, plus `length_plus`, and nothing stops it.
     score: likelihood of `continuation` after `context`, tokenised `separately` or together. roll: likelihood of
-    `continuation` from the start of text. `reserve` positions of the model are kept free when a prompt is cut.
+    `continuation` from the start of text. `reserve` positions of the model are kept free when a prompt is cut. `target`
+    and `labels` (columns of the example's rows) are for readers: the answer does not depend on them.
     """
 
     task: str
@@ -37,11 +38,12 @@ class Request:
     separately: bool = False
     reserve: int = 0
     target: str = field(default="", compare=False)
+    labels: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     @property
     def key(self) -> str:
         """Hash of all that the answer depends on, apart from model and method."""
-        asked = {name: value for name, value in asdict(self).items() if name not in ("target", "index")}
+        asked = {name: value for name, value in asdict(self).items() if name not in ("target", "labels", "index")}
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:20]
 
 
@@ -66,6 +68,10 @@ class Encoder:
         self._tokenizer = tokenizer
         self._max_length = max_length
 
+    def count(self, text: str) -> int:
+        """Tokens of a text by itself, without special ones."""
+        return len(self._plain(text))
+
     def units(self, request: Request) -> list[Unit]:
         """The Work of a request. Raises InputError if it cannot fit into the model."""
         encode: dict[Kind, Callable[[Request], list[Work]]] = {
@@ -83,7 +89,7 @@ class Encoder:
     def _generate(self, request: Request) -> list[Work]:
         new = request.max_new
         if request.length_of:
-            new = min(new, request.length_plus + max(len(self._plain(text)) for text in request.length_of))
+            new = min(new, request.length_plus + max(map(self.count, request.length_of)))
         prompt = self._cut(request, self._prompt(request.context), request.reserve or new)
         finished = None if request.length_of else self._stopper(request)
         return [Work(prompt, new_tokens=max(1, new), finished=finished)]
