@@ -1,14 +1,17 @@
 """The five tasks on the real SmolLM2 against the paper authors' own run (shared/golden/smollm2_reference.json)."""
 
 import dataclasses
+import importlib
 import json
 import math
 import re
 
 import pandas as pd
 import pytest
+import torch
 from paper_tasks import GOLDEN_ARGUMENTS, local_data, smollm2_spec
 
+from harness.attention import top_newest
 from harness.config.job import EngineSpec, Job, TaskSpec
 from harness.engine import Engine, Work
 from harness.grid.plan import Cell, Plan
@@ -16,8 +19,6 @@ from harness.jobs.prepare import prepare
 from harness.jobs.tables import write_tables
 from harness.methods import create
 from harness.work.batches import batches, compute
-
-pytestmark = pytest.mark.slow
 
 CELLS = {
     "dense": Cell("dense", create("dense")),
@@ -31,7 +32,10 @@ CELLS = {
 AT_MOST = {"cnn_dailymail": 32, "repetition": 48}
 SCORES = {"squad": "match", "triviaqa": "match", "cnn_dailymail": "rougeL"}
 SCORES |= {"wikitext": "bpc", "repetition": "match_length_char"}
-EXAMPLES = 2
+ROUNDING = 1e-5
+"""Relative error of a float32 attention weight after 30 layers."""
+MOST_TIES = 1
+"""Tokens of one text whose likelihood may hang on a near-tie."""
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +48,10 @@ def run(request, shared, engine, tmp_path_factory):
     """(task, prepared, records, rows, reference) after all cells of a task ran on its first examples."""
     task, folder = request.param, tmp_path_factory.mktemp(request.param)
     spec = TaskSpec(task, f"paper_{task}", GOLDEN_ARGUMENTS[task])
-    knobs = {"dense": {}}
-    found = prepare(Job(smollm2_spec(), spec, local_data(shared), ("dense",), (), knobs, EXAMPLES, folder))
+    reference = json.loads((shared / "golden" / "smollm2_reference.json").read_text())
+    golden = reference[task if task in reference else f"{task}_bpc"]
+    limit = len(golden["examples"])
+    found = prepare(Job(smollm2_spec(), spec, local_data(shared), ("dense",), (), {"dense": {}}, limit, folder))
     units = [shortened(unit, AT_MOST.get(task, 128)) for unit in found.units]
     prepared = dataclasses.replace(found, units=units, plan=Plan(list(CELLS.values()), []))
     cells, records = prepared.plan.cells, {}
@@ -53,8 +59,6 @@ def run(request, shared, engine, tmp_path_factory):
         records |= {(r.unit, r.cell): r for r in compute(engine, batch, cells, prepared.encoder)}
     prepared.folder.mkdir(parents=True)
     write_tables(prepared, records)
-    reference = json.loads((shared / "golden" / "smollm2_reference.json").read_text())
-    golden = reference[task if task in reference else f"{task}_bpc"]
     return task, prepared, records, pd.read_parquet(prepared.folder / "rows.parquet"), golden
 
 
@@ -66,7 +70,7 @@ def pairs(run):
     """(cell, unit, our record, our score, the authors' row) of every cell and example."""
     _, prepared, records, rows, golden = run
     for name, cell in CELLS.items():
-        for unit, theirs in zip(prepared.units, golden["results"][name]["rows"], strict=False):
+        for unit, theirs in zip(prepared.units, golden["results"][name]["rows"], strict=True):
             chosen = rows[(rows.cell == cell.id) & (rows.example == unit.request.example)]
             yield cell, unit, records[unit.key, cell.id], chosen.value.item(), theirs
 
@@ -79,10 +83,9 @@ def near_tie(engine, cell, unit, ours, fork, token):
 
 def test_examples_and_prompt_lengths_are_the_authors(run):
     _, prepared, _, _, golden = run
-    assert len(prepared.units) == EXAMPLES
-    assert [u.request.example for u in prepared.units if golden["examples"][0]["id"]] == [
-        example["id"] for example in golden["examples"][:EXAMPLES] if example["id"]
-    ]
+    ids = [example["id"] for example in golden["examples"]]
+    assert len(prepared.units) == len(ids)
+    assert ids in ([unit.request.example for unit in prepared.units], [""] * len(ids))
     for _, unit, _, _, theirs in pairs(run):
         assert len(unit.work.prompt) == theirs["prefill_length"]
 
@@ -101,11 +104,33 @@ def test_every_cell_gives_the_authors_tokens_or_forks_at_a_tie(run, engine):
             assert near_tie(engine, cell, unit, ours, fork, theirs["token_ids"][fork]) < 1e-3, (cell.id, fork)
 
 
-def test_every_cell_gives_the_authors_likelihoods(run):
-    for cell, _, ours, score, theirs in pairs(run):
+def nudged(monkeypatch, engine, cell, unit):
+    """Likelihoods under rankings that differ from ours by rounding only: what float32 may make of a near-tie."""
+    module = importlib.import_module(type(cell.method).__module__)
+    for seed in range(4):
+        make = torch.Generator().manual_seed(seed)
+
+        def rank(scores, *more, make=make):
+            noise = 1 + ROUNDING * torch.randn(scores.shape, generator=make)
+            return top_newest(scores * noise.to(scores), *more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "top_newest", rank)
+            ((answer,),) = engine.run([unit.work], [cell.method])
+        yield answer.nll
+
+
+def test_every_cell_gives_the_authors_likelihoods_or_forks_at_a_tie(run, engine, monkeypatch):
+    for cell, unit, ours, score, theirs in pairs(run):
         if "nll" not in theirs:
             continue
-        assert ours.nll == pytest.approx(theirs["nll"], abs=1e-3), cell.id
+        differing = [i for i, (a, b) in enumerate(zip(ours.nll, theirs["nll"], strict=True)) if abs(a - b) > 1e-3]
+        for i in differing:
+            assert any(abs(nll[i] - theirs["nll"][i]) < 1e-3 for nll in nudged(monkeypatch, engine, cell, unit)), (
+                cell.id,
+                i,
+            )
+        assert len(differing) <= MOST_TIES, (cell.id, differing)
         assert score == pytest.approx(theirs["bpc"], abs=1e-4)
 
 
