@@ -37,7 +37,7 @@ def run_job(job: Job, console: Console) -> pd.DataFrame | None:
     example runs failed, after everything else was finished and written.
     """
     with interruptible():
-        prepared = patiently(lambda: prepare(job), f"model '{job.model.name}'")
+        prepared = prepare(job)
         console.announce(prepared.folder, job, prepared.source.name, prepared.plan)
         with Store(prepared.folder, prepared.key, job.shard) as store:
             with store.exclusive():
@@ -52,7 +52,7 @@ def _compute(prepared: Prepared, store: Store, console: Console) -> None:
     job, cells = prepared.job, prepared.plan.cells
     pieces = work_left(prepared.units, cells, store.settled(), job.engine, job.shard)
     if pieces:
-        model = patiently(prepared.checkpoint.load, f"model '{job.model.name}'")
+        model = patiently(prepared.checkpoint.load, f"the weights of model '{job.model.name}'")
         engine = Engine(model, job.engine.prefill_tokens, job.engine.kernel)
         with console.progress(sum(piece.runs for piece in pieces)) as advance:
             Executor(engine, prepared.encoder, store, advance).run(pieces)

@@ -37,7 +37,10 @@ def patiently(action: Callable[[], T], what: str, sleep: Callable[[float], None]
 
 
 def _broken_download(error: BaseException) -> str | None:
-    """What the network did, in one line; None if the error, and what it came from, has nothing to do with it."""
+    """What the network did, in one line; None if the error, and what it came from, has nothing to do with it.
+
+    Errors that were worded for the user (`from None`) are final.
+    """
     for cause in _chain(error):
         if isinstance(cause, OfflineModeIsEnabled):
             return None
@@ -58,4 +61,4 @@ def _is_transport(error: BaseException) -> bool:
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
