@@ -36,7 +36,7 @@ def test_a_broken_download_is_tried_again_until_it_arrives(error):
 
 def test_a_download_that_breaks_every_time_ends_in_one_sentence_that_says_what_to_do():
     action = Flaky(*[ConnectionError("reset by peer")] * 9)
-    with pytest.raises(RunError, match="the weights broke 4 times .reset by peer.: .* run the same command again"):
+    with pytest.raises(RunError, match=r"the weights broke 4 times \(reset by peer\): .* run the same command again"):
         patiently(action, "the weights", action.pauses.append)
     assert action.pauses == list(PAUSES)
 
