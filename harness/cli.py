@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from harness.config.vetting import refuse_code
 from harness.errors import InputError, RunError
 from harness.jobs.verdicts import note, raise_all
 from harness.paths import asset
+from harness.work.interrupt import interruptible
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -35,7 +37,7 @@ def run(arguments: Sequence[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, do not print and exit: errors are worded in one place
     os.environ.setdefault("TQDM_DISABLE", "1")  # one progress bar, ours, instead of one of every library
     _collect_methods()
-    with tempfile.TemporaryDirectory(prefix="harness-") as folder:
+    with interruptible(), tempfile.TemporaryDirectory(prefix="harness-") as folder:
         with _worded():
             hydra.main(version_base="1.3", config_path=str(asset("conf")), config_name="config")(_task(Path(folder)))()
         raise_all(Path(folder))
@@ -43,10 +45,13 @@ def run(arguments: Sequence[str]) -> None:
 
 def plan(arguments: Sequence[str]) -> None:
     """Print what the jobs that `run` would run with these arguments will cost; shards do not change that."""
-    from harness.jobs.estimate import told  # needs torch
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    from harness.jobs.forecast import told  # needs torch
 
     whole = [argument for argument in arguments if not argument.startswith(("shards=", "shard="))]
-    sys.stdout.write(told(compositions(whole)))
+    with _quiet():
+        text = told(compositions(whole))
+    sys.stdout.write(text)
 
 
 def compositions(arguments: Sequence[str]) -> list[dict[str, Any]]:
@@ -99,6 +104,17 @@ def _collect_methods() -> None:
     names = sorted(file.stem for file in (asset("conf") / "method").glob("*.yaml"))
     node = {"defaults": [{f"method@method.{name}": name} for name in names]}
     ConfigStore.instance().store(name="every_method", node=node)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the log lines of libraries, such as one for each time that the hub did not answer."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 @contextmanager
