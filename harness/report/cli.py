@@ -13,7 +13,7 @@ from harness.errors import InputError
 from harness.report import figures, recipes
 from harness.report.against.published import published
 from harness.report.against.verdicts import VERDICTS
-from harness.report.cost import Accelerator, costs, told
+from harness.report.cost import costs, told
 from harness.report.drawing.save import Drawing, save
 from harness.report.load import Results, load
 from harness.report.sources import Sources, read_benchmarks
@@ -63,8 +63,7 @@ def figures_command(arguments: Sequence[str]) -> None:
     if asked.commands:
         _say("\n".join(recipes.commands(wanted, asked.results)))
     elif asked.cost:
-        chip = Accelerator()
-        _say(told(costs(wanted, chip), chip) if any(r.experiment for r in wanted) else "benchmarks take minutes")
+        _say(told(costs(wanted)) if any(recipe.experiment for recipe in wanted) else "benchmarks take minutes")
     elif not asked.names:
         _say("\n".join(f"{recipe.name:<24} {recipe.about}" for recipe in wanted))
     else:

@@ -1,44 +1,31 @@
 """What reproducing figures would cost: example runs, tokens, bytes and GPU-hours, from the published prompt lengths.
 
-Tokens and bytes are counts; hours come from two peak numbers and two shares of them, and are an order of magnitude.
+Tokens and bytes are counts. Hours are those of the time model behind `harness plan`, without the model at hand: every
+example is taken to have the mean length.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 import yaml
 
-from harness.errors import InputError
+from harness.grid.time_model import MEASURED, Device, ModelSize, TimeModel
 from harness.paths import asset
-from harness.report.against.published import elements, published
+from harness.report.against.published import elements, shapes
+from harness.report.experiments import Load, Setting, loads, settings
+from harness.report.names import DENSE
 from harness.report.recipes import Recipe
 
-NEW_TOKENS = {"squad": 30, "triviaqa": 30, "cnn_dailymail": 128, "wikitext": 120, "repetition": 128}
-"""Upper bounds of decoded tokens per example: the tasks' limits; about 400 characters for WikiText."""
 BYTES = 2
 """Per element, in half precision."""
+FORCED = "wikitext"
+"""The task whose texts are given: all steps of a batch in one pass of the engine."""
 
 
-@dataclass(frozen=True)
-class Accelerator:
-    """Peak FLOP/s and bytes/s of a chip and the shares of them that prefill and decoding are taken to reach."""
-
-    name: str = "H100 SXM"
-    flops: float = 989e12
-    bandwidth: float = 3.35e12
-    flops_share: float = 0.4
-    bandwidth_share: float = 0.4
-    rows: int = 32
-    """Sequences decoded side by side, which share one reading of the weights."""
-
-
-def costs(recipes: Sequence[Recipe], chip: Accelerator) -> pd.DataFrame:
+def costs(recipes: Sequence[Recipe], device: Device = MEASURED) -> pd.DataFrame:
     """A line per experiment, model and task that the recipes need, each once."""
     wanted = dict.fromkeys(
         (recipe.experiment, model, task)
@@ -47,58 +34,68 @@ def costs(recipes: Sequence[Recipe], chip: Accelerator) -> pd.DataFrame:
         for model in recipe.models
         for task in recipe.tasks
     )
-    points = {(point["model"], point["task"]): point for point in published().to_dict("records")}
-    return pd.DataFrame([_cost(*need, points[need[1:]], chip) for need in wanted])
+    lines = [
+        _cost(experiment, model, load, device)
+        for experiment, model, task in wanted
+        for load in loads(experiment, model, task)
+    ]
+    return pd.DataFrame(lines)
 
 
-def cells_of(experiment: str) -> list[tuple[str, dict[str, Any]]]:
-    """(method, knobs) of each cell of an experiment whose knobs are all set: a list makes a cell of each value."""
-    file = asset("conf") / "experiment" / f"{experiment}.yaml"
-    if not Path(file).exists():
-        raise InputError(f"no experiment '{experiment}' in conf/experiment/")
-    config = yaml.safe_load(file.read_text(encoding="utf-8"))
-    knobs = config.get("method", {})
-    return [(method, told) for method in config["methods"] for told in _combinations(knobs.get(method, {}))]
-
-
-def told(lines: pd.DataFrame, chip: Accelerator) -> str:
+def told(lines: pd.DataFrame, device: Device = MEASURED) -> str:
     """The costs per experiment and model, and in all, as text."""
     shown = lines.groupby(["experiment", "model"], sort=False).sum(numeric_only=True)
     shown.loc[("all", ""), :] = shown.sum()
-    whole = [name for name in shown.columns if name != "GPU-hours"]
-    table = (
-        shown[whole]
-        .map(lambda value: f"{value:,.0f}")
-        .assign(**{"GPU-hours": shown["GPU-hours"].map("{:,.1f}".format)})
-    )
+    hours = shown.pop("GPU-hours").map("{:,.1f}".format)
+    table = shown.map("{:,.0f}".format).assign(**{"GPU-hours": hours})
     return (
-        f"{table.to_string()}\n\nAn estimate for one {chip.name}: one prefill per example at {chip.flops_share:.0%} of "
-        f"{chip.flops / 1e12:g} TFLOP/s; decoding at {chip.bandwidth_share:.0%} of {chip.bandwidth / 1e12:g} TB/s, "
-        f"{chip.rows} sequences side by side. Decoded tokens are upper bounds; KV bytes are those the methods move.\n"
+        f"{table.to_string()}\n\nHours of one {device.name}, by the time model of `harness plan` (harness/grid/"
+        "time_model.yaml): one prefill per example, the cells of an example decoded side by side.\nDecoded tokens are "
+        "upper bounds; KV bytes are those the methods move.\n"
     )
 
 
-def _cost(experiment: str, model: str, task: str, point: Mapping[Hashable, Any], chip: Accelerator) -> dict[str, Any]:
-    """`point` is any published point of the model and task: it has the shape of the one and the length of the other."""
-    cells, n, s = cells_of(experiment), int(point["n"]), float(point["mean_prompt_tokens"])
-    decoded = n * NEW_TOKENS[task]
-    kv = sum(_moved(method, knobs, point) for method, knobs in cells) * decoded * BYTES
-    weights = BYTES * point["parameters"] * decoded * len(cells) / chip.rows
-    prefill = n * s * (1 + sum(1 for _, knobs in cells if knobs.get("mask_prefill")))
-    seconds = 2 * point["parameters"] * prefill / (chip.flops * chip.flops_share)
-    seconds += (kv + weights) / (chip.bandwidth * chip.bandwidth_share)
-    named = {"experiment": experiment, "model": model, "task": task, "cells": len(cells)}
-    tokens = {"example runs": n * len(cells), "prefill tokens": prefill, "decoded tokens": decoded * len(cells)}
-    return named | tokens | {"KV gigabytes": kv / 1e9, "GPU-hours": seconds / 3600}
+def _cost(experiment: str, model: str, load: Load, device: Device) -> dict[str, Any]:
+    shape: dict[str, Any] = {"model": model, "mean_prompt_tokens": load.prompt, **shapes().loc[model]}
+    cells = settings(experiment)
+    reads = [(cell.method, BYTES * _moved(cell, shape)) for cell in cells]
+    prefills = 1 + sum(1 for cell in cells if cell.knobs.get("mask_prefill"))
+    seconds = _prefill_seconds(load, shape, prefills, device) + _decode_seconds(load, shape, reads, device)
+    decoded = load.examples * load.new
+    named = {"experiment": experiment, "model": model, "task": load.task, "cells": len(cells)}
+    tokens = {"example runs": load.examples * len(cells), "prefill tokens": load.examples * load.prompt * prefills}
+    tokens |= {"decoded tokens": decoded * len(cells), "KV gigabytes": decoded * sum(read for _, read in reads) / 1e9}
+    return named | tokens | {"GPU-hours": seconds / 3600}
 
 
-def _moved(method: str, knobs: dict[str, Any], point: Mapping[Hashable, Any]) -> float:
+def _moved(cell: Setting, shape: Mapping[Any, Any]) -> float:
     """Elements per token over all layers; a random projection reads as much as SparQ's channels."""
-    line: dict[Hashable, Any] = dict(point)
-    line.update(knobs, method="sparq" if method == "low_rank" else method)
-    return float(point["layers"] * point["kv_heads"] * elements(line))
+    scale = float(shape["layers"] * shape["kv_heads"])
+    if cell.ratio is not None:
+        return scale * elements({**shape, "method": DENSE}) / cell.ratio
+    method = "sparq" if cell.method == "low_rank" else cell.method
+    return scale * elements({**shape, **cell.knobs, "method": method})
 
 
-def _combinations(knobs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    listed = [value if isinstance(value, list) else [value] for value in knobs.values()]
-    return (dict(zip(knobs, values, strict=True)) for values in itertools.product(*listed))
+def _prefill_seconds(load: Load, shape: Mapping[Any, Any], prefills: int, device: Device) -> float:
+    """Two operations per weight and token, and half of QK' and of the product with V."""
+    attention = 2 * load.prompt**2 * shape["layers"] * shape["heads"] * shape["head_dim"]
+    flops = 2 * shape["parameters"] * load.prompt + attention
+    return load.examples * prefills * TimeModel.stored().prefill_seconds(device, flops)
+
+
+def _decode_seconds(load: Load, shape: Mapping[Any, Any], reads: Sequence[tuple[str, float]], device: Device) -> float:
+    """Of each batch the kernels of all steps, or their launches where those take longer."""
+    model, size = TimeModel.stored(), ModelSize(shape["parameters"], shape["layers"], shape["kv_heads"], BYTES)
+    rows = max(1, int(_batch_tokens() // (load.prompt + len(reads) * load.new)))
+    steps = load.new - 1  # the first token comes from the prefill
+    passes = 1 if load.task == FORCED else steps
+    attention = sum(model.attention_seconds(device, size, name, read, rows) for name, read in reads)
+    kernels = steps * (model.linear_seconds(device, size, rows * len(reads)) + attention)
+    return load.examples / rows * max(kernels, passes * len(reads) * size.layers * model.call_us / 1e6)
+
+
+def _batch_tokens() -> int:
+    """As many as the engine puts into a batch by default."""
+    config = yaml.safe_load((asset("conf") / "config.yaml").read_text(encoding="utf-8"))
+    return int(config["engine"]["batch_tokens"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 DENSE = "dense"
 CONTROLS = frozenset({"oracle_topk", "random_k"})
 """Methods whose choice is not paid for or not meant: drawn, but never marked as the best."""
@@ -25,7 +27,10 @@ _TASKS = {
     "cnn_dailymail": "CNN/DailyMail",
     "wikitext": "WikiText-103",
     "repetition": "Repetition",
+    "needle": "Needle",
 }
+_LENGTH = re.compile(r"(?P<task>needle)_(?P<tokens>\d+)")
+"""A task for each context length."""
 _METRICS = {
     "match": "Accuracy",
     "rougeL": "ROUGE-L",
@@ -40,8 +45,9 @@ def method_name(method: str) -> str:
 
 
 def task_name(task: str) -> str:
-    """Such as "SQuAD" for squad."""
-    return _TASKS.get(task, task)
+    """Such as "SQuAD" for squad, "Needle at 4096 tokens" for needle_4096."""
+    found = _LENGTH.fullmatch(task)
+    return f"{_TASKS[found['task']]} at {found['tokens']} tokens" if found else _TASKS.get(task, task)
 
 
 def metric_name(metric: str) -> str:
@@ -49,10 +55,11 @@ def metric_name(metric: str) -> str:
     return _METRICS.get(metric, metric)
 
 
-def task_order(task: str) -> tuple[int, str]:
-    """Sorts tasks as above, then by name."""
-    known = list(_TASKS)
-    return known.index(task) if task in known else len(known), task
+def task_order(task: str) -> tuple[int, int, str]:
+    """Sorts tasks as above, those of several lengths by length, others by name."""
+    known, found = list(_TASKS), _LENGTH.fullmatch(task)
+    family, tokens = (found["task"], int(found["tokens"])) if found else (task, 0)
+    return known.index(family) if family in known else len(known), tokens, task
 
 
 def order(method: str) -> tuple[bool, bool, int, str]:

@@ -14,16 +14,13 @@ from harness.report.figures.length import binned
 from harness.report.figures.pareto import front
 from harness.report.figures.retained import with_share
 from harness.report.load import load
+from harness.report.names import task_name, task_order
 from harness.report.sources import Sources
 
 from .folders import Cell, Folder, quarter_and_eighth
+from .needles import write_needles
 
 FROM_RESULTS = ["agreement", "divergence", "length", "pareto", "retained", "tradeoff"]
-
-
-def needle_folder():
-    columns = {"length": [1024, 1024, 2048], "depth": [0.0, 1.0, 0.0]}
-    return Folder([Cell("dense", [1, 1, 1]), Cell("sparq", [1, 0, 1], 8, {"k": 128})], task="needle", columns=columns)
 
 
 def sources(root, **more):
@@ -125,12 +122,25 @@ def test_the_share_of_tokens_kept_is_k_over_the_prompt(tmp_path):
     assert shares['{"k": 200}'] == 0.2 and np.isnan(shares["{}"])
 
 
-def test_the_needle_map_shows_depth_by_length_and_what_was_not_run(tmp_path):
-    needle_folder().write(tmp_path / "results")
+def test_the_needle_map_joins_lengths_and_shows_what_was_not_run(tmp_path):
+    write_needles(tmp_path / "results")
     (drawing,) = find("needle").draw(sources(tmp_path / "results"))
-    _, sparq, _ = drawing.figure.axes
+    dense, sparq, _ = drawing.figure.axes
     np.testing.assert_array_equal(sparq.images[0].get_array().filled(-1), [[1, 1], [0, -1]])
-    assert sparq.get_title() == "SparQ (8.0x)"
+    assert [ax.get_title() for ax in (dense, sparq)] == ["Dense", "SparQ (8x)"]
+
+
+def test_needles_of_knobs_that_no_ratio_asked_for_are_titled_by_the_knobs(tmp_path):
+    columns = {"length": [1024, 1024], "depth": [0.0, 1.0]}
+    Folder([Cell("h2o", [1, 0], 8, {"k": 128})], task="needle_1024", columns=columns).write(tmp_path / "results")
+    (drawing,) = find("needle").draw(sources(tmp_path / "results"))
+    assert drawing.figure.axes[0].get_title() == "H2O (k=128)"
+
+
+def test_needle_tasks_come_by_length_after_the_others():
+    tasks = ["needle_16384", "needle_2048", "gsm8k", "repetition"]
+    assert sorted(tasks, key=task_order) == ["repetition", "needle_2048", "needle_16384", "gsm8k"]
+    assert task_name("needle_2048") == "Needle at 2048 tokens"
 
 
 def test_a_method_that_nobody_listed_has_the_same_look_everywhere():
