@@ -17,6 +17,7 @@ from harness.grid.costs import LayerShape
 from harness.models.identity import fingerprint_commit, fingerprint_folder
 from harness.models.packaged import SCHEME, converted, gguf_in_package
 from harness.models.spec import ModelSpec
+from harness.models.weights import refuse_misfit
 from harness.paths import asset
 
 DEFAULT_POSITIONS = 2048
@@ -76,12 +77,15 @@ class Checkpoint:
         placement: dict[str, Any] = {"device_map": self.spec.device_map} if self.spec.device_map else {}
         dtype = getattr(torch, self.spec.dtype)
         placement |= {"use_safetensors": None if self.spec.allow_pickle or self.spec.gguf_file else True}
-        model = AutoModelForCausalLM.from_pretrained(self.path, dtype=dtype, **placement, **_source(self.spec))
+        placement |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # told below, all in one sentence
+        model, report = AutoModelForCausalLM.from_pretrained(self.path, dtype=dtype, **placement, **_source(self.spec))
+        refuse_misfit(self.spec.name, model.state_dict(), report)
         return model if self.spec.device_map else model.to(self.device)
 
 
 def find(spec: ModelSpec) -> Checkpoint:
     """Read the configuration and refuse what cannot be run. Raises InputError; loads no weights."""
+    _refuse_absent(spec.device)
     path = _resolve(spec.path)
     try:
         config = AutoConfig.from_pretrained(path, **_source(spec))
@@ -94,6 +98,14 @@ def find(spec: ModelSpec) -> Checkpoint:
     if not spec.allow_pickle:
         _refuse_pickle(spec.name, Path(path))
     return Checkpoint(spec, path, config, layers)
+
+
+def _refuse_absent(device: str) -> None:
+    """A device that this machine lacks."""
+    kind, _, number = device.partition(":")
+    there = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(kind, 1)
+    if int(number or 0) >= there:
+        raise InputError(f"model.device={device} is not here, of {kind} there are {there}: auto takes what there is")
 
 
 def _refuse_pickle(name: str, folder: Path) -> None:

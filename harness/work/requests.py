@@ -116,12 +116,12 @@ class Encoder:
 
     def _prompt(self, text: str) -> list[int]:
         """Token ids with the tokenizer's own special tokens; never empty."""
-        ids = list(self._tokenizer(text).input_ids) if text else []
+        ids = list(self._tokenizer(_encodable(text)).input_ids) if text else []
         start = self._tokenizer.bos_token_id
         return ids or [self._tokenizer.eos_token_id if start is None else start]
 
     def _plain(self, text: str) -> list[int]:
-        return list(self._tokenizer(text, add_special_tokens=False).input_ids)
+        return list(self._tokenizer(_encodable(text), add_special_tokens=False).input_ids)
 
     def _cut(self, request: Request, prompt: list[int], reserve: int) -> tuple[int, ...]:
         """The last tokens of the prompt that leave `reserve` positions free."""
@@ -142,3 +142,8 @@ class Encoder:
             return bool(request.until) and any(stop in self._tokenizer.decode(tokens) for stop in request.until)
 
         return finished
+
+
+def _encodable(text: str) -> str:
+    """Halves of surrogate pairs, which JSON may hold and tokenizers refuse, become question marks."""
+    return text.encode("utf-8", "replace").decode("utf-8")

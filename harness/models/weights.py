@@ -1,0 +1,30 @@
+"""Whether a checkpoint's weights are those of the model that its configuration tells of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from harness.errors import InputError
+
+
+def refuse_misfit(name: str, own: Collection[str], report: Mapping[str, Any]) -> None:
+    """Raise InputError for weights that transformers had to make up, and for layers of which the model has no place.
+
+    `own` are the names of the model's parameters, `report` is what from_pretrained tells of its loading. Other
+    weights that find no place, such as those of an image tower, are none of this model's.
+    """
+    numbered = {_without_numbers(key) for key in own}
+    found = {
+        "are not in its files": sorted(report["missing_keys"]),
+        "have another shape": sorted(str(key) for key, *_ in report["mismatched_keys"]),
+        "find no layer": sorted(key for key in report["unexpected_keys"] if _without_numbers(key) in numbered),
+    }
+    for what, keys in found.items():
+        if keys:
+            raise InputError(f"model '{name}': {len(keys)} weights {what}, such as {keys[0]}: its configuration lies")
+
+
+def _without_numbers(key: str) -> str:
+    return re.sub(r"\.\d+\.", ".N.", key)
