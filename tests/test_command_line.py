@@ -126,3 +126,15 @@ def test_automatic_data_says_when_it_fell_back_to_the_embedded_corpus(harness):
     code, out, _ = harness("data=auto", "methods=[dense]", "limit=1")
     assert code == 0
     assert any("embedded" in line and "hub" in line for line in out)
+
+
+def test_every_row_names_the_launch_whose_commit_and_versions_computed_it(harness, tmp_path):
+    harness(*RUN, "limit=2")
+    harness(*RUN, "methods=[dense,window]", "limit=2")
+    folder = results(tmp_path)
+    launches = [json.loads(line) for line in (folder / "launches.jsonl").read_text().splitlines()]
+    first, second = (launch["launch"] for launch in launches)
+    assert all(launch["versions"]["torch"] and launch["commit"] and launch["argv"] for launch in launches)
+    rows = pd.read_parquet(folder / "rows.parquet")
+    assert set(rows.launch[rows.method == "window"]) == {second}
+    assert set(rows.launch[rows.method != "window"]) == {first}

@@ -17,12 +17,13 @@ def records(count):
     return [record(unit=f"u{i}", cell="c", text=f'line\n"{i}" é ☃\u2028') for i in range(count)]
 
 
-def test_records_come_back_as_they_were(tmp_path):
+def test_records_come_back_as_they_were_with_the_launch_that_made_them(tmp_path):
     with Store(tmp_path / "new" / "run", "key") as store:
         assert store.records() == {}
         store.append(records(3))
         store.append([record(unit="u1", cell="other")])
-        assert store.records() == {(r.unit, r.cell): r for r in [*records(3), record(unit="u1", cell="other")]}
+        named = [dataclasses.replace(r, launch=store.launch) for r in [*records(3), record(unit="u1", cell="other")]]
+        assert store.records() == {(r.unit, r.cell): r for r in named}
 
 
 def test_the_latest_record_of_a_unit_and_cell_counts(tmp_path):
@@ -45,7 +46,7 @@ def test_a_last_record_torn_at_any_byte_is_ignored_and_writing_goes_on(tmp_path)
             assert set(store.records()) == ({("u0", "c"), ("u1", "c")} if complete else {("u0", "c")})
             store.append([record(unit="u2")])
             assert {("u0", "c"), ("u2", "c")} <= set(store.records())
-            assert store.records()["u2", "c"] == record(unit="u2")
+            assert store.records()["u2", "c"] == record(unit="u2", launch=store.launch)
             assert file.read_bytes().startswith(whole[:cut])
 
 

@@ -42,6 +42,7 @@ def run_job(job: Job, console: Console) -> pd.DataFrame | None:
         with Store(prepared.folder, prepared.key, job.shard) as store:
             with store.exclusive():
                 _describe(prepared, store)
+                store.note_launch(provenance() | {"device": prepared.checkpoint.device})
             _compute(prepared, store, console)
             with store.exclusive():
                 return _conclude(prepared, outcome_of(prepared, store), console)

@@ -18,7 +18,8 @@ Key = tuple[str, str]
 class Record:
     """What one cell made of one unit of work.
 
-    nll in nats per token; seconds is its share of the decoding time, shared_seconds of everything else in its batch.
+    nll in nats per token; seconds is its share of the decoding time, shared_seconds of everything else in its batch;
+    launch names the line of launches.jsonl with the commit and versions that computed it.
     """
 
     unit: str
@@ -32,6 +33,7 @@ class Record:
     prompt_tokens: int
     text: str = ""
     shared_seconds: float = 0.0
+    launch: str = ""
 
 
 @dataclass(frozen=True)

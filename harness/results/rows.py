@@ -38,6 +38,7 @@ def example_facts(facts: CellFacts, records: Sequence[Record], dense: Sequence[R
         "active": any(r.active for r in records),
         "first_difference": _first_difference(records, dense) if dense else math.nan,
         "delta_nll": _delta_nll(records, dense) if dense else math.nan,
+        "launch": records[-1].launch,
     }
 
 

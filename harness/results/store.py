@@ -22,7 +22,7 @@ class Store:
 
     outputs.jsonl (of a shard: outputs.1of4.jsonl) grows by a batch at a time. A batch that a crash tore is computed
     again as the whole that it was: only the same rows side by side give the same numbers to the bit. errors.jsonl says
-    what failed in the latest launch, run.json what the run is.
+    what failed in the latest launch, run.json what the run is, launches.jsonl what each launch ran on.
     """
 
     def __init__(self, folder: Path, key: str, shard: Shard = WHOLE) -> None:
@@ -31,6 +31,7 @@ class Store:
         self._outputs = folder / f"outputs{shard.suffix}.jsonl"
         self._errors = folder / f"errors{shard.suffix}.jsonl"
         self._count = shard.count
+        self.launch = uuid.uuid4().hex[:8]
         self._claim = Claim(folder, shard)
 
     def __enter__(self) -> Self:
@@ -74,7 +75,7 @@ class Store:
     def append(self, records: Sequence[Record]) -> None:
         """Write the records of a batch so that they survive the process: all of them or none."""
         batch = f"{uuid.uuid4().hex[:8]}/{len(records)}"
-        append_lines(self._outputs, (vars(record) | {"batch": batch} for record in records))
+        append_lines(self._outputs, (vars(record) | {"batch": batch, "launch": self.launch} for record in records))
 
     def fail(self, failure: Failure) -> None:
         """Note an example run that failed; the next launch tries it again."""
@@ -83,6 +84,10 @@ class Store:
     def cells(self) -> dict[str, Any]:
         """What earlier launches computed here, by cell: enough to make each cell again."""
         return dict(read_json(self.folder / "run.json").get("cells", {}))
+
+    def note_launch(self, provenance: Mapping[str, Any]) -> None:
+        """Say what this process runs on; its records refer to that. To be called while `exclusive`."""
+        append_lines(self.folder / "launches.jsonl", [{"launch": self.launch, **provenance}])
 
     def describe(self, description: Mapping[str, Any]) -> None:
         """Write run.json whole."""

@@ -109,7 +109,10 @@ def load_shipped_task(name: str, overrides: Mapping[str, Any]) -> dict[str, Any]
         return _load(manager, name, overrides)
     except (OSError, ValueError, RuntimeError) as error:
         first_line = str(error).strip().splitlines()[0]
-        raise InputError(f"task {name}: its data cannot be loaded ({first_line})") from None
+        raise InputError(
+            f"task {name}: its data cannot be loaded ({first_line}): check the network, or name local files in "
+            "task.overrides (dataset_path, dataset_kwargs)"
+        ) from None
 
 
 def _load(manager: TaskManager, name: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
