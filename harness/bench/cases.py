@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +13,14 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
-from harness import kernels, methods
+from harness import methods
 from harness.attention import LayerPrefix, Step
 from harness.attention.scores import Scores
 from harness.bench.timing import Call
 from harness.errors import InputError
 from harness.kernels import KVCache
+from harness.kernels.accelerate import served
+from harness.methods import Method
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,8 @@ def dense_calls(x: Buffers) -> dict[str, Call]:
 
 def method_call(name: str, x: Buffers, kernel: str, **knobs: Any) -> Call:
     """One decode step of a method by kernel 'torch' or 'triton'. Raises InputError for a method without a kernel."""
-    return _triton_call(name, x, **knobs) if kernel == "triton" else _torch_call(name, x, **knobs)
+    make = _triton_call if kernel == "triton" else _torch_call
+    return make(methods.create(name, **knobs), x, Scores(x.q.shape[3] ** -0.5))
 
 
 def _sdpa(q: Tensor, k: Tensor, v: Tensor, backend: SDPBackend, grouped: bool) -> Call:
@@ -86,30 +90,41 @@ def _works(call: Call) -> bool:
     return True
 
 
-def _torch_call(name: str, x: Buffers, **knobs: Any) -> Call:
-    method = methods.create(name, **knobs)
-    n, device = x.cache.longest, x.q.device
-    live = torch.ones(x.q.shape[0], 1, n, dtype=torch.bool, device=device)
-    k, v = x.cache.k[:, :, :n], x.cache.v[:, :, :n]
-    statistics = {name: torch.rand(*k.shape[:2], n - 1, device=device) for name in method.observes}
-    state = method.start(LayerPrefix(k[:, :, :-1], v[:, :, :-1], live[..., :-1], room=1, statistics=statistics))
-    step = Step(x.q, k, v, live, Scores(x.q.shape[3] ** -0.5))
-    return lambda: method.attend(step, state)
+def prompt_of(method: Method[Any], step: Step, tokens: int, layer: int = 0) -> LayerPrefix:
+    """The first `tokens` of what a step sees as a prompt with random statistics; the rest is decoded."""
+    k, v = step.k[:, :, :tokens], step.v[:, :, :tokens]
+    statistics = {name: torch.rand(k.shape[:3], device=k.device) for name in sorted(method.observes)}
+    return LayerPrefix(k, v, step.live[..., :tokens], step.length - tokens, layer, statistics)
 
 
-def _triton_call(name: str, x: Buffers, **knobs: Any) -> Call:
-    plain: dict[str, Callable[..., Tensor]] = {
-        "dense": kernels.dense,
-        "sparq": kernels.sparq,
-        "flexgen": kernels.flexgen,
-        "oracle_topk": kernels.oracle_topk,
-        "lm_infinite": kernels.lm_infinite,
-    }
-    if name in plain:
-        return lambda: plain[name](x.q, x.cache, **knobs)
-    if name != "h2o":
-        raise InputError(f"method '{name}' has no kernel: choose from {', '.join([*plain, 'h2o'])}, or kernel=torch")
-    b, h = x.q.shape[:2]
-    column = torch.rand(b, h, x.cache.longest - 1, device=x.q.device).topk(knobs["k"] + 1).indices.to(torch.int32)
-    state = kernels.Heavy(column, torch.rand(column.shape, device=x.q.device))
-    return lambda: kernels.h2o(x.q, x.cache, kernels.Heavy(state.column, state.score), **knobs)
+def repeated(method: Method[Any], step: Step, layer: int = 0) -> Callable[[Step], Tensor]:
+    """A step that can be timed again and again: each starts from the state that the step before left.
+
+    What only the first step after a prompt does, such as H2O's eviction of most of it, is not timed.
+    """
+    state = method.start(prompt_of(method, step, step.length - 2, layer))
+    live = step.live[..., :-1]
+    method.attend(Step(step.q, step.k[:, :, :-1], step.v[:, :, :-1], live, step.scores), state)
+    return lambda again: method.attend(again, copy(state))
+
+
+def whole_step(x: Buffers, scores: Scores) -> Step:
+    """The step that reads all of a cache without padding."""
+    n = x.cache.longest
+    live = torch.ones(x.q.shape[0], 1, n, dtype=torch.bool, device=x.q.device)
+    return Step(x.q, x.cache.k[:, :, :n], x.cache.v[:, :, :n], live, scores)
+
+
+def _torch_call(method: Method[Any], x: Buffers, scores: Scores) -> Call:
+    step = whole_step(x, scores)
+    call = repeated(method, step)
+    return lambda: call(step)
+
+
+def _triton_call(method: Method[Any], x: Buffers, scores: Scores) -> Call:
+    kernel = served(method)
+    if kernel is None:
+        raise InputError(f"{type(method).__name__} has no kernel to be timed: leave it out, or choose kernel=torch")
+    attend = kernel.start(prompt_of(method, whole_step(x, scores), x.cache.longest - 1))
+    attend(x.q, x.cache, scale=scores.scale)  # the first step after a prompt may do more than the following ones
+    return lambda: attend(x.q, x.cache, scale=scores.scale)

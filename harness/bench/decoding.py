@@ -11,10 +11,12 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
-from harness.attention import LayerPrefix, Step
+from harness.attention import Step
+from harness.bench.cases import Buffers, prompt_of, repeated, whole_step
 from harness.engine.bridge import Bridge, LayerCall
 from harness.grid.costs import LayerShape
-from harness.kernels.accelerate import decode_step
+from harness.kernels.accelerate import Attend as KernelAttend
+from harness.kernels.accelerate import Served
 from harness.kernels.cache import KVCache
 from harness.methods import Method
 
@@ -68,14 +70,17 @@ def no_attention(call: LayerCall, _: KVCache) -> Tensor:
     return call.q
 
 
-def by_kernel(method: Method[Any]) -> Attend:
+def by_kernel(method: Method[Any], kernel: Served) -> Attend:
     """The method's own kernels."""
+    layers: dict[int, KernelAttend] = {}
 
     def attend(call: LayerCall, cache: KVCache) -> Tensor:
-        b, hq, _, d = call.q.shape
-        h = call.k.shape[1]
         cache.append(call.k[:, :, 0], call.v[:, :, 0])
-        return decode_step(method, call.q.view(b, h, hq // h, d), cache, call.scores.scale).view(b, hq, 1, d)
+        x = Buffers(grouped(call), cache)
+        if call.layer not in layers:
+            prompt = prompt_of(method, whole_step(x, call.scores), cache.longest - 1, call.layer)
+            layers[call.layer] = kernel.start(prompt)
+        return layers[call.layer](x.q, cache, scale=call.scores.scale).view(call.q.shape)
 
     return attend
 
@@ -96,22 +101,24 @@ def by_sdpa(backend: SDPBackend, length: int) -> Attend:
 
 def by_torch(method: Method[Any], length: int) -> Attend:
     """The method as harness/methods/ has it, for machines without a GPU."""
-    states: dict[int, Any] = {}
+    layers: dict[int, Callable[[Step], Tensor]] = {}
 
     def attend(call: LayerCall, cache: KVCache) -> Tensor:
-        b, hq, _, d = call.q.shape
-        h = call.k.shape[1]
         cache.k[:, :, length - 1], cache.v[:, :, length - 1] = call.k[:, :, 0], call.v[:, :, 0]
-        live = torch.ones(b, 1, length, dtype=torch.bool, device=call.q.device)
-        if call.layer not in states:
-            k, v = cache.k[:, :, : length - 1], cache.v[:, :, : length - 1]
-            zeros = {name: k.new_zeros(k.shape[:3]) for name in method.observes}
-            states[call.layer] = method.start(LayerPrefix(k, v, live[..., :-1], ROOM, call.layer, zeros))
-        q = call.q.view(b, h, hq // h, d)
-        step = Step(q, cache.k[:, :, :length], cache.v[:, :, :length], live, call.scores)
-        return method.attend(step, states[call.layer]).reshape(b, hq, 1, d)
+        cache.longest = length
+        step = whole_step(Buffers(grouped(call), cache), call.scores)
+        if call.layer not in layers:
+            layers[call.layer] = repeated(method, step, call.layer)
+        return layers[call.layer](step).reshape(call.q.shape)
 
     return attend
+
+
+def grouped(call: LayerCall) -> Tensor:
+    """A layer's queries [B, Hq, 1, D] as [B, H, G, D]."""
+    b, hq, _, d = call.q.shape
+    h = call.k.shape[1]
+    return call.q.view(b, h, hq // h, d)
 
 
 def step_of(bridge: Bridge, phase: Decoding, batch: int) -> Callable[[], Tensor]:

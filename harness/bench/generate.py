@@ -17,7 +17,7 @@ from harness.bench.timing import Timing, time_calls
 from harness.engine.bridge import Bridge
 from harness.errors import InputError
 from harness.grid.costs import transfers
-from harness.kernels.accelerate import has_kernel
+from harness.kernels.accelerate import served
 from harness.methods import Method
 from harness.models import Checkpoint
 
@@ -113,9 +113,10 @@ class Bench:
             return
         if method.lossless:
             yield from ((name, by_sdpa(backend, length)) for name, backend in BACKENDS.items())
-        if not has_kernel(method):
+        kernel = served(method)
+        if kernel is None:
             raise InputError(f"{type(method).__name__} has no kernel to be timed on a GPU: leave it out")
-        yield "triton", by_kernel(method)
+        yield "triton", by_kernel(method, kernel)
 
     @torch.inference_mode()
     def _time(self, bridge: Bridge, phase: Decoding, attention: Attend, batch: int) -> Timing:

@@ -29,7 +29,8 @@ def attend(  # noqa: PLR0913  all but two have defaults
 
     index holds tokens older than the window, without repeats; where a row has fewer live ones, its first entries count.
     alpha [B, H, G] float32 scales the output, and with mix_mean the mean of V gets what alpha leaves. `logits`
-    [B, H, G, K] float32, if given, receives the scaled logits of the index (window must be 0).
+    [B, H, G, K] float32, if given, receives the scaled logits of the index (window must be 0), which may then hold dead
+    columns in any place: they are skipped, and their logit is -inf.
     """
     check_query(q, cache.k)
     if logits is not None and window:

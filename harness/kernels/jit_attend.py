@@ -38,14 +38,15 @@ def entries(index, first, end, window, stop, block: tl.constexpr):
 
 @triton.jit
 def attend_tokens(
-    q, k, v, index, logit, stop, window, begin, end, scale, k_n, v_n, listed,
+    q, k, v, index, logit, start, stop, window, begin, end, scale, k_n, v_n, listed,
     g: tl.constexpr, rows: tl.constexpr, d: tl.constexpr, width: tl.constexpr, block: tl.constexpr,
     newest: tl.constexpr, keep_logits: tl.constexpr, stages: tl.constexpr,
 ):  # fmt: skip
     """Online softmax over entries begin..end-1: the `window` newest tokens (the newest first), then index [listed].
 
     Returns the unnormalised output [rows, width], the largest logit [rows] and the sum of exp [rows]. With `newest`,
-    entry 0 starts the recurrence by itself, so that SparQ's k + 1 tokens take k / block blocks and not one more.
+    entry 0 starts the recurrence by itself, so that SparQ's k + 1 tokens take k / block blocks and not one more. With
+    `keep_logits` entries before `start` are dead: nothing of them is read, and their logit is -inf.
     """
     row = tl.arange(0, rows)
     column = tl.arange(0, width)
@@ -65,16 +66,22 @@ def attend_tokens(
             begin += 1
     for first in tl.range(begin, end, block, num_stages=stages):
         token, valid = entries(index, first, end, window, stop, block)
+        real = valid
+        if keep_logits:
+            valid = valid & (token >= start)
         live = valid[:, None] & inside
         key = tl.load(k + token[:, None] * k_n + column[None, :], mask=live, other=0.0)
         value = tl.load(v + token[:, None] * v_n + column[None, :], mask=live, other=0.0)
         logits = tl.where(valid[None, :], products(query, key, g) * scale, -float("inf"))
         if keep_logits:
             where = row[:, None] * listed + (first + tl.arange(0, block))[None, :]
-            tl.store(logit + where, logits, mask=(row < g)[:, None] & valid[None, :])
+            tl.store(logit + where, logits, mask=(row < g)[:, None] & real[None, :])
         higher = tl.maximum(best, tl.max(logits, 1))
-        weight = tl.exp(logits - higher[:, None])
-        shrink = tl.exp(best - higher)
+        shift = higher
+        if keep_logits:  # a block may hold dead entries only
+            shift = tl.where(higher > -float("inf"), higher, 0.0)
+        weight = tl.exp(logits - shift[:, None])
+        shrink = tl.exp(best - shift)
         mass = mass * shrink + tl.sum(weight, 1)
         output = output * shrink[:, None] + mixtures(weight, value, g)
         best = higher
@@ -91,8 +98,9 @@ def attend_kernel(
 ):  # fmt: skip
     """Grid [B * H * parts]: exact attention of q [B, H, g, d] over the newest `window` tokens and index [B, H, listed].
 
-    Only as many entries of the index count as the row has live tokens older than the window. With `many`, each part
-    leaves partial [B, H, parts, g, d], peak and total [B, H, parts, g] for combine_kernel.
+    Only as many entries of the index count as the row has live tokens older than the window; with `keep_logits`, all
+    that are live. With `many`, each part leaves partial [B, H, parts, g, d], peak and total [B, H, parts, g] for
+    combine_kernel.
     """
     follow(overlap)
     program = tl.program_id(0)
@@ -101,7 +109,7 @@ def attend_kernel(
     start = tl.load(starts + head // heads)
     stop = tl.load(stops + head // heads)
     near = tl.minimum(window, stop - start)
-    count = near + tl.minimum(listed, stop - start - near)
+    count = near + (listed if keep_logits else tl.minimum(listed, stop - start - near))
     per_part = tl.cdiv(tl.cdiv(count, parts), block) * block
     batch = (head // heads).to(tl.int64)
     inner = (head % heads).to(tl.int64)
@@ -112,7 +120,7 @@ def attend_kernel(
     index += head * listed
     logit += head * g * listed
     output, best, mass = attend_tokens(
-        q + head * g * d, k, v, index, logit, stop, near, begin, end, scale, k_n, v_n, listed,
+        q + head * g * d, k, v, index, logit, start, stop, near, begin, end, scale, k_n, v_n, listed,
         g, rows, d, width, block, newest, keep_logits, stages,
     )  # fmt: skip
     row = tl.arange(0, rows)

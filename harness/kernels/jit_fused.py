@@ -57,7 +57,7 @@ def fused_kernel(
     k += batch * k_b + inner * k_h
     v += batch * v_b + inner * v_h
     output, _, mass = attend_tokens(
-        q, k, v, position, alpha, stop, near, 0, count, scale, k_n, v_n, want,
+        q, k, v, position, alpha, start, stop, near, 0, count, scale, k_n, v_n, want,
         g, few, d, width, block, True, False, 1,
     )  # fmt: skip
     row = tl.arange(0, few)
