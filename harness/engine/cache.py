@@ -31,15 +31,18 @@ class Tail:
 
 
 class PromptCache:
-    """Buffers of all layers for B prompts of `lengths` [B] tokens and `room` decoded ones."""
+    """Buffers of all layers for B prompts of `lengths` tokens and `room` decoded ones.
+
+    `count` [B] is the lengths once more, on the device: copying them there takes as long as the device has work.
+    """
 
     def __init__(self, lengths: list[int], room: int, device: torch.device) -> None:
         self.lengths = lengths
         self.room = room
         self.prompt = max(lengths)
+        self.count = torch.tensor(lengths, device=device)
         columns = torch.arange(self.prompt + room, device=device)
-        first = self.prompt - torch.tensor(lengths, device=device)
-        self.live = (columns >= first[:, None])[:, None]  # [B, 1, S + T]
+        self.live = (columns >= self.prompt - self.count[:, None])[:, None]  # [B, 1, S + T]
         self.layers: dict[int, LayerCache] = {}
 
     def write(self, layer: int, rows: slice, k: Tensor, v: Tensor, statistics: Mapping[str, Tensor]) -> None:

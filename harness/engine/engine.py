@@ -109,16 +109,16 @@ class Engine:
         lengths = [len(work.prompt) for work in batch]
         cache = PromptCache(lengths, room, device)
         observes = frozenset().union(*(m.observes for m in methods))
-        pattern = methods[0].prefill_mask(max(lengths))
+        mask = methods[0].prefill_mask(max(lengths))
+        pattern = None if mask is None else mask.to(device)
         rows_per_pass = max(1, self._prefill_tokens // max(lengths))
         logits = []
         for start in range(0, len(batch), rows_per_pass):
             rows = slice(start, min(start + rows_per_pass, len(batch)))
             tokens = _padded([work.prompt for work in batch[rows]], device)
             positions = torch.arange(tokens.shape[1], device=device).expand_as(tokens)
-            last = torch.tensor(lengths[rows], device=device) - 1
             phase = Prefill(cache, rows, observes, pattern)
-            logits.append(self._bridge.forward(tokens, positions, phase, last)[:, 0])
+            logits.append(self._bridge.forward(tokens, positions, phase, cache.count[rows] - 1)[:, 0])
             self.prefills += len(tokens)
         return cache, torch.cat(logits)
 
@@ -168,20 +168,21 @@ class _Session:
 
     def _forward(self, tokens: Tensor, done: int) -> Tensor:
         """Logits [R, T, V] after feeding tokens [R, T], the done-th and following of every row."""
-        lengths = torch.tensor(self.cache.lengths, device=tokens.device).repeat(len(self.branches))
-        positions = lengths[:, None] + done + torch.arange(tokens.shape[1], device=tokens.device)
+        after = self.cache.count.repeat(len(self.branches))[:, None] + done
+        positions = after + torch.arange(tokens.shape[1], device=tokens.device)
         return self.bridge.forward(tokens, positions, Decode(self.branches, done))
 
     def _record(self, logits: Tensor, tokens: Tensor, done: int) -> None:
-        """Note tokens [R, T] and what the logits [R, T, V] say of them."""
+        """Note tokens [R, T] and what the logits [R, T, V] say of them. The one place where decoding waits."""
         likelihood = logits.float().log_softmax(-1).gather(2, tokens[..., None])[..., 0]
-        rows = zip(tokens.tolist(), likelihood.tolist(), (logits.argmax(-1) == tokens).tolist(), strict=True)
-        for (answer, work), (token, score, greedy) in zip(self._rows(), rows, strict=True):
+        greedy = logits.argmax(-1) == tokens
+        rows = zip(tokens.tolist(), likelihood.tolist(), greedy.tolist(), strict=True)
+        for (answer, work), (token, score, best) in zip(self._rows(), rows, strict=True):
             room = max(0, 0 if _is_finished(work, answer) else work.steps - done)
             refuse_not_finite(score[:room])
             answer.tokens += token[:room]
             answer.nll += [-s for s in score[:room]]
-            answer.greedy += greedy[:room]
+            answer.greedy += best[:room]
 
     def _rows(self) -> Iterator[tuple[Answer, Work]]:
         for answers in self.answers:

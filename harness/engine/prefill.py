@@ -45,17 +45,17 @@ class Prefill:
 
     def _live(self, call: LayerCall) -> Tensor | None:
         """[R, S] bool, or None without padding."""
-        lengths, s = self.cache.lengths[self.rows], call.q.shape[2]
-        if min(lengths) == s:
+        s = call.q.shape[2]
+        if min(self.cache.lengths[self.rows]) == s:
             return None
-        return torch.arange(s, device=call.q.device) < torch.tensor(lengths, device=call.q.device)[:, None]
+        return torch.arange(s, device=call.q.device) < self.cache.count[self.rows, None]
 
     def _visible(self, call: LayerCall) -> Tensor | None:
         """[1, 1, S, S] bool, or None for plain causality."""
         if self.pattern is None:
             return call.mask
         s = call.q.shape[2]
-        pattern = self.pattern[:s, :s].to(call.q.device)[None, None]
+        pattern = self.pattern[:s, :s][None, None]
         return pattern if call.mask is None else pattern & call.mask
 
 
