@@ -37,6 +37,7 @@ def test_a_run_writes_its_results_and_a_second_run_computes_nothing(harness, tmp
     assert (compressed.compression >= compressed.ratio * 0.98).all()
     assert table.loc[table.method == "dense", "compression"].item() == 1
     assert any("sparq" in line for line in out)
+    assert "harness report results" in out[-1]
     assert (tmp_path / "results" / "summary.csv").exists()
     before = (folder / "outputs.jsonl").read_bytes()
     monkeypatch.setattr(Checkpoint, "load", lambda _: pytest.fail("weights were loaded"))

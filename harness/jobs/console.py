@@ -52,15 +52,18 @@ class Console:
             task = bar.add_task("run", total=total)
             yield lambda count: bar.advance(task, count)
 
-    def table(self, summary: pd.DataFrame) -> None:
-        """One line per cell and metric."""
+    def table(self, summary: pd.DataFrame, results: Path) -> None:
+        """One line per cell and metric, and where to look further."""
         for (task, metric), group in summary.groupby(["task", "metric"], sort=False):
             arrow = "higher" if group["higher_is_better"].iloc[0] else "lower"
             examples = int(group["n"].max())
             title = f"{group['model'].iloc[0]} on {task}: {metric} ({arrow} is better, {examples} examples)"
             self._out.print(_table(escape(title), group))
         self._out.print(
-            "ratio: dense / method transfers; ms: decoding per example; intervals: paired bootstrap", style="dim"
+            "ratio: dense / method transfers; ms: decoding per example; intervals: paired bootstrap\n"
+            f"figures, tables and a page to read the outputs: harness report {escape(str(results))}",
+            style="dim",
+            highlight=False,
         )
 
     def say(self, text: str) -> None:

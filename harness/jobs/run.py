@@ -70,7 +70,7 @@ def _conclude(prepared: Prepared, outcome: Outcome, console: Console) -> pd.Data
     summary = write_tables(replace(prepared, plan=replace(prepared.plan, cells=outcome.cells)), outcome.done)
     with FileLock(prepared.job.results / ".mutex"):
         aggregate(prepared.job.results)
-    console.table(summary)
+    console.table(summary, prepared.job.results)
     outcome.raise_failures()
     return summary
 
