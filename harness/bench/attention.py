@@ -12,13 +12,14 @@ import torch
 
 from harness import methods
 from harness.bench.cases import Buffers, Layout, dense_calls, method_call
-from harness.bench.machine import cache_size, copy_bandwidth, describe
+from harness.bench.machine import cache_size, copy_bandwidth, describe, device_of
 from harness.bench.timing import Call, Timing, time_calls
 from harness.budget.solve import dense_transfers
 from harness.errors import InputError
 from harness.kernels import KVCache, available, require
 
 LARGEST_SETS = 16
+DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
 @dataclass(frozen=True)
@@ -52,16 +53,15 @@ def bench_attention(  # noqa: PLR0913  the grid's axes
 
     `heads` query heads share `kv_heads` KV heads (None: as many). `kernel` is auto, torch or triton. Raises InputError.
     """
-    where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    where = device_of(device)
     kernel = _kernel(kernel, where)
+    shared = heads if kv_heads is None else kv_heads
+    layouts = [Layout(b, n, heads, shared, d, _dtype(dtype)) for b, n in itertools.product(batch, s)]
+    work = [(layout, list(_cases(method, r, k, k_stored, layout.s, d))) for layout in layouts]
     about = describe(where, commit)
     copy = copy_bandwidth(where)
-    rows: list[dict[str, object]] = []
-    for b, n in itertools.product(batch, s):
-        layout = Layout(b, n, heads, kv_heads or heads, d, _dtype(dtype))
-        cases = list(_cases(method, r, k, k_stored, n, d))
-        rows += [{**row, "copy_gbps": copy / 1e9, **about} for row in _measure(layout, cases, kernel, where, samples)]
-    table = pd.DataFrame(rows)
+    rows = [row for layout, cases in work for row in _measure(layout, cases, kernel, where, samples)]
+    table = pd.DataFrame(rows).assign(copy_gbps=copy / 1e9, **about)
     table["copy_share"] = table["gbps"] / table["copy_gbps"]
     return table
 
@@ -75,15 +75,16 @@ def _kernel(kernel: str, device: torch.device) -> str:
 
 
 def _dtype(name: str) -> torch.dtype:
-    dtype = getattr(torch, name, None)
-    if not isinstance(dtype, torch.dtype):
-        raise InputError(f"'{name}' is no element type: choose float16, bfloat16 or float32")
-    return dtype
+    if name not in DTYPES:
+        raise InputError(f"'{name}' is no element type: choose {', '.join(DTYPES)}")
+    return DTYPES[name]
 
 
 def _cases(
     names: Sequence[str], r: Sequence[int], k: Sequence[int], k_stored: Sequence[int], n: int, d: int
 ) -> Iterator[Case]:
+    if not {1, 2}.issuperset(k_stored):
+        raise InputError(f"K is stored once or twice: k_stored is 1 or 2, not {k_stored}")
     for name in names:
         wanted = methods.knobs(methods.find(name))
         axes = {knob: values for knob, values in {"r": r, "k": k}.items() if knob in wanted}

@@ -22,6 +22,9 @@ from harness.kernels import KVCache
 from harness.kernels.accelerate import served
 from harness.methods import Method
 
+SHORTEST = 3
+"""Cached tokens of the shortest step: a prompt of one, the step that settles a method's state, the step timed."""
+
 
 @dataclass(frozen=True)
 class Buffers:
@@ -41,6 +44,13 @@ class Layout:
     kv_heads: int
     d: int
     dtype: torch.dtype
+
+    def __post_init__(self) -> None:
+        for axis, least in {"batch": 1, "s": SHORTEST, "heads": 1, "kv_heads": 1, "d": 1}.items():
+            if getattr(self, axis) < least:
+                raise InputError(f"{axis} must be at least {least}, not {getattr(self, axis)}")
+        if self.heads % self.kv_heads:
+            raise InputError(f"{self.heads} query heads cannot share {self.kv_heads} KV heads evenly")
 
     def buffers(self, device: torch.device) -> Buffers:
         """Fresh random inputs."""

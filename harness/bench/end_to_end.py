@@ -10,10 +10,12 @@ from typing import Any
 import pandas as pd
 import torch
 
-from harness.bench.generate import Bench, as_records
+from harness.bench.cases import SHORTEST
+from harness.bench.generate import Bench, solved
 from harness.bench.machine import copy_bandwidth, describe
+from harness.bench.row import as_records
 from harness.errors import InputError
-from harness.models import find, named
+from harness.models import Checkpoint, find, named
 
 SHOWN = ["batch", "seq", "method", "params", "backend", "compression", "ms_per_token", "attention_ms", "rest_ms"]
 SHOWN += ["model_ms", "tokens_per_second", "speedup"]
@@ -21,21 +23,26 @@ SHOWN += ["model_ms", "tokens_per_second", "speedup"]
 
 def add_arguments(bench: argparse.ArgumentParser) -> None:
     """The command's own options."""
-    bench.add_argument("--model", default="smollm2", help="a file of conf/model/, such as llama-2-7b-shape")
-    bench.add_argument("--batch", type=int, nargs="+", default=[1], help="rows decoded together")
-    bench.add_argument("--s", type=int, nargs="+", default=[1024], help="cached tokens")
-    bench.add_argument("--method", nargs="+", default=["dense", "sparq"])
-    bench.add_argument("--ratio", type=float, default=8, help="compression ratio to solve knobs for")
-    bench.add_argument("--commit", help="what to note as the commit where there is no git")
-    bench.add_argument("--out", help="a CSV file to write")
+    what = bench.add_argument_group("what is timed")
+    what.add_argument("--model", default="smollm2", metavar="NAME", help="a file of conf/model/, default smollm2")
+    what.add_argument("--batch", type=int, nargs="+", default=[1], metavar="ROWS", help="rows, default 1")
+    what.add_argument("--s", type=int, nargs="+", default=[1024], metavar="TOKENS", help="cached, default 1024")
+    what.add_argument("--method", nargs="+", default=["dense", "sparq"], metavar="NAME", help="default dense sparq")
+    what.add_argument("--ratio", type=float, default=8, metavar="C", help="compression to solve knobs for, default 8")
+    result = bench.add_argument_group("result")
+    result.add_argument("--commit", metavar="TEXT", help="what to note as the commit where there is no git")
+    result.add_argument("--out", metavar="FILE", help="a CSV file to write")
 
 
-def bench_generate(model: str, batch: list[int], s: list[int], method: list[str], ratio: float) -> pd.DataFrame:
-    """One row per shape, method and backend. Raises InputError for an unknown model, method or ratio."""
-    checkpoint = find(named(model))
+def bench_generate(
+    checkpoint: Checkpoint, batch: list[int], s: list[int], method: list[str], ratio: float
+) -> pd.DataFrame:
+    """One row per shape, method and backend. Raises InputError for an unknown method or a ratio out of reach."""
+    _check(batch, s, ratio)
+    chosen = {length: [solved(checkpoint, name, ratio, length) for name in method] for length in s}
     bench = Bench(checkpoint, checkpoint.load(), copy_bandwidth(torch.device(checkpoint.device)))
     rows = []
-    for row in bench.grid(batch, s, method, ratio):
+    for row in bench.grid(batch, chosen):
         rows.append(row)
         sys.stderr.write(
             f"batch {row.batch}, {row.seq} tokens, {row.method} ({row.backend}): {row.ms_per_token:.2f} ms\n"
@@ -47,11 +54,18 @@ def bench_generate(model: str, batch: list[int], s: list[int], method: list[str]
 
 def run(given: dict[str, Any]) -> None:
     """Measure, print, and write the CSV."""
-    out, commit = given.pop("out"), given.pop("commit")
-    table = bench_generate(**given)
-    about = describe(torch.device("cuda" if torch.cuda.is_available() else "cpu"), commit)
+    out, commit, model = given.pop("out"), given.pop("commit"), given.pop("model")
+    checkpoint = find(named(model))
+    about = describe(torch.device(checkpoint.device), commit)
+    table = bench_generate(checkpoint, **given)
     sys.stdout.write(", ".join(f"{name} {value}" for name, value in about.items()) + "\n")
     sys.stdout.write(table[SHOWN].to_string(index=False, float_format="{:.2f}".format) + "\n")
     if out:
         Path(out).parent.mkdir(parents=True, exist_ok=True)
         table.assign(**about).to_csv(out, index=False, float_format="%.6g")
+
+
+def _check(batch: list[int], s: list[int], ratio: float) -> None:
+    for axis, values, least in (("batch", batch, 1), ("s", s, SHORTEST), ("ratio", [ratio], 1)):
+        if not min(values) >= least:
+            raise InputError(f"{axis} must be at least {least}, not {min(values):g}")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch.nn.attention import SDPBackend
 
 from harness import methods
 from harness.bench.decoding import Attend, Decoding, by_kernel, by_sdpa, by_torch, filled, no_attention, step_of
+from harness.bench.row import Row
 from harness.bench.timing import Timing, time_calls
 from harness.engine.bridge import Bridge
 from harness.errors import InputError
@@ -31,26 +32,8 @@ RANK_STEP = 8
 """On a GPU, r is rounded down to a multiple of this: the score kernel loads channels in groups."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """One measurement. Times in ms per step of the whole batch; model_ms is bytes over the measured copy bandwidth."""
-
-    model: str
-    dtype: str
-    batch: int
-    seq: int
-    method: str
-    params: str
-    backend: str
-    compression: float
-    ms_per_token: float
-    p10_ms: float
-    p90_ms: float
-    tokens_per_second: float
-    attention_ms: float
-    rest_ms: float
-    model_ms: float
-    how: str
+Named = tuple[str, Method[Any]]
+"""A method under the name that found it."""
 
 
 @dataclass(frozen=True)
@@ -66,32 +49,18 @@ class Bench:
         """Where it runs."""
         return torch.device(self.checkpoint.device)
 
-    def grid(self, batches: Sequence[int], lengths: Sequence[int], names: Sequence[str], ratio: float) -> Iterator[Row]:
-        """Rows for every batch size, cached length and method at one compression ratio, as they are measured.
+    def grid(self, batches: Sequence[int], chosen: Mapping[int, Sequence[Named]]) -> Iterator[Row]:
+        """Rows for every batch size and every cached length with its methods, as they are measured.
 
         Shapes that do not fit into the device's memory are left out.
         """
-        for batch in batches:
-            for length in lengths:
-                chosen = [self.solved(name, ratio, length) for name in names]
-                try:
-                    yield from self.measure(batch, length, chosen)
-                except torch.OutOfMemoryError:
-                    torch.cuda.empty_cache()
+        for batch, length in itertools.product(batches, chosen):
+            try:
+                yield from self.measure(batch, length, chosen[length])
+            except torch.OutOfMemoryError:
+                torch.cuda.empty_cache()
 
-    def solved(self, name: str, ratio: float, length: int) -> tuple[str, Method[Any]]:
-        """A method at the ratio; dense as it is."""
-        d = self.checkpoint.layers[0].head_dim
-        if methods.find(name).lossless:
-            return name, methods.create(name)
-        fixed = PAPER_TOKENS if name == "sparq" else {}
-        method = methods.solve(name, ratio, length, d, **fixed)
-        knobs = methods.settings(method)
-        if self.device.type == "cuda" and knobs.get("r", 0) > RANK_STEP:
-            method = methods.create(name, **{**knobs, "r": knobs["r"] // RANK_STEP * RANK_STEP})
-        return name, method
-
-    def measure(self, batch: int, length: int, chosen: Sequence[tuple[str, Method[Any]]]) -> Iterator[Row]:
+    def measure(self, batch: int, length: int, chosen: Sequence[Named]) -> Iterator[Row]:
         """Rows of one shape; the step without attention is measured first."""
         like = self.model.get_input_embeddings().weight
         phase = filled(self.checkpoint.layers, batch, length, transposed=self.device.type == "cuda", like=like)
@@ -157,17 +126,13 @@ class Bench:
         return float((read + batch * moved) * self.checkpoint.bytes_per_element / self.bandwidth * 1e3)
 
 
-def best_dense(rows: Sequence[Row]) -> dict[tuple[int, int], float]:
-    """ms per token of the fastest dense backend of PyTorch's own, by (batch, seq)."""
-    best: dict[tuple[int, int], float] = {}
-    for row in rows:
-        if row.method == "dense" and row.backend != "triton":
-            best[row.batch, row.seq] = min(row.ms_per_token, best.get((row.batch, row.seq), math.inf))
-    return best
-
-
-def as_records(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Rows with the speed-up over the best dense of the same shape."""
-    best = best_dense(rows)
-    nan = math.nan
-    return [asdict(r) | {"speedup": best.get((r.batch, r.seq), nan) / r.ms_per_token} for r in rows]
+def solved(checkpoint: Checkpoint, name: str, ratio: float, length: int) -> Named:
+    """A method at the ratio; dense as it is. Raises InputError."""
+    if methods.find(name).lossless:
+        return name, methods.create(name)
+    fixed = PAPER_TOKENS if name == "sparq" else {}
+    method = methods.solve(name, ratio, length, checkpoint.layers[0].head_dim, **fixed)
+    knobs = methods.settings(method)
+    if checkpoint.device == "cuda" and knobs.get("r", 0) > RANK_STEP:
+        method = methods.create(name, **{**knobs, "r": knobs["r"] // RANK_STEP * RANK_STEP})
+    return name, method

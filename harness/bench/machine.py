@@ -11,6 +11,16 @@ from pathlib import Path
 import torch
 
 from harness.bench.timing import time_calls
+from harness.errors import InputError
+
+
+def device_of(name: str) -> torch.device:
+    """The device called cuda or cpu; auto is CUDA where there is one. Raises InputError."""
+    there = torch.cuda.is_available()
+    if name not in {"auto", "cuda", "cpu"} or (name == "cuda" and not there):
+        has = "has a CUDA device" if there else "has no CUDA device"
+        raise InputError(f"device is auto, cuda or cpu, and this machine {has}; it cannot be '{name}'")
+    return torch.device(("cuda" if there else "cpu") if name == "auto" else name)
 
 
 def describe(device: torch.device, commit: str | None = None) -> dict[str, str]:

@@ -9,6 +9,8 @@ from statistics import median, quantiles
 
 import torch
 
+from harness.errors import InputError
+
 Call = Callable[[], object]
 
 
@@ -26,7 +28,10 @@ def time_calls(calls: Sequence[Call], device: torch.device, samples: int = 20) -
     """Time calls that do the same work on different buffers, one after the other, so that no cache is warm.
 
     On a GPU they are captured in one CUDA graph, which leaves Python's overhead out; a sample is one replay.
+    Raises InputError for less than one sample.
     """
+    if samples < 1:
+        raise InputError(f"samples must be at least 1, not {samples}")
     if device.type == "cuda":
         return _summary(_replay(calls, device, samples), "cuda graph")
     return _summary(_clock(calls, samples), "clock")
