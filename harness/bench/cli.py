@@ -22,7 +22,7 @@ def bench_command(arguments: Sequence[str]) -> None:
 
 
 def _attention(given: dict[str, Any]) -> None:
-    out, figure = given.pop("out"), given.pop("figure")
+    out = given.pop("out")
     table = bench_attention(**given)
     about = table.iloc[0]
     sys.stdout.write(
@@ -33,10 +33,6 @@ def _attention(given: dict[str, Any]) -> None:
     if out:
         Path(out).parent.mkdir(parents=True, exist_ok=True)
         table.to_csv(out, index=False, float_format="%.6g")
-    if figure:
-        from harness.bench.figure import draw  # needs matplotlib
-
-        draw(table, Path(figure))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,6 +51,5 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--kernel", default="auto", help="auto, torch or triton")
     bench.add_argument("--samples", type=int, default=20, help="timed repeats")
     bench.add_argument("--commit", help="what to note as the commit where there is no git")
-    bench.add_argument("--out", help="a CSV file to write")
-    bench.add_argument("--figure", help="a figure to draw, such as speed.svg")
+    bench.add_argument("--out", help="a CSV file to write; `harness figures --bench` draws it")
     return parser

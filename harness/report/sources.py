@@ -16,6 +16,9 @@ ATTENTION = ["method", "batch", "seq", "median_us", "p10_us", "p90_us"]
 """Columns of a benchmark of attention alone: microseconds of one decode step of the whole batch."""
 GENERATE = ["method", "batch", "seq", "ms_per_token"]
 """Columns of one of end-to-end decoding: milliseconds of a step of the whole batch."""
+MEASURED = ["device", "model", "dtype", "method", "params", "backend", "batch", "heads", "kv_heads", "seq", "head_dim"]
+MEASURED += ["r", "k", "k_stored", "compression"]
+"""What tells two measurements apart, of the columns that a benchmark has."""
 SHORT = {"s": "seq", "d": "head_dim", "us": "median_us", "us_p10": "p10_us", "us_p90": "p90_us", "path": "backend"}
 """Short names that `harness bench` writes for some columns."""
 
@@ -42,8 +45,16 @@ def read_benchmarks(files: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
         if lacking:
             raise InputError(f"{file} is no benchmark of attention or generation: it lacks the column {lacking[0]}")
         found[kind].append(_named(frame))
-    attention, generate = (pd.concat(f, ignore_index=True) if f else pd.DataFrame() for f in found.values())
+    attention, generate = (_joined(frames) for frames in found.values())
     return attention, generate
+
+
+def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """One table; of what was measured twice, the last."""
+    if not frames:
+        return pd.DataFrame()
+    whole = pd.concat(frames, ignore_index=True)
+    return whole.drop_duplicates([name for name in MEASURED if name in whole], keep="last", ignore_index=True)
 
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:

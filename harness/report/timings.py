@@ -13,10 +13,12 @@ from harness.report.names import DENSE, method_name
 
 SHAPE = ["device", "model", "dtype", "batch", "heads", "kv_heads", "seq", "head_dim"]
 """What must be equal for two times to be compared, of the columns that a benchmark has."""
+LAYOUT = ["dtype", "heads", "kv_heads", "head_dim"]
+"""Of these, what a figure of batches and lengths keeps fixed."""
 KNOBS = ["r", "k", "k_stored", "compression"]
 """What tells settings of a method apart, of the columns that a benchmark has."""
-UNSAID = {"k_stored": 2}
-"""Knobs whose usual value goes without saying."""
+TWICE = "sparq"
+"""The method that wants K stored twice, by rows and by channels; whoever stores it as usual needs not say so."""
 BASELINES = ("dense", "sdpa")
 """Methods whose name begins so are implementations of dense attention; the fastest one is the baseline."""
 LINES = ("-", "--", "-.", ":")
@@ -34,6 +36,17 @@ def with_speedup(times: pd.DataFrame, time: str) -> pd.DataFrame:
     best = dense.groupby(shape, dropna=False)[time].min().rename("dense_time").reset_index()
     joined = times.drop(columns=["speedup"], errors="ignore").merge(best, on=shape, how="left")
     return joined.assign(speedup=joined["dense_time"] / joined[time])
+
+
+def one_layout(times: pd.DataFrame) -> pd.DataFrame:
+    """The lines of the head layout and precision that was measured most: others belong to another curve."""
+    layout = [name for name in LAYOUT if name in times]
+    if not layout:
+        return times
+    sizes = times.groupby(layout, dropna=False)["method"].transform("size")
+    most = times.loc[sizes == sizes.max(), layout].iloc[0]
+    selected: pd.DataFrame = times[(times[layout] == most).all(axis=1)]
+    return selected
 
 
 class Series(NamedTuple):
@@ -57,8 +70,9 @@ def series(times: pd.DataFrame, time: str) -> list[Series]:
     found = [Series("Dense (fastest)", DENSE, 0, fastest)] if len(dense) else []
     rest = times[~times["method"].map(is_dense)]
     knobs = [name for name in KNOBS if name in rest and rest[name].notna().any()]
-    for method, group in rest.groupby("method"):
-        settings = group.groupby(knobs, dropna=False) if knobs else [((), group)]
+    ordered = rest.sort_values(knobs, ascending=[name != "k_stored" for name in knobs]) if knobs else rest
+    for method, group in ordered.groupby("method"):
+        settings = group.groupby(knobs, dropna=False, sort=False) if knobs else [((), group)]
         for nth, (values, mine) in enumerate(settings):
             found.append(Series(_label(str(method), knobs, values), str(method), nth, mine))
     return found
@@ -74,9 +88,8 @@ def _shape(times: pd.DataFrame) -> list[str]:
 
 
 def _label(method: str, knobs: Sequence[str], values: Any) -> str:
-    told = ", ".join(
-        f"{name} = {value:g}"
-        for name, value in zip(knobs, values, strict=True)
-        if not pd.isna(value) and value != UNSAID.get(name)
-    )
-    return f"{method_name(method)} ({told})" if told else method_name(method)
+    given = {name: float(value) for name, value in zip(knobs, values, strict=True) if not pd.isna(value)}
+    told = [f"{name} = {given[name]:g}" for name in ("r", "k") if name in given]
+    told += [f"{given['compression']:g}x"] if given.get("compression", 1) != 1 else []
+    told += ["K stored once"] if method == TWICE and given.get("k_stored", 2) == 1 else []
+    return f"{method_name(method)} ({', '.join(told)})" if told else method_name(method)

@@ -78,4 +78,4 @@ def test_the_columns_of_harness_bench_are_understood(tmp_path):
     times = with_speedup(attention, "median_us").set_index("method")["speedup"]
     # Our own dense kernel is measured against PyTorch's, not the other way round.
     assert times.to_dict() == {"dense": 1.0, "Triton dense": 2.0, "sparq": 4.0}
-    assert "SparQ (k_stored = 1)" in [timed.label for timed in series(attention, "median_us")]
+    assert "SparQ (K stored once)" in [timed.label for timed in series(attention, "median_us")]

@@ -10,6 +10,8 @@ from harness.report.names import DENSE, metric_name
 
 RATIOS = (1, 2, 4, 8)
 MARK = "#BBBBBB"
+NARROWEST = 0.05
+"""Half of the range of a score axis on which nothing differs."""
 
 
 def binary_size(value: float) -> str:
@@ -58,9 +60,15 @@ def dense_bytes(cells: pd.DataFrame) -> float:
 
 
 def score_axis(ax: Axes, metric: str, higher_is_better: bool) -> None:
-    """The metric's name with the direction that is better."""
+    """The metric's name with the direction that is better; called when all is drawn."""
     ax.set_ylabel(f"{metric_name(metric)} {'↑' if higher_is_better else '↓'}")
     ax.yaxis.set_major_locator(MaxNLocator(5))
+    ax.ticklabel_format(axis="y", style="plain", useOffset=False)
+    low, high = ax.get_ylim()
+    if high - low < NARROWEST * max(1.0, abs(low)):  # equal scores: their rounding errors would fill the axis
+        middle = (low + high) / 2
+        foot = -NARROWEST / 5 if 0 <= round(middle, 9) < NARROWEST else middle - NARROWEST  # no scores below 0
+        ax.set_ylim(foot, middle + NARROWEST)
 
 
 def mark_gap(ax: Axes, text: str) -> None:

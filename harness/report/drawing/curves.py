@@ -44,10 +44,7 @@ def _curve(ax: Axes, group: pd.DataFrame, x: str, place: tuple[int, int]) -> Lin
     order, nth = place
     style = look(str(group["method"].iloc[0]))
     low, high = group["value"] - group["stderr"], group["value"] + group["stderr"]
-    if len(group) > 1:
-        ax.fill_between(group[x], low, high, color=style.color, alpha=0.13, linewidth=0)
-    else:  # a band needs two points
-        ax.vlines(group[x], low, high, color=style.color, linewidth=0.8, alpha=0.5)
+    error_band(ax, group[x], low, high, style.color)
     (line,) = ax.plot(
         group[x],
         group["value"],
@@ -60,6 +57,14 @@ def _curve(ax: Axes, group: pd.DataFrame, x: str, place: tuple[int, int]) -> Lin
         label=literal(str(group["variant"].iloc[0])),
     )
     return line
+
+
+def error_band(ax: Axes, x: pd.Series[Any], low: pd.Series[Any], high: pd.Series[Any], color: str) -> None:
+    """Shade from low to high, or draw a bar at a single point."""
+    if len(x) > 1:
+        ax.fill_between(x, low, high, color=color, alpha=0.13, linewidth=0)
+    else:
+        ax.vlines(x, low, high, color=color, linewidth=0.8, alpha=0.5)
 
 
 def _dense_band(ax: Axes, valid: pd.DataFrame) -> Line2D:

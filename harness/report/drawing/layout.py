@@ -18,8 +18,10 @@ from harness.report.names import task_name
 
 DrawPanel = Callable[[Axes, Panel, pd.DataFrame], Sequence[Line2D]]
 """Draws one task's cells and returns the handles of its legend."""
-CHARACTERS = 18
-"""Characters of a legend's text that fit into an inch; handle and gap take the room of about 6."""
+CHARACTERS, HANDLE = 18, 7
+"""Characters of a legend's text that fit into an inch, and those whose room a handle and a gap take."""
+LINE = 0.14
+"""Inches of a line of a legend."""
 
 
 def panel_figure(count: int, columns: int | None = None, height: float = 1.85) -> tuple[Figure, list[Axes]]:
@@ -62,8 +64,16 @@ def panels_by_model(results: Results, draw: DrawPanel) -> Iterator[tuple[str, st
 
 
 def legend_above(figure: Figure, handles: Sequence[Line2D]) -> None:
-    """One legend for all panels, in as few lines as fit."""
+    """One legend for all panels, in as few lines as fit; the figure grows by all but the first of them."""
     joined = join_handles(list(handles))
-    longest = max((len(str(handle.get_label())) for handle in joined), default=1)
-    columns = min(len(joined), max(1, int(figure.get_figwidth() * CHARACTERS / (longest + 6))))
+    room = int(figure.get_figwidth() * CHARACTERS)
+    lengths = [len(str(handle.get_label())) + HANDLE for handle in joined]
+    lines = next(lines for lines in range(1, len(joined) + 1) if _width(lengths, lines) <= room or lines == len(joined))
+    columns = math.ceil(len(joined) / lines)
+    figure.set_figheight(figure.get_figheight() + LINE * (lines - 1))
     figure.legend(handles=joined, loc="outside upper center", ncols=columns, columnspacing=1.2, handlelength=2.2)
+
+
+def _width(lengths: Sequence[int], lines: int) -> int:
+    """Characters across, when entries fill one column of so many lines after the other."""
+    return sum(max(lengths[i : i + lines]) for i in range(0, len(lengths), lines))

@@ -30,7 +30,7 @@ RC: dict[str, Any] = {
     "lines.markersize": 4,
     "hatch.linewidth": 0.4,
     "pdf.fonttype": 42,
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",
     "svg.hashsalt": "harness",
     "savefig.dpi": 300,
 }
@@ -58,6 +58,7 @@ _LOOKS = {
     "random_k": Look("#7F7F7F", "*", ":"),
     "streaming": Look("#009E73", ">", "-."),
     "window": Look("#CC79A7", "<", "-."),
+    "Triton dense": Look("#555555", "p", ":"),
 }
 _SPARE_COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 _SPARE_MARKERS = ("p", "h", "8", "d")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from harness.report.drawing.save import Drawing, file_stem
 from harness.report.drawing.style import literal
 from harness.report.names import DENSE
 from harness.report.sources import Sources
-from harness.report.timings import series, thousands, with_speedup
+from harness.report.timings import one_layout, series, thousands, with_speedup
 
 CAPTION = (
     "Speed-up of one decode step's attention over the fastest dense implementation of the same shape (1: as fast; "
@@ -28,7 +29,8 @@ def draw(sources: Sources) -> Iterator[Drawing]:
     if sources.attention.empty:
         return
     for device, times in with_speedup(sources.attention, "median_us").groupby("device"):
-        found = [(timed.label, _table(timed.times)) for timed in series(times, "median_us") if timed.method != DENSE]
+        curves = series(one_layout(times), "median_us")
+        found = [(timed.label, _table(timed.times)) for timed in curves if timed.method != DENSE]
         panels = [(label, table) for label, table in found if table.notna().any(axis=None)]
         if not panels:
             continue
@@ -43,8 +45,8 @@ def draw(sources: Sources) -> Iterator[Drawing]:
 
 
 def _table(times: pd.DataFrame) -> pd.DataFrame:
-    """Speed-up, batch (rising upwards) x cached tokens; the best where several head layouts were measured."""
-    return times.pivot_table(index="batch", columns="seq", values="speedup", aggfunc="max").sort_index(ascending=False)
+    """Speed-up, batch (rising upwards) x cached tokens."""
+    return times.pivot_table(index="batch", columns="seq", values="speedup").sort_index(ascending=False)
 
 
 def _heat_map(ax: Axes, label: str, table: pd.DataFrame, reach: float) -> AxesImage:
@@ -58,5 +60,5 @@ def _heat_map(ax: Axes, label: str, table: pd.DataFrame, reach: float) -> AxesIm
         if np.isfinite(value):
             color = "white" if abs(value) > 0.7 * reach else "black"
             ax.text(j, i, f"{2**value:.1f}", ha="center", va="center", fontsize=6, color=color)
-    ax.set(title=literal(label), xlabel="Cached tokens S", ylabel="Batch")
+    ax.set(title=fill(literal(label), 28), xlabel="Cached tokens S", ylabel="Batch")
     return image

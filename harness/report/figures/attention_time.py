@@ -14,7 +14,7 @@ from harness.report.drawing.layout import legend_above, panel_figure
 from harness.report.drawing.save import Drawing
 from harness.report.drawing.style import literal
 from harness.report.sources import Sources
-from harness.report.timings import series, thousands
+from harness.report.timings import one_layout, series, thousands
 
 CAPTION = (
     "Time of one decode step's attention per query (call / batch), at the largest batch measured at two lengths or "
@@ -37,6 +37,7 @@ def draw(sources: Sources) -> Iterator[Drawing]:
 
 
 def _one_batch(times: pd.DataFrame) -> pd.DataFrame:
+    times = one_layout(times)
     lengths = times.groupby("batch")["seq"].nunique()
     several = lengths[lengths > 1]
     largest = (several if len(several) else lengths).index.max()

@@ -18,7 +18,8 @@ from harness.report.sources import Sources
 from harness.report.timings import series, thousands, with_speedup
 
 CAPTION = (
-    "Time per generated token of dense decoding with the fastest attention, divided by the method's, by batch size."
+    "Time per generated token of dense decoding with the fastest attention (dashed: 1), divided by the method's, by "
+    "batch size. In brackets: the compression ratio."
 )
 
 

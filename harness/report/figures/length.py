@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from harness.report.drawing.axes import mark_gap, score_axis
+from harness.report.drawing.curves import error_band
 from harness.report.drawing.layout import panel_name, panels_by_model
 from harness.report.drawing.save import Drawing, file_stem
 from harness.report.drawing.style import literal, look
@@ -37,8 +38,9 @@ def draw(sources: Sources) -> Iterator[Drawing]:
     def curves(ax: Axes, panel: Panel, cells: pd.DataFrame) -> list[Line2D]:
         ax.set_title(panel_name(panel))
         ax.set_xlabel("Prompt length in tokens")
+        handles = _curves(ax, cells, results.rows(panel, ["cell", "prompt_tokens", "value"]))
         score_axis(ax, panel.metric, bool(cells["higher_is_better"].iloc[0]))
-        return _curves(ax, cells, results.rows(panel, ["cell", "prompt_tokens", "value"]))
+        return handles
 
     for model, data, _, figure in panels_by_model(results, curves):
         if figure.legends:
@@ -74,10 +76,10 @@ def _curves(ax: Axes, cells: pd.DataFrame, rows: pd.DataFrame) -> list[Line2D]:
 def _curve(ax: Axes, found: pd.DataFrame, method: str, variant: str) -> Line2D:
     style = look(method)
     low, high = found["mean"] - found["stderr"], found["mean"] + found["stderr"]
-    ax.fill_between(found["length"], low, high, color=style.color, alpha=0.12, linewidth=0)
+    error_band(ax, found["length"], low, high, style.color)
     is_dense = method == DENSE
     (line,) = ax.plot(
-        found["length"], found["mean"], color=style.color, marker="" if is_dense else style.marker,
+        found["length"], found["mean"], color=style.color, marker="" if is_dense and len(found) > 1 else style.marker,
         linestyle=style.line, label=literal(variant), zorder=3 if is_dense else 2,
     )  # fmt: skip
     return line
