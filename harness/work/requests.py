@@ -74,12 +74,8 @@ class Encoder:
 
     def units(self, request: Request) -> list[Unit]:
         """The Work of a request. Raises InputError if it cannot fit into the model."""
-        encode: dict[Kind, Callable[[Request], list[Work]]] = {
-            "generate": self._generate,
-            "score": self._score,
-            "roll": self._roll,
-        }
-        return [Unit(request, part, work) for part, work in enumerate(encode[request.kind](request))]
+        encode = {"generate": self._generate, "score": self._score, "roll": self._roll}[request.kind]
+        return [Unit(request, part, work) for part, work in enumerate(encode(request))]
 
     def text(self, request: Request, tokens: list[int]) -> str:
         """Generated text, cut before the first stop string."""
@@ -144,6 +140,8 @@ class Encoder:
         return finished
 
 
-def _encodable(text: str) -> str:
+def _encodable(text: Any) -> str:
     """Halves of surrogate pairs, which JSON may hold and tokenizers refuse, become question marks."""
+    if not isinstance(text, str):
+        raise InputError(f"{text!r:.60} stands in the data where the task wants a text")
     return text.encode("utf-8", "replace").decode("utf-8")

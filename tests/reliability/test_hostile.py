@@ -1,18 +1,21 @@
-"""Whatever is put in comes out as a result or as one sentence, never as a traceback."""
+"""Whatever is asked on the command line is a job or one sentence, never a traceback, and never runs code."""
 
-import pandas as pd
+import dataclasses
+
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness import methods
 from harness.__main__ import main
-from harness.config.job import Job
+from harness.config.job import EngineSpec, Job, TaskSpec
 from harness.config.typed import build, typed
 from harness.config.vetting import refuse_code
+from harness.data.sources import DataSpec
 from harness.errors import InputError
-from harness.models import find
+from harness.models import checkpoint
 from harness.models.spec import ModelSpec
-from harness.work.requests import Encoder, Request
 
 GOOD = {
     "model": {"name": "m", "path": "p"},
@@ -28,15 +31,8 @@ GOOD = {
     "shards": 1,
     "shard": None,
 }
-TEXTS = [
-    "",
-    "a" * 100_000,
-    "emoji 👩‍👩‍👧‍👦 🏳️‍🌈",
-    "שלום עולם مرحبا",
-    "a\x00b\x07c",
-    "$^.*+?()[]{}|\\",
-    "<script>alert(1)</script> \\input{x}",
-]
+SECTIONS = {"model": ModelSpec, "task": TaskSpec, "data": DataSpec, "engine": EngineSpec}
+FIELDS = [(section, field.name) for section, cls in SECTIONS.items() for field in dataclasses.fields(cls)]
 
 
 def anything():
@@ -59,12 +55,43 @@ def test_a_configuration_makes_a_job_or_a_sentence(key, value):
         assert isinstance(job, Job)
 
 
-@given(st.sampled_from(["batch_tokens", "prefill_tokens", "batch_size", "kernel"]), anything())
-def test_an_engine_setting_is_taken_or_refused_by_name(key, value):
+@given(st.sampled_from(FIELDS), anything())
+@settings(max_examples=500)
+def test_a_key_of_a_section_is_taken_or_refused_by_name(where, value):
+    section, key = where
     try:
-        Job.of({**GOOD, "engine": {key: value}})
+        Job.of({**GOOD, section: {**GOOD[section], key: value}})
     except InputError as error:
-        assert f"engine.{key}" in str(error)
+        assert f"{section}.{key}" in str(error)
+        assert "\n" not in str(error)
+
+
+@given(
+    st.sampled_from([(name, knob) for name in methods.names() for knob in methods.knobs(methods.find(name))]),
+    anything(),
+)
+@settings(max_examples=500)
+def test_a_knob_is_taken_or_refused_by_name(where, value):
+    method, knob = where
+    try:
+        Job.of({**GOOD, "methods": ["dense", method], "method": {method: {knob: value}}})
+    except InputError as error:
+        assert f"{method}.{knob}" in str(error)
+        assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:99", "cuda:-1", "CUDA", "cpu:0", "", "xpu", "meta"])
+def test_a_device_that_is_not_there_is_one_sentence_before_anything_is_loaded(device, capsys, monkeypatch):
+    monkeypatch.setattr(checkpoint.AutoConfig, "from_pretrained", None)
+    assert main(["run", f"model.device={device}", "data=embedded"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"harness: model.device={device} is")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_cuda_is_refused_where_there_is_none():
+    with pytest.raises(InputError, match=r"model.device=cuda is not here"):
+        checkpoint.find(ModelSpec(name="m", path="nowhere", device="cuda"))
 
 
 @given(anything())
@@ -108,43 +135,3 @@ def test_a_folder_of_configuration_is_looked_through_too(tmp_path):
 
 def test_launchers_of_hydra_and_its_plugins_are_allowed():
     refuse_code(["hydra.launcher._target_=hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"])
-
-
-@pytest.fixture(scope="session")
-def encoder(tiny):
-    checkpoint = find(ModelSpec(name="tiny", path=str(tiny), device="cpu"))
-    return Encoder(checkpoint.tokenizer(), checkpoint.max_length)
-
-
-@pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
-def test_any_text_becomes_work_that_fits_the_model(encoder, text):
-    request = Request("t", "e", 0, "generate", context=text, max_new=8, until=(text,) if text else ())
-    (unit,) = encoder.units(request)
-    assert 1 <= len(unit.work.prompt) <= 1024 - 8
-    assert isinstance(encoder.text(request, list(unit.work.prompt)), str)
-
-
-def _squad(**changes):
-    row = {"id": "1", "title": "a", "context": "the cat sat", "question": "who?", "answers": {"text": ["cat"]}}
-    return {**row, **changes}
-
-
-@pytest.mark.parametrize(
-    "rows",
-    [
-        [_squad(answers=3)],
-        [_squad(context=5.5)],
-        [_squad(context=None)],
-        [_squad(question=b"bytes")],
-        [_squad(answers={"text": []})],
-    ],
-    ids=["answers", "number", "null", "bytes", "no answer"],
-)
-def test_mistyped_rows_are_one_sentence(tmp_path, capsys, tiny, rows):
-    (tmp_path / "squad").mkdir()
-    pd.DataFrame(rows * 8).to_parquet(tmp_path / "squad" / "validation.parquet")
-    given = [f"model.path={tiny}", "data=local", f"data.root={tmp_path}", "task=squad", f"results={tmp_path / 'r'}"]
-    code = main(["run", "model=custom", *given, "methods=[dense]", "limit=1"])
-    told = capsys.readouterr().err
-    assert code in (0, 2)
-    assert "Traceback" not in told
