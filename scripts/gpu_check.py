@@ -11,6 +11,7 @@ import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -18,11 +19,14 @@ from torch import Tensor
 
 from harness import kernels, methods
 from harness.attention import LayerPrefix, Step
+from harness.attention.observe import ATTENTION_RECEIVED
 from harness.attention.scores import Scores
 from harness.bench.attention import bench_attention
 from harness.errors import InputError
 from harness.kernels import KVCache
+from harness.kernels.accelerate import accelerated
 
+DEVICE = "cuda"
 LIMIT = {torch.float16: 5e-3, torch.bfloat16: 3e-2}
 QUERIES = {"random": 1.0, "peaked": 8.0, "huge": 1000.0, "zero": 0.0}
 # (B, H, G, N, D); between them they take every way in which a launch can be cut up
@@ -35,6 +39,22 @@ SHAPES = {
     (70, 4, 1, 5000, 128): torch.float16,
     (70, 16, 1, 1500, 96): torch.float16,
     (20, 8, 4, 2000, 128): torch.float16,
+}
+# Decode steps of the other methods; h2o at least must carry its state over several
+METHODS: dict[str, dict[str, int]] = {
+    "dense": {},
+    "h2o": {"k": 256},
+    "lm_infinite": {"k": 256},
+    "streaming": {"k": 256},
+    "window": {"k": 256},
+    "flexgen": {"k": 64},
+    "oracle_topk": {"k": 64},
+}
+STEPS = {
+    (4, 4, 1, 3000, 128): torch.float16,
+    (2, 4, 4, 3000, 128): torch.bfloat16,
+    (1, 1, 2, 300, 80): torch.float16,
+    (1, 2, 1, 20000, 64): torch.float16,
 }
 # (batch, S, KV heads, copies of K): bar
 BARS = {
@@ -57,7 +77,7 @@ def main() -> int:
     parser.add_argument("--commit", help="what to note as the commit where there is no git")
     given = parser.parse_args()
     try:
-        kernels.require("cuda")
+        kernels.require(DEVICE)
     except InputError as error:
         print(f"error: {error}")
         return 2
@@ -74,14 +94,36 @@ def _report(name: str, value: float, relation: str, bar: float) -> bool:
 
 
 def _correctness() -> Iterator[tuple[str, float, str, float]]:
-    """Relative error of SparQ against float64, the worst of fresh inputs of every kind."""
+    """Relative errors against float64: SparQ's on fresh inputs of every kind, and steps of the other methods."""
     for (b, h, g, n, d), dtype in SHAPES.items():
         worst = max(_error(b, h, g, n, d, dtype, size) for size in QUERIES.values())
         yield f"sparq {dtype}, [{b}, {h}, {g}, {d}] over {n} tokens, relative error", worst, "<", LIMIT[dtype]
-    for name, knobs in {"dense": {}, "flexgen": {"k": 64}, "oracle_topk": {"k": 64}, "lm_infinite": {"k": 256}}.items():
-        x, expected = _inputs(2, 4, 4, 3000, 128, torch.float16, 1.0), methods.create(name, **knobs)
-        got = getattr(kernels, name)(x.q, _cache(x), **knobs)
-        yield f"{name} torch.float16, relative error", _distance(got, _double(expected, x)), "<", LIMIT[torch.float16]
+    for (name, knobs), (shape, dtype) in itertools.product(METHODS.items(), STEPS.items()):
+        b, h, g, n, d = shape
+        worst = _worst_step(methods.create(name, **knobs), _inputs(b, h, g, n, d, dtype, 1.0))
+        yield f"{name} {dtype}, [{b}, {h}, {g}, {d}] over {n} tokens, steps, relative error", worst, "<", LIMIT[dtype]
+
+
+def _worst_step(method: methods.Method[Any], x: Step, steps: int = 6) -> float:
+    """Largest relative error of some decode steps as the engine takes them, state and all, against float64."""
+    fast = accelerated(method, "triton", x.q.device, capped=False)
+    double = Step(x.q.double(), x.k.double(), x.v.double(), x.live, x.scores)
+    s = x.length - steps
+    received = torch.rand(*x.k.shape[:2], s, device=x.k.device)
+    known = {ATTENTION_RECEIVED: received}
+    state, expected_state = (
+        each.start(LayerPrefix(of.k[:, :, :s], of.v[:, :, :s], of.live[..., :s], steps, statistics=known))
+        for each, of in ((fast, x), (method, double))
+    )
+    return max(
+        _distance(fast.attend(_until(x, n), state), method.attend(_until(double, n), expected_state))
+        for n in range(s + 1, x.length + 1)
+    )
+
+
+def _until(x: Step, n: int) -> Step:
+    """The step at n cached tokens; queries differ from step to step."""
+    return Step(x.q.roll(n, 3), x.k[:, :, :n], x.v[:, :, :n], x.live[..., :n], x.scores)
 
 
 def _error(b: int, h: int, g: int, n: int, d: int, dtype: torch.dtype, size: float) -> float:
@@ -105,10 +147,10 @@ def _channels_are_defined(q: Tensor, r: int) -> Tensor:
 
 def _inputs(b: int, h: int, g: int, n: int, d: int, dtype: torch.dtype, size: float) -> Step:
     """A step whose rows are padded on the left by 0 to 400 columns, with some tokens that tie exactly."""
-    k, v = torch.randn(2, b, h, n, d, dtype=dtype, device="cuda")
+    k, v = torch.randn(2, b, h, n, d, dtype=dtype, device=DEVICE)
     k[:, :, n // 2 : n // 2 + 50] = k[:, :, n // 2 : n // 2 + 1]
-    q = torch.randn(b, h, g, d, dtype=dtype, device="cuda") * size
-    live = torch.arange(n, device="cuda") >= 100 * torch.arange(b, device="cuda")[:, None] % 500
+    q = torch.randn(b, h, g, d, dtype=dtype, device=DEVICE) * size
+    live = torch.arange(n, device=DEVICE) >= 100 * torch.arange(b, device=DEVICE)[:, None] % 500
     return Step(q.clamp(-6e4, 6e4), k, v, live[:, None], Scores(d**-0.5))
 
 

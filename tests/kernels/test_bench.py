@@ -1,5 +1,8 @@
 """What is timed is one and the same step, however often; what cannot be timed is refused in a sentence."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from reference import DEVICE
@@ -84,3 +87,11 @@ def test_what_cannot_be_timed_is_refused(command, told, capsys):
     given = [what, *(SMALL if what == "attention" else []), *rest]
     assert main(["bench", *given]) == 2
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to check")
+def test_the_gpu_check_says_what_it_lacks(repository):
+    command = [sys.executable, repository / "scripts/gpu_check.py"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout.startswith("error: kernel=triton cannot be used") and done.stdout.count("\n") == 1
