@@ -35,6 +35,20 @@ def main_table(results: Results) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def by_task(main: pd.DataFrame) -> pd.DataFrame:
+    """The main table as it is printed: a column per task; two lines per model, method and ratio, one for each value."""
+    near = main["nearest setting"].where(main["at"] == "-", main["nearest setting"] + " @ " + main["at"])
+    entries = {"nearest setting": near, "interpolated": main["interpolated"]}
+    lines = pd.concat([main.assign(value=value, entry=entry) for value, entry in entries.items()]).sort_index(
+        kind="stable"
+    )
+    lines["column"] = lines["task"] + ": " + lines["metric"]
+    keys = ["model", "data", "method", "ratio", "value"]
+    order = pd.MultiIndex.from_frame(lines[keys].drop_duplicates())
+    wide = lines.pivot(index=keys, columns="column", values="entry")
+    return wide.reindex(index=order, columns=lines["column"].unique()).fillna("-").reset_index()
+
+
 def _panel_lines(panel: Panel, cells: pd.DataFrame) -> list[dict[str, Any]]:
     lines = []
     for variant in variant_order(cells):
@@ -56,7 +70,7 @@ def _values(group: pd.DataFrame, ratio: float, decimals: int) -> dict[str, str]:
     return {
         "nearest setting": _told(near, decimals) if near else "-",
         "at": f"1/{near.compression:.2f}" if near else "-",
-        "interpolated": _told(between, decimals) if between else "outside of the settings",
+        "interpolated": _told(between, decimals) if between else "outside the settings",
     }
 
 

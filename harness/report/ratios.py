@@ -20,13 +20,11 @@ OCTAVE = 1.0
 
 @dataclass(frozen=True)
 class Value:
-    """A score at a compression ratio; `how` is "nearest" (a setting that ran) or "interpolated"."""
+    """A score at a compression ratio: of a setting that ran, or interpolated."""
 
-    how: str
     compression: float
     value: float
     stderr: float
-    cell: str = ""
 
 
 def digits(values: pd.Series[Any]) -> int:
@@ -50,25 +48,25 @@ def nearest(cells: pd.DataFrame, target: float, within: float = NEAR) -> pd.Seri
 
 
 def nearest_value(cells: pd.DataFrame, target: float) -> Value | None:
-    """The nearest setting at any distance, with the compression that it achieves."""
-    found = nearest(cells, target, math.inf)
-    if found is None:
-        return None
-    return Value("nearest", float(found["compression"]), found["value"], found["stderr"], str(found["cell"]))
+    """The nearest setting, at most a factor of 2 away, with the compression that it achieves."""
+    found = nearest(cells, target, OCTAVE)
+    return None if found is None else Value(float(found["compression"]), found["value"], found["stderr"])
 
 
 def interpolated(cells: pd.DataFrame, target: float) -> Value | None:
-    """At exactly the target, linear in log2 of the compression between the two settings around it; never beyond them.
+    """At the target, linear in log2 of the compression between the two settings around it; never beyond them.
 
-    Both settings ran on the same examples, so their errors are correlated: the error is the weighted sum of theirs, an
-    upper bound.
+    A setting that is at the target within 3% is the value itself: solved knobs are integers. Both settings ran on the
+    same examples, so their errors are correlated: the error is the weighted sum of theirs, an upper bound.
     """
     known = cells[cells["value"].notna()].sort_values("compression")
-    below, above = known[known["compression"] <= target], known[known["compression"] >= target]
+    there = nearest(known, target, math.log2(1 + EXACT))
+    if there is not None:
+        return Value(target, there["value"], there["stderr"])
+    below, above = known[known["compression"] < target], known[known["compression"] > target]
     if below.empty or above.empty:
         return None
     low, high = below.iloc[-1], above.iloc[0]
-    span = math.log2(high["compression"] / low["compression"])
-    weight = math.log2(target / low["compression"]) / span if span > 0 else 0.0
+    weight = math.log2(target / low["compression"]) / math.log2(high["compression"] / low["compression"])
     value = (1 - weight) * low["value"] + weight * high["value"]
-    return Value("interpolated", target, value, (1 - weight) * low["stderr"] + weight * high["stderr"])
+    return Value(target, value, (1 - weight) * low["stderr"] + weight * high["stderr"])

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from harness.report.load import load
-from harness.report.main_table import largest_models, main_table
+from harness.report.main_table import by_task, largest_models, main_table
 from harness.report.markup import latex_text, to_latex, to_markdown
 from harness.report.tables import score_tables, tidy
 
@@ -78,7 +78,29 @@ def test_the_main_table_shows_the_nearest_setting_and_the_value_in_between(tmp_p
 def test_nothing_is_extrapolated(tmp_path):
     quarter_and_eighth().write(tmp_path)
     half = main_table(load(tmp_path)).set_index(["method", "ratio"]).loc[("SparQ", "1/2")]
-    assert half["interpolated"] == "outside of the settings" and half["at"] == "1/4.00"
+    assert half["interpolated"] == "outside the settings" and half["at"] == "1/4.00"
+
+
+def test_a_setting_that_is_at_the_ratio_but_for_rounding_needs_no_interpolation(tmp_path):
+    Folder([Cell("dense", [1, 1]), Cell("h2o", [1, 0], 2.001, {"k": 2})]).write(tmp_path)
+    half = main_table(load(tmp_path)).set_index(["method", "ratio"]).loc[("H2O", "1/2")]
+    assert half["interpolated"] == half["nearest setting"] == "0.500 ± 0.500"
+
+
+def test_a_setting_more_than_a_factor_of_2_away_stands_for_nothing(tmp_path):
+    Folder([Cell("dense", [1, 1]), Cell("flexgen", [1, 0], 1.9, {"k": 2})]).write(tmp_path)
+    eighth = main_table(load(tmp_path)).set_index(["method", "ratio"]).loc[("FlexGen", "1/8")]
+    assert (eighth["nearest setting"], eighth["at"]) == ("-", "-")
+
+
+def test_the_main_table_is_printed_with_a_column_per_task(tmp_path):
+    quarter_and_eighth().write(tmp_path)
+    Folder([Cell("dense", [1, 0])], task="triviaqa").write(tmp_path)
+    printed = by_task(main_table(load(tmp_path))).set_index(["method", "ratio", "value"])
+    assert list(printed.columns) == ["model", "data", "SQuAD: Accuracy", "TriviaQA: Accuracy"]
+    assert printed.loc[("H2O", "1/8", "nearest setting"), "SQuAD: Accuracy"] == "0.000 ± 0.000 @ 1/8.00"
+    assert printed.loc[("H2O", "1/8", "nearest setting"), "TriviaQA: Accuracy"] == "-"
+    assert printed.loc[("Dense", "1/1", "interpolated"), "TriviaQA: Accuracy"] == "0.500 ± 0.500"
 
 
 def test_the_largest_model_of_each_family_is_in_the_main_table():
