@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -12,6 +14,8 @@ from harness.attention.scores import Scores
 from harness.errors import InputError
 
 LARGEST_HEAD = 256
+OLDEST_TRITON = (3, 4)
+"""The first to let a kernel be set up while the one before still runs."""
 
 
 def available(device: torch.device | str) -> bool:
@@ -38,11 +42,18 @@ def check_query(q: Tensor, k: Tensor) -> None:
 
 
 def _obstacle(device: torch.device) -> str | None:
+    return _found_obstacle(device.type, os.environ.get("TRITON_INTERPRET") == "1")
+
+
+@lru_cache  # every step asks
+def _found_obstacle(kind: str, interpreted: bool) -> str | None:
     if importlib.util.find_spec("triton") is None:
         return "Triton is not installed (pip install triton)"
-    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
-    if device.type == "cpu" and interpreted:
-        return None
-    if device.type != "cuda":
-        return f"it needs a CUDA device, not '{device.type}'"
-    return None if torch.cuda.is_available() else "no CUDA device is available"
+    if kind != "cuda" and not (kind == "cpu" and interpreted):
+        return f"it needs a CUDA device, not '{kind}'"
+    if kind == "cuda" and not torch.cuda.is_available():
+        return "no CUDA device is available"
+    have = importlib.import_module("triton").__version__
+    if tuple(int(part) for part in have.split(".")[:2]) < OLDEST_TRITON:
+        return f"Triton {have} is older than {'.'.join(map(str, OLDEST_TRITON))}"
+    return None

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 import torch
-from reference import Inputs, error
+from reference import DEVICE, Inputs, error
 
 from harness import kernels
 from harness.attention.scores import Scores
@@ -54,7 +54,7 @@ def test_h2o():
 
 def test_a_soft_cap_is_refused():
     with pytest.raises(InputError, match="soft-cap"):
-        kernels.require("cuda" if torch.cuda.is_available() else "cpu", Scores(1.0, cap=50.0))
+        kernels.require(DEVICE, Scores(1.0, cap=50.0))
 
 
 def test_a_query_that_does_not_fit_is_refused():
@@ -63,8 +63,18 @@ def test_a_query_that_does_not_fit_is_refused():
         kernels.dense(x.q.half(), x.cache())
 
 
-def test_the_package_needs_neither_triton_nor_a_gpu():
-    hidden = "import sys; sys.modules['triton'] = None; import harness.kernels; print(harness.kernels.available('cpu'))"
+def told(code):
+    """What a fresh Python prints, without the interpreter unless the code asks for it."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    done = subprocess.run([sys.executable, "-c", hidden], capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout.strip() == "False"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    return done.stdout.strip()
+
+
+def test_a_triton_that_is_too_old_is_not_used():
+    old = "import os; os.environ['TRITON_INTERPRET'] = '1'; import triton; triton.__version__ = '3.3.1'"
+    assert told(f"{old}; import harness.kernels; print(harness.kernels.available('{DEVICE}'))") == "False"
+
+
+def test_the_package_needs_neither_triton_nor_a_gpu():
+    hidden = "import sys; sys.modules['triton'] = None"
+    assert told(f"{hidden}; import harness.kernels; print(harness.kernels.available('cpu'))") == "False"
