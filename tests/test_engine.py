@@ -90,7 +90,7 @@ def test_results_do_not_depend_on_the_batch(engine, works):
 
 @pytest.mark.parametrize("chunk", [1 << 28, 1], ids=["one_pass", "token_by_token"])
 def test_scoring_in_one_pass_is_generating_token_by_token(engine, monkeypatch, chunk):
-    monkeypatch.setattr("harness.engine.engine.LOGIT_BYTES", chunk)
+    monkeypatch.setattr("harness.engine.session.LOGIT_BYTES", chunk)
     generated = engine.run(generation(), cells())
     for cell, of_cell in zip(cells(), generated, strict=True):
         forced = [Work(w.prompt, forced=tuple(a.tokens)) for w, a in zip(generation(), of_cell, strict=True)]

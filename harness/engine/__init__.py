@@ -1,5 +1,6 @@
 """One dense prefill per prompt, then every method decodes from it, side by side."""
 
-from harness.engine.engine import Answer, Engine, Work
+from harness.engine.engine import Engine
+from harness.engine.work import Answer, Work
 
 __all__ = ["Answer", "Engine", "Work"]

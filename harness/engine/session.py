@@ -1,0 +1,91 @@
+"""A batch being decoded by all branches side by side: greedily, or along forced tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from harness.engine.bridge import Bridge
+from harness.engine.cache import PromptCache
+from harness.engine.decode import Branch, Decode
+from harness.engine.finite import Watch, refuse_not_finite
+from harness.engine.work import Answer, Work, padded
+
+LOGIT_BYTES = 1 << 28
+"""Of float32 logits in one pass over forced tokens."""
+
+
+@dataclass
+class Session:
+    """Some branches decoding a batch side by side; rows are branch-major (branch, then Work)."""
+
+    bridge: Bridge | Watch
+    cache: PromptCache
+    branches: list[Branch]
+    batch: Sequence[Work]
+    answers: list[list[Answer]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.answers = [[Answer() for _ in self.batch] for _ in self.branches]
+
+    @torch.inference_mode()
+    def generate(self, logits: Tensor, room: int) -> None:
+        """Greedy decoding; the first token comes from the prefill."""
+        logits = logits.repeat(len(self.branches), 1)
+        for done in range(room):
+            tokens = logits.argmax(-1)
+            self._record(logits[:, None], tokens[:, None], done)
+            if done + 1 == room or self._all_finished(done + 1):
+                break
+            logits = self._forward(tokens[:, None], done)[:, 0]
+
+    @torch.inference_mode()
+    def score(self, logits: Tensor, room: int) -> None:
+        """Likelihood of the forced tokens, decoded in one pass per chunk: what a layer sees of them is known."""
+        count = len(self.branches)
+        forced = padded([work.forced or () for work in self.batch], logits.device).repeat(count, 1)
+        self._record(logits.repeat(count, 1)[:, None], forced[:, :1], 0)
+        chunk = max(1, LOGIT_BYTES // (len(forced) * logits.shape[1] * 4))
+        for start in range(0, room - 1, chunk):
+            end = min(start + chunk, room - 1)
+            self._record(self._forward(forced[:, start:end], start), forced[:, start + 1 : end + 1], start + 1)
+
+    def share_time(self, seconds: float) -> None:
+        """Each answer gets its branch's attention time and an equal share of everything else."""
+        rest = (seconds - sum(branch.seconds for branch in self.branches)) / len(self.branches)
+        for branch, answers in zip(self.branches, self.answers, strict=True):
+            for answer, changed_at in zip(answers, branch.changed_at.tolist(), strict=True):
+                answer.seconds = (branch.seconds + rest) / len(self.batch)
+                answer.active = changed_at < len(answer.tokens) - 1  # step 0 makes the second token
+
+    def _forward(self, tokens: Tensor, done: int) -> Tensor:
+        """Logits [R, T, V] after feeding tokens [R, T], the done-th and following of every row."""
+        after = self.cache.count.repeat(len(self.branches))[:, None] + done
+        positions = after + torch.arange(tokens.shape[1], device=tokens.device)
+        return self.bridge.forward(tokens, positions, Decode(self.branches, done))
+
+    def _record(self, logits: Tensor, tokens: Tensor, done: int) -> None:
+        """Note tokens [R, T] and what the logits [R, T, V] say of them. The one place where decoding waits."""
+        likelihood = logits.float().log_softmax(-1).gather(2, tokens[..., None])[..., 0]
+        greedy = logits.argmax(-1) == tokens
+        rows = zip(tokens.tolist(), likelihood.tolist(), greedy.tolist(), strict=True)
+        for (answer, work), (token, score, best) in zip(self._rows(), rows, strict=True):
+            room = max(0, 0 if _is_finished(work, answer) else work.steps - done)
+            refuse_not_finite(score[:room])
+            answer.tokens += token[:room]
+            answer.nll += [-s for s in score[:room]]
+            answer.greedy += best[:room]
+
+    def _rows(self) -> Iterator[tuple[Answer, Work]]:
+        for answers in self.answers:
+            yield from zip(answers, self.batch, strict=True)
+
+    def _all_finished(self, done: int) -> bool:
+        return all(done >= work.steps or _is_finished(work, answer) for answer, work in self._rows())
+
+
+def _is_finished(work: Work, answer: Answer) -> bool:
+    return work.finished is not None and bool(answer.tokens) and work.finished(answer.tokens)

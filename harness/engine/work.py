@@ -1,0 +1,48 @@
+"""What an engine is asked, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Work:
+    """One prompt to continue: greedily for `new_tokens`, or along `forced` tokens whose likelihood is wanted.
+
+    `finished(tokens)` may end a generation early; it sees the tokens so far.
+    """
+
+    prompt: tuple[int, ...]
+    new_tokens: int = 0
+    forced: tuple[int, ...] | None = None
+    finished: Callable[[list[int]], bool] | None = field(default=None, compare=False)
+
+    @property
+    def steps(self) -> int:
+        """Tokens to decode, the first of which comes from the prefill's logits."""
+        return self.new_tokens if self.forced is None else len(self.forced)
+
+
+@dataclass
+class Answer:
+    """What one method made of one Work.
+
+    The tokens, their negative log-likelihoods (nats), whether each was the greedy choice, whether the method ever
+    changed an attention output, and its share of the decoding time.
+    """
+
+    tokens: list[int] = field(default_factory=list)
+    nll: list[float] = field(default_factory=list)
+    greedy: list[bool] = field(default_factory=list)
+    active: bool = False
+    seconds: float = 0.0
+
+
+def padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    """Rows of token ids, left-aligned, padded with 0 (never seen: causality hides what follows a row)."""
+    width = max(len(row) for row in rows)
+    return torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], dtype=torch.long, device=device)
