@@ -83,7 +83,7 @@ def _describe(prepared: Prepared, store: Store) -> None:
         for u in prepared.units
     )
     write_whole(store.folder / "examples.jsonl", "".join(json.dumps(line) + "\n" for line in shown))
-    asked = hashlib.sha256("".join(f"{u.key}{u.request.target}" for u in prepared.units).encode()).hexdigest()[:16]
+    asked = "".join(f"{u.key}{u.request.target}" for u in prepared.units).encode(errors="surrogatepass")
     store.describe(
         {
             "config": asdict(replace(prepared.job, shard=WHOLE)),
@@ -91,7 +91,7 @@ def _describe(prepared: Prepared, store: Store) -> None:
             "skipped": [asdict(skip) for skip in prepared.plan.skipped],
             "examples": [u.request.example for u in prepared.units],
             "model_fingerprint": prepared.checkpoint.fingerprint(),
-            "data_fingerprint": asked,
+            "data_fingerprint": hashlib.sha256(asked).hexdigest()[:16],
             "protocol": PROTOCOL,
             "device": prepared.checkpoint.device,
             **provenance(),

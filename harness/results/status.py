@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -88,6 +89,13 @@ def _told(run: RunStatus) -> Iterator[str]:
 
 def _left(run: RunStatus) -> str:
     """Of one process; shards divide it."""
+    if not any(cell.missing + cell.failed for cell in run.cells):
+        return ""
     known = [cell.seconds_left for cell in run.cells if cell.seconds_left is not None]
-    total = sum(known)
-    return f", about {total / 60:.0f} min left on one device" if total >= 1 else ""
+    return f", about {_duration(sum(known))} left on one device" if known else ", no batch done to tell how long"
+
+
+def _duration(seconds: float) -> str:
+    """In the largest unit that leaves a number above one and a half."""
+    unit, size = next(((unit, size) for unit, size in (("h", 3600), ("min", 60)) if seconds > 1.5 * size), ("s", 1))
+    return f"{math.ceil(seconds / size)} {unit}"

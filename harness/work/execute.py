@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -34,7 +34,7 @@ class Executor:
     advance: Callable[[int], None]
     most_tokens: float = float("inf")
     succeeded: int = 0
-    failed: int = field(default=0)
+    failed: int = 0
 
     def run(self, pieces: Iterable[Piece]) -> None:
         """Compute and store every piece, or note its failure. Raises RunError when nothing works at all."""

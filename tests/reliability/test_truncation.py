@@ -7,7 +7,15 @@ from tables_of import only_run, tables
 
 from harness.results.records import stored_lines
 
-FILES = ["outputs.jsonl", "examples.jsonl", "run.json", "rows.parquet", "summary.csv", "../summary.csv"]
+FILES = [
+    "outputs.jsonl",
+    "launches.jsonl",
+    "examples.jsonl",
+    "run.json",
+    "rows.parquet",
+    "summary.csv",
+    "../summary.csv",
+]
 
 
 def settled(folder):

@@ -1,0 +1,56 @@
+"""Two launches of one sweep, and a disk that takes no more: real locks, a real limit of the operating system."""
+
+import resource
+
+import pytest
+from tables_of import only_run, tables
+
+from harness.cli import compositions
+from harness.config.job import Job
+from harness.engine import Engine
+from harness.errors import InputError
+from harness.jobs.console import Console
+from harness.jobs.run import run_job
+
+
+@pytest.fixture
+def job(arguments):
+    """The sweep's job, to be launched beside it."""
+    (config,) = compositions([*arguments[1:], "task=wikitext", "results=results"])
+    return Job.of(config)
+
+
+def test_a_second_launch_while_the_first_runs_is_refused_and_changes_nothing(
+    sweep, reference, job, tmp_path, monkeypatch
+):
+    told, run = [], Engine.run
+
+    def second_launch(self, *batch):
+        with pytest.raises(InputError) as error:
+            run_job(job, Console())
+        told.append(str(error.value))
+        return run(self, *batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "run", second_launch)
+        code, _, prefilled = sweep()
+    assert (code, len(prefilled)) == (0, 4)
+    assert len(told) == 2
+    assert all("another run is writing" in sentence for sentence in told)
+    assert tables(tmp_path / "results") == reference
+
+
+def test_a_file_that_the_system_lets_grow_no_more_loses_nothing_finished(sweep, reference, tmp_path):
+    whole = only_run(tmp_path / "reference") / "outputs.jsonl"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (whole.stat().st_size * 3 // 4, hard))
+    try:
+        code, err, prefilled = sweep()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (code, len(prefilled)) == (1, 4)
+    assert "is full: what was finished is kept" in err
+    assert len((only_run(tmp_path / "results") / "outputs.jsonl").read_bytes().splitlines()) == 2 * 5
+    code, _, prefilled = sweep()
+    assert (code, len(prefilled)) == (0, 2)
+    assert tables(tmp_path / "results") == reference
