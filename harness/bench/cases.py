@@ -19,7 +19,7 @@ from harness.attention.scores import Scores
 from harness.bench.timing import Call
 from harness.errors import InputError
 from harness.kernels import KVCache
-from harness.kernels.accelerate import served
+from harness.kernels.served import served
 from harness.methods import Method
 
 SHORTEST = 3

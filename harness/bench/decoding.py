@@ -15,9 +15,9 @@ from harness.attention import Step
 from harness.bench.cases import Buffers, prompt_of, repeated, whole_step
 from harness.engine.bridge import Bridge, LayerCall
 from harness.grid.costs import LayerShape
-from harness.kernels.accelerate import Attend as KernelAttend
-from harness.kernels.accelerate import Served
 from harness.kernels.cache import KVCache
+from harness.kernels.served import Attend as KernelAttend
+from harness.kernels.served import Served
 from harness.methods import Method
 
 ROOM = 64

@@ -18,7 +18,7 @@ from harness.bench.timing import Timing, time_calls
 from harness.engine.bridge import Bridge
 from harness.errors import InputError
 from harness.grid.costs import transfers
-from harness.kernels.accelerate import served
+from harness.kernels.served import served
 from harness.methods import Method
 from harness.models import Checkpoint
 

@@ -10,7 +10,8 @@ from support import KNOBS, VARIANTS, label, random_case, steps
 from harness import kernels, methods
 from harness.engine import Engine
 from harness.kernels import Heavy
-from harness.kernels.accelerate import Accelerated, accelerated, served
+from harness.kernels.accelerate import Accelerated, accelerated
+from harness.kernels.served import served
 from harness.methods.h2o import H2O
 
 IN_TORCH = {"lru", "low_rank", "low_rank-no_reallocate", "random_k", "flexgen-reallocate", "flexgen-before_softmax"}

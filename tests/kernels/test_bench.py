@@ -13,7 +13,7 @@ from harness.__main__ import main
 from harness.attention.scores import Scores
 from harness.bench.attention import bench_attention
 from harness.bench.cases import Layout, method_call, repeated, whole_step
-from harness.kernels.accelerate import served
+from harness.kernels.served import served
 
 LAYOUT = Layout(2, 60, 4, 2, 16, torch.float32)
 SERVED = [name for name, knobs in KNOBS.items() if served(methods.create(name, **knobs))]
