@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +11,7 @@ import pandas as pd
 
 from harness.report.load import Panel, Results
 from harness.report.names import DENSE, metric_name, task_name
-from harness.report.ratios import Value, digits, interpolated, nearest_value, with_error
+from harness.report.ratios import EXACT, Value, digits, interpolated, nearest_value, with_error
 from harness.report.tables import variant_order
 
 RATIOS = (2.0, 8.0)
@@ -29,7 +30,7 @@ def largest_models(models: Iterable[str]) -> list[str]:
 
 
 def main_table(results: Results) -> pd.DataFrame:
-    """A line per model, task, method and ratio: the nearest setting, with its ratio, and the interpolated value."""
+    """A line per model, task, method and ratio: the nearest setting, its compression, and the interpolated value."""
     chosen = set(largest_models(results.cells["model"].unique()))
     lines = [line for panel, cells in results.panels() if panel.model in chosen for line in _panel_lines(panel, cells)]
     return pd.DataFrame(lines)
@@ -37,12 +38,15 @@ def main_table(results: Results) -> pd.DataFrame:
 
 def by_task(main: pd.DataFrame) -> pd.DataFrame:
     """The main table as it is printed: a column per task; two lines per model, method and ratio, one for each value."""
-    near = main["nearest setting"].where(main["at"] == "-", main["nearest setting"] + " @ " + main["at"])
+    away = (main["compression"] / main["ratio"] - 1).abs() > EXACT
+    share = " @ 1/" + main["compression"].map("{:.2f}".format)
+    near = main["nearest setting"] + share.where(away, "")
     entries = {"nearest setting": near, "interpolated": main["interpolated"]}
     lines = pd.concat([main.assign(value=value, entry=entry) for value, entry in entries.items()]).sort_index(
         kind="stable"
     )
     lines["column"] = lines["task"] + ": " + lines["metric"]
+    lines["ratio"] = "1/" + lines["ratio"].map("{:g}".format)
     keys = ["model", "data", "method", "ratio", "value"]
     order = pd.MultiIndex.from_frame(lines[keys].drop_duplicates())
     wide = lines.pivot(index=keys, columns="column", values="entry")
@@ -61,16 +65,16 @@ def _panel_lines(panel: Panel, cells: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _labels(panel: Panel, variant: str, ratio: float) -> dict[str, Any]:
     named = {"model": panel.model, "data": panel.data, "task": task_name(panel.task)}
-    return named | {"metric": metric_name(panel.metric), "method": variant, "ratio": f"1/{ratio:g}"}
+    return named | {"metric": metric_name(panel.metric), "method": variant, "ratio": ratio}
 
 
-def _values(group: pd.DataFrame, ratio: float, decimals: int) -> dict[str, str]:
+def _values(group: pd.DataFrame, ratio: float, decimals: int) -> dict[str, Any]:
     valid = group[group["value"].notna()]
     near, between = nearest_value(valid, ratio), interpolated(valid, ratio)
     return {
         "nearest setting": _told(near, decimals) if near else "-",
-        "at": f"1/{near.compression:.2f}" if near else "-",
-        "interpolated": _told(between, decimals) if between else "outside the settings",
+        "compression": near.compression if near else math.nan,
+        "interpolated": _told(between, decimals) if between else "-",
     }
 
 

@@ -1,5 +1,7 @@
 """Tables of hand-made folders, whose entries are known."""
 
+import math
+
 import pandas as pd
 
 from harness.report.load import load
@@ -70,27 +72,27 @@ def test_the_spreadsheet_keeps_every_cell_and_names_its_column(tmp_path):
 
 def test_the_main_table_shows_the_nearest_setting_and_the_value_in_between(tmp_path):
     Folder([Cell("dense", [1, 1]), Cell("h2o", [1, 1], 4, {"k": 2}), Cell("h2o", [1, 0], 16, {"k": 1})]).write(tmp_path)
-    eighth = main_table(load(tmp_path)).set_index(["method", "ratio"]).loc[("H2O", "1/8")]
+    eighth = main_table(load(tmp_path)).set_index(["method", "ratio"]).loc[("H2O", 8)]
     # 8 lies half way between 4 and 16 in octaves: (1 + 0.5) / 2, and half of the errors 0 and 0.5.
-    assert eighth["interpolated"] == "0.750 ± 0.250" and eighth["at"] in ("1/4.00", "1/16.00")
+    assert eighth["interpolated"] == "0.750 ± 0.250" and eighth["compression"] in (4, 16)
 
 
 def test_nothing_is_extrapolated(tmp_path):
     quarter_and_eighth().write(tmp_path)
-    half = main_table(load(tmp_path)).set_index(["method", "ratio"]).loc[("SparQ", "1/2")]
-    assert half["interpolated"] == "outside the settings" and half["at"] == "1/4.00"
+    half = main_table(load(tmp_path)).set_index(["method", "ratio"]).loc[("SparQ", 2)]
+    assert half["interpolated"] == "-" and half["compression"] == 4
 
 
 def test_a_setting_that_is_at_the_ratio_but_for_rounding_needs_no_interpolation(tmp_path):
     Folder([Cell("dense", [1, 1]), Cell("h2o", [1, 0], 2.001, {"k": 2})]).write(tmp_path)
-    half = main_table(load(tmp_path)).set_index(["method", "ratio"]).loc[("H2O", "1/2")]
+    half = main_table(load(tmp_path)).set_index(["method", "ratio"]).loc[("H2O", 2)]
     assert half["interpolated"] == half["nearest setting"] == "0.500 ± 0.500"
 
 
 def test_a_setting_more_than_a_factor_of_2_away_stands_for_nothing(tmp_path):
     Folder([Cell("dense", [1, 1]), Cell("flexgen", [1, 0], 1.9, {"k": 2})]).write(tmp_path)
-    eighth = main_table(load(tmp_path)).set_index(["method", "ratio"]).loc[("FlexGen", "1/8")]
-    assert (eighth["nearest setting"], eighth["at"]) == ("-", "-")
+    eighth = main_table(load(tmp_path)).set_index(["method", "ratio"]).loc[("FlexGen", 8)]
+    assert eighth["nearest setting"] == "-" and math.isnan(eighth["compression"])
 
 
 def test_the_main_table_is_printed_with_a_column_per_task(tmp_path):
@@ -98,8 +100,9 @@ def test_the_main_table_is_printed_with_a_column_per_task(tmp_path):
     Folder([Cell("dense", [1, 0])], task="triviaqa").write(tmp_path)
     printed = by_task(main_table(load(tmp_path))).set_index(["method", "ratio", "value"])
     assert list(printed.columns) == ["model", "data", "SQuAD: Accuracy", "TriviaQA: Accuracy"]
-    assert printed.loc[("H2O", "1/8", "nearest setting"), "SQuAD: Accuracy"] == "0.000 ± 0.000 @ 1/8.00"
+    assert printed.loc[("H2O", "1/8", "nearest setting"), "SQuAD: Accuracy"] == "0.000 ± 0.000"
     assert printed.loc[("H2O", "1/8", "nearest setting"), "TriviaQA: Accuracy"] == "-"
+    assert printed.loc[("SparQ", "1/2", "nearest setting"), "SQuAD: Accuracy"] == "0.750 ± 0.250 @ 1/4.00"
     assert printed.loc[("Dense", "1/1", "interpolated"), "TriviaQA: Accuracy"] == "0.500 ± 0.500"
 
 

@@ -21,9 +21,9 @@ function fill(select, values, names = values) {
 
 function choosePanel() {
   const ofModel = data.panels.filter((panel) => modelOf(panel) === at("model").value);
-  fill(at("task"), unique(ofModel.map((panel) => panel.task)));
+  fill(at("task"), unique(ofModel.map((panel) => panel.task)), unique(ofModel.map((panel) => panel.task_name)));
   const ofTask = ofModel.filter((panel) => panel.task === at("task").value);
-  fill(at("metric"), unique(ofTask.map((panel) => panel.metric)));
+  fill(at("metric"), unique(ofTask.map((panel) => panel.metric)), unique(ofTask.map((panel) => panel.metric_name)));
   state.panel = ofTask.find((panel) => panel.metric === at("metric").value);
   state.cell = null;
   at("reader").hidden = true;
@@ -45,11 +45,12 @@ function listMethods() {
 }
 
 const shown = () => state.panel.cells.filter((cell) => !state.hidden.has(cell.variant));
+const ratio = (cell) => (cell.compression === null ? "-" : cell.compression.toFixed(2));
 const valid = (cell) => cell.value !== null && cell.note === "";
 
 function hover(cell) {
   const lines = [cell.variant, cell.setting, `${cell.score}, n = ${cell.n}`, cell.difference && `vs dense ${cell.difference}`,
-    `ratio ${cell.compression}`, cell.verdict];
+    `ratio ${ratio(cell)}`, cell.verdict];
   return lines.filter(Boolean).map(plain).join("<br>");
 }
 
@@ -90,7 +91,7 @@ function layout() {
   const label = (ratio) => `${ratio === 1 ? "dense" : `1/${ratio}`}<br>${(state.panel.dense_bytes / ratio / 1e6).toPrecision(3)} MB`;
   return {
     margin: { l: 60, r: 10, t: 10, b: 60 }, showlegend: false, hovermode: "closest", shapes: [line, band].filter(Boolean),
-    xaxis: { type: "log", title: { text: "bytes of KV cache moved per token (log scale)" },
+    xaxis: { type: "log", title: { text: "bytes moved per token, log scale" },
       tickvals: ratios.map((ratio) => state.panel.dense_bytes / ratio), ticktext: ratios.map(label) },
     yaxis: { title: { text: `${plain(state.panel.metric_name)} (${state.panel.higher ? "higher" : "lower"} is better)` } },
   };
@@ -108,7 +109,7 @@ function draw() {
 function row(cell, judged) {
   const line = element("tr", "", { className: cell.cell === state.cell?.cell ? "open" : "" });
   const score = cell.note ? element("td", `gap: ${cell.note}`, { className: "note" }) : element("td", cell.score);
-  const texts = [cell.variant, cell.setting, cell.compression === null ? "-" : cell.compression.toFixed(2)];
+  const texts = [cell.variant, cell.setting, ratio(cell)];
   const button = element("button", "Read", { type: "button", ariaLabel: `Read outputs of ${cell.variant} ${cell.setting}` });
   button.addEventListener("click", () => open(cell.cell));
   line.append(element("td", ""), ...texts.map((text) => element("td", text)), score, element("td", cell.difference));

@@ -54,6 +54,7 @@ def _panel(panel: Panel, cells: pd.DataFrame, published: pd.DataFrame | None, ju
         **panel._asdict(),
         "subject": _subject(panel),
         "title": f"{panel.model} on {task_name(panel.task)} ({panel.data})",
+        "task_name": task_name(panel.task),
         "metric_name": metric_name(panel.metric),
         "higher": bool(cells["higher_is_better"].iloc[0]),
         "dense_bytes": dense_bytes(cells),
