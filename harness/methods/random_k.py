@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +14,9 @@ from harness.budget.solve import largest_knob
 from harness.methods import Method
 
 __all__ = ["RandomK"]
+
+
+N = TypeVar("N", Tensor, int)
 
 
 @dataclass
@@ -46,7 +49,7 @@ class RandomK(Method[Draw]):
         state.step += 1
         ages = age(step.live)
         heads = torch.arange(step.k.shape[1], device=ages.device)[None, :, None]
-        luck = _hash(ages + _hash(heads + _hash(ages.new_tensor(state.stream * 104_729 + state.step))))
+        luck = _hash(ages + _hash(heads + _hash(state.stream * 104_729 + state.step)))
         luck = luck.float().masked_fill(ages == 0, torch.inf).masked_fill(~step.live, -torch.inf)
         return attend_to(step, top_newest(luck, self.k))[0]
 
@@ -60,7 +63,7 @@ class RandomK(Method[Draw]):
         return largest_knob(cls, "k", (1, n), ratio, n, d, **fixed)
 
 
-def _hash(x: Tensor) -> Tensor:
+def _hash(x: N) -> N:
     """Mix integers to 0 .. 2^31 - 1, the same on every device."""
     for factor in (0x45D9F3B, 0x119DE1F3):
         x = ((x ^ (x >> 16)) * factor) & 0x7FFFFFFF
