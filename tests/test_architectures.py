@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from harness import methods
 from harness.engine import Engine, Work
-from harness.engine.bridge import inspect_architecture
+from harness.engine.architecture import inspect_architecture
 from harness.errors import InputError
 from harness.grid.costs import LayerShape
 

@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from harness.__main__ import main
 from harness.cli import compositions
 from harness.config.job import Job
-from harness.engine.bridge import inspect_architecture
+from harness.engine.architecture import inspect_architecture
 from harness.errors import InputError
 from harness.grid.time_model import Attention, Device, ModelSize, TimeModel
 from harness.jobs.estimate import Decoding, Estimate, estimate, multiplied

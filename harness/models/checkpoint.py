@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from harness.engine.bridge import inspect_architecture
+from harness.engine.architecture import inspect_architecture
 from harness.errors import InputError
 from harness.grid.costs import LayerShape
 from harness.models.identity import fingerprint_commit, fingerprint_folder
