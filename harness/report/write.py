@@ -20,8 +20,8 @@ from harness.results.files import write_whole
 
 MAIN = (
     "Largest model of each family at 1/2 and 1/8 of dense's transfers: the nearest setting, at most a factor of 2 away "
-    "(@: what it moves, where it is not that), and the value in between, linear in log2 of the compression (-: settings on "
-    "one side only)."
+    "(@: what it moves, where it is not that), and the value in between, linear in log2 of the compression (-: no "
+    "setting on one side)."
 )
 
 

@@ -69,6 +69,13 @@ def test_marks_stand_at_shares_of_dense_in_bytes(tmp_path):
     assert marks == {"dense": 8192, "1/2": 4096, "1/4": 2048, "1/8": 1024}
 
 
+def test_equal_scores_do_not_stretch_the_axis_to_their_rounding_errors(tmp_path):
+    Folder([Cell("dense", [0, 0]), Cell("h2o", [0, 0], 4, {"k": 1})]).write(tmp_path / "results")
+    (drawing,) = find("tradeoff").draw(sources(tmp_path / "results"))
+    low, high = drawing.figure.axes[0].get_ylim()
+    assert -0.02 < low < 0 and high > 0.04
+
+
 def test_a_gap_is_marked_in_the_figure(tmp_path):
     Folder([Cell("dense", [1, 1]), Cell("h2o", [1, float("nan")], 4, {"k": 1})]).write(tmp_path / "results")
     (drawing,) = find("tradeoff").draw(sources(tmp_path / "results"))

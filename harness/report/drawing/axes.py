@@ -11,7 +11,7 @@ from harness.report.names import DENSE, metric_name
 RATIOS = (1, 2, 4, 8)
 MARK = "#BBBBBB"
 NARROWEST = 0.05
-"""Half of the range of a score axis on which nothing differs."""
+"""Reach of a score axis to both sides, where nothing differs."""
 
 
 def binary_size(value: float) -> str:
@@ -64,11 +64,10 @@ def score_axis(ax: Axes, metric: str, higher_is_better: bool) -> None:
     ax.set_ylabel(f"{metric_name(metric)} {'↑' if higher_is_better else '↓'}")
     ax.yaxis.set_major_locator(MaxNLocator(5))
     ax.ticklabel_format(axis="y", style="plain", useOffset=False)
-    low, high = ax.get_ylim()
-    if high - low < NARROWEST * max(1.0, abs(low)):  # equal scores: their rounding errors would fill the axis
-        middle = (low + high) / 2
-        foot = -NARROWEST / 5 if 0 <= round(middle, 9) < NARROWEST else middle - NARROWEST  # no scores below 0
-        ax.set_ylim(foot, middle + NARROWEST)
+    low, high = (float(end) for end in ax.dataLim.intervaly)
+    if 0 <= high - low < 1e-9:  # equal scores: their rounding errors would fill the axis
+        foot = -NARROWEST / 5 if 0 <= round(low, 9) < NARROWEST else low - NARROWEST  # no score lies below 0
+        ax.set_ylim(foot, high + NARROWEST)
 
 
 def mark_gap(ax: Axes, text: str) -> None:
