@@ -6,6 +6,7 @@ from paper_tasks import local_data
 
 from harness.data.sources import resolve
 from harness.errors import InputError
+from harness.methods import solve
 from harness.paths import asset
 from harness.scoring.suite import Suite, load_paper_task
 
@@ -81,3 +82,12 @@ def test_length_and_depth_are_columns_of_the_rows(harness, tmp_path):
     assert set(found["length"]) == {512} and sorted(found["depth"]) == [0, 0, 0.5, 0.5, 1, 1]
     assert set(found["task"]) == {"needle_512"}
     assert found["prompt_tokens"].between(512 - 128, 512).all()
+
+
+@pytest.mark.parametrize("ratio", [4, 8])
+def test_the_experiments_knobs_are_the_papers_but_for_what_the_ratio_has_to_pay_besides(ratio):
+    s, d = 4096 - 96, 128
+    sparq, h2o, lm_infinite = (solve(name, ratio, s, d) for name in ("sparq", "h2o", "lm_infinite"))
+    assert sparq.r == d / ratio and 2 <= s / (2 * ratio) - sparq.k <= 3
+    assert lm_infinite.k == s / ratio - 1
+    assert s / ratio - h2o.k == pytest.approx(s / d, abs=2)
