@@ -81,7 +81,7 @@ def _figure(maps: Mapping[str, pd.DataFrame]) -> Figure:
     images = [_heat_map(ax, title, table) for ax, (title, table) in zip(drawn, maps.items(), strict=True)]
     for i, ax in enumerate(drawn):
         ax.set_ylabel("Depth" if i % across == 0 else "")
-        ax.set_xlabel("Context length" if i + across >= len(maps) else "")
+        ax.set_xlabel("Context length in tokens" if i + across >= len(maps) else "")
         ax.tick_params(labelbottom=i + across >= len(maps))
     figure.colorbar(images[0], ax=drawn, label="Needles found", shrink=0.8, aspect=15 * down)
     return figure
