@@ -1,10 +1,9 @@
-"""`harness bench generate`: whole decode steps of a model, as a table, a CSV and a figure's data."""
+"""`harness bench generate`: whole decode steps of a model as a command."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,10 +12,12 @@ import torch
 from harness.bench.cases import SHORTEST
 from harness.bench.generate import Bench, solved
 from harness.bench.machine import copy_bandwidth, describe
+from harness.bench.output import tell
 from harness.bench.row import as_records
 from harness.errors import InputError
 from harness.models import Checkpoint, find, named
 
+ABOUT = "Whole decode steps of a model under each method, and where their time goes."
 SHOWN = ["batch", "seq", "method", "params", "backend", "compression", "ms_per_token", "attention_ms", "rest_ms"]
 SHOWN += ["model_ms", "tokens_per_second", "speedup"]
 
@@ -29,9 +30,6 @@ def add_arguments(bench: argparse.ArgumentParser) -> None:
     what.add_argument("--s", type=int, nargs="+", default=[1024], metavar="TOKENS", help="cached, default 1024")
     what.add_argument("--method", nargs="+", default=["dense", "sparq"], metavar="NAME", help="default dense sparq")
     what.add_argument("--ratio", type=float, default=8, metavar="C", help="compression to solve knobs for, default 8")
-    result = bench.add_argument_group("result")
-    result.add_argument("--commit", metavar="TEXT", help="what to note as the commit where there is no git")
-    result.add_argument("--out", metavar="FILE", help="a CSV file to write")
 
 
 def bench_generate(
@@ -58,11 +56,7 @@ def run(given: dict[str, Any]) -> None:
     checkpoint = find(named(model))
     about = describe(torch.device(checkpoint.device), commit)
     table = bench_generate(checkpoint, **given)
-    sys.stdout.write(", ".join(f"{name} {value}" for name, value in about.items()) + "\n")
-    sys.stdout.write(table[SHOWN].to_string(index=False, float_format="{:.2f}".format) + "\n")
-    if out:
-        Path(out).parent.mkdir(parents=True, exist_ok=True)
-        table.assign(**about).to_csv(out, index=False, float_format="%.6g")
+    tell(", ".join(f"{name} {value}" for name, value in about.items()), table.assign(**about), SHOWN, out)
 
 
 def _check(batch: list[int], s: list[int], ratio: float) -> None:

@@ -1,0 +1,38 @@
+"""What a benchmark prints and writes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from harness.errors import InputError
+
+
+def add_result_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where the table goes, and what it is said to come from."""
+    result = parser.add_argument_group("result")
+    result.add_argument("--commit", metavar="TEXT", help="what to note as the commit where there is no git")
+    result.add_argument(
+        "--out", metavar="FILE", type=Path, help="a CSV file to write; `harness figures --bench` draws it"
+    )
+
+
+def check_out(out: Path | None) -> None:
+    """Raise InputError, before anything is measured, unless the file can be written."""
+    try:
+        if out is not None:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.open("a").close()
+    except OSError as error:
+        raise InputError(f"--out {out} cannot be written ({error.strerror}): choose another file") from None
+
+
+def tell(about: str, table: pd.DataFrame, shown: Sequence[str], out: Path | None) -> None:
+    """What it ran on, the columns that are shown, and all of them as CSV."""
+    sys.stdout.write(f"{about}\n{table[list(shown)].to_string(index=False, float_format='{:.2f}'.format)}\n")
+    if out is not None:
+        table.to_csv(out, index=False, float_format="%.6g")
