@@ -12,6 +12,7 @@ os.environ |= {
 import sys
 from pathlib import Path
 
+import absl.logging
 import hypothesis
 import pytest
 import torch
@@ -23,6 +24,8 @@ from harness import models
 from harness.__main__ import main
 from harness.errors import InputError
 
+# Hydra closes every handler of logging, and that of absl (imported for ROUGE) would close pytest's own stream with it.
+absl.logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 hypothesis.settings.register_profile(
     "tests", deadline=None, derandomize=True, database=None, max_examples=25, print_blob=False
 )
