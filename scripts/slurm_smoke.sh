@@ -9,6 +9,7 @@ host=$(hostname -s)
 pids=()
 
 stop() {
+  scancel --quiet --partition=smoke 2>/dev/null || true # jobs of a run that broke off
   for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
   wait 2>/dev/null || true
   rm -rf "$work"

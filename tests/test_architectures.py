@@ -103,6 +103,13 @@ def test_what_the_bridge_cannot_honour_is_refused_by_name_without_weights(name):
     assert "\n" not in str(refusal.value)
 
 
+@every_architecture
+def test_every_layer_is_found_before_weights(name):
+    config = architectures.config(name)
+    found = inspect_architecture("tiny", config, lambda: AutoModelForCausalLM.from_config(config))
+    assert len(found) == config.num_hidden_layers
+
+
 def test_layers_are_found_with_their_windows_before_weights():
     def found(name):
         config = architectures.config(name)

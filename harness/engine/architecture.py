@@ -39,7 +39,9 @@ def inspect_architecture(name: str, config: Any, build: Callable[[], Any]) -> tu
     roll = _Roll({}, getattr(text, "sliding_window", None) or getattr(text, "attention_chunk_size", None))
     try:
         with torch.device("meta"):
-            bridge = Bridge(build())
+            model = build()
+            model.config.pad_token_id = None  # some look for padding among the tokens, whose values meta has not
+            bridge = Bridge(model)
             tokens = torch.zeros(1, 2, dtype=torch.long)
             bridge.forward(tokens, torch.arange(2)[None], roll)
     except Exception as error:  # foreign modelling code fails in its own ways
