@@ -87,6 +87,15 @@ def test_another_method_and_more_examples_add_only_what_is_missing(harness, tmp_
     assert len(added) == 2 * 5 + 3 * 1
 
 
+def test_knobs_solved_for_a_ratio_are_the_same_for_any_number_of_examples(harness, tmp_path):
+    short = ["task=wikitext", "task.arguments.prefix=600", "methods=[h2o,lm_infinite]", "ratios=[2,4]"]
+    harness(*short, "limit=1")
+    few = set(summary(tmp_path).cell)
+    harness(*short, "limit=3")
+    assert set(summary(tmp_path).cell) == few
+    assert len(few) == 4
+
+
 def test_the_paired_difference_is_the_mean_of_differences(harness, tmp_path):
     harness(*RUN, "task=wikitext")
     rows, table = pd.read_parquet(results(tmp_path) / "rows.parquet"), summary(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -56,10 +57,18 @@ def prepare(job: Job) -> Prepared:
     encoder = Encoder(checkpoint.tokenizer(), checkpoint.max_length)
     suite, source = _suite(job, encoder, checkpoint.max_length)
     units = [unit for request in suite.requests for unit in encoder.units(request)]
-    mean_length = round(statistics.mean(len(unit.work.prompt) for unit in units))
     head_dim = checkpoint.layers[0].head_dim
-    plan = make_plan(job.methods, job.knobs, job.ratios, mean_length, head_dim)
+    plan = make_plan(job.methods, job.knobs, job.ratios, _typical_length(suite, encoder), head_dim)
     return Prepared(job, checkpoint, suite, source, encoder, units, plan)
+
+
+def _typical_length(suite: Suite, encoder: Encoder) -> int:
+    """Mean prompt length in tokens, of the same examples for every limit: more examples find the cells of fewer."""
+    lengths = []
+    for request in suite.typical:
+        with contextlib.suppress(InputError):  # one beyond the limit that does not fit is nobody's concern
+            lengths += [len(unit.work.prompt) for unit in encoder.units(request)]
+    return round(statistics.mean(lengths))
 
 
 def _suite(job: Job, encoder: Encoder, positions: int) -> tuple[Suite, Source]:

@@ -17,6 +17,8 @@ from harness.scoring.replay import Replay, Reply
 from harness.work.requests import Request
 
 FEWSHOT_SEED = 1234  # lm-eval's own default
+TYPICAL = 128
+"""Examples of a task, its first, that stand for all when knobs are solved."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,10 @@ class Suite:
 
     def __init__(self, tasks: Mapping[str, Any], limit: int | None) -> None:
         self._tasks = dict(tasks)
-        self._limit = limit
-        self._requests = self._build()
+        built = self._build(None if limit is None else max(limit, TYPICAL))
+        self._requests = [(r, place) for r, place in built if limit is None or place[1] < limit]
+        self.typical = [r for r, place in built if place[1] < TYPICAL]
+        """Questions of each task's first 128 examples, whatever the limit."""
 
     @property
     def requests(self) -> list[Request]:
@@ -71,10 +75,11 @@ class Suite:
         scores = [s for name in tasks for sample in results["samples"][name] for s in self._scores(name, sample)]
         return scores, [m for name in tasks for m in _metrics(name, results, scores)]
 
-    def _build(self) -> list[tuple[Request, tuple[str, int, int]]]:
+    def _build(self, limit: int | None) -> list[tuple[Request, tuple[str, int, int]]]:
+        """Requests of the first examples, each with its place in lm-eval: task, document and number."""
         built = []
         for name, task in self._task_dict(self._tasks)["tasks"].items():
-            task.build_all_requests(limit=self._limit, rank=0, world_size=1)
+            task.build_all_requests(limit=limit, rank=0, world_size=1)
             built += [(to_request(name, task, i), (i.task_name, i.doc_id, i.idx)) for i in task.instances]
         return built
 
