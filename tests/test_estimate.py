@@ -15,8 +15,9 @@ from harness.cli import compositions
 from harness.config.job import Job
 from harness.engine.architecture import inspect_architecture
 from harness.errors import InputError
+from harness.grid.decoding import Decoding
 from harness.grid.time_model import Attention, Device, ModelSize, TimeModel
-from harness.jobs.estimate import Decoding, Estimate, estimate, multiplied
+from harness.jobs.estimate import Estimate, estimate, multiplied
 from harness.jobs.forecast import told
 from harness.jobs.prepare import prepare
 

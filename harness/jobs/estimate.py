@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.grid.costs import LayerShape, transfers
+from harness.grid.decoding import Decoding
 from harness.grid.time_model import Device, ModelSize, TimeModel
 from harness.jobs.prepare import Prepared
 from harness.work.batches import Piece, batches
@@ -16,19 +17,6 @@ UNGATED = ("gpt_neox", "gpt2", "gptj", "opt", "phi")
 """Architectures whose feed-forward layers have two matrices, the others have three."""
 INNER = ("intermediate_size", "ffn_dim")
 """What configurations call the width of a feed-forward layer; where they are silent it is four times the model's."""
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """What one batch decodes: `steps` in `passes` of the model (a given text is scored in one), `rows` under each cell.
-
-    `reads` names the method of every cell, and the bytes of KV cache that a step moves for one row over all layers.
-    """
-
-    steps: int
-    passes: int
-    rows: int
-    reads: Sequence[tuple[str, float]]
 
 
 @dataclass(frozen=True)
@@ -63,18 +51,11 @@ class Estimate:
 
     def kernel_seconds(self, model: TimeModel, device: Device) -> float:
         """All decoding, if nothing had to be waited for but the kernels."""
-        return sum(one.steps * self._step(one, model, device) for one in self.decoding)
+        return sum(one.kernel_seconds(model, device, self.size) for one in self.decoding)
 
     def decode_seconds(self, model: TimeModel, device: Device) -> float:
-        """All decoding: of every batch the kernels, or their launches where those take longer."""
-        each = model.call_us / 1e6 * self.size.layers
-        return sum(
-            max(one.steps * self._step(one, model, device), one.passes * len(one.reads) * each) for one in self.decoding
-        )
-
-    def _step(self, one: Decoding, model: TimeModel, device: Device) -> float:
-        attention = (model.attention_seconds(device, self.size, name, read, one.rows) for name, read in one.reads)
-        return model.linear_seconds(device, self.size, one.rows * len(one.reads)) + sum(attention)
+        """All decoding, launches of kernels included."""
+        return sum(one.seconds(model, device, self.size) for one in self.decoding)
 
 
 def estimate(prepared: Prepared) -> Estimate:

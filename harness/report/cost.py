@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from harness.grid.decoding import Decoding
 from harness.grid.time_model import MEASURED, Device, ModelSize, TimeModel
 from harness.paths import asset
 from harness.report.against.published import elements, shapes
@@ -85,14 +86,12 @@ def _prefill_seconds(load: Load, shape: Mapping[Any, Any], prefills: int, device
 
 
 def _decode_seconds(load: Load, shape: Mapping[Any, Any], reads: Sequence[tuple[str, float]], device: Device) -> float:
-    """Of each batch the kernels of all steps, or their launches where those take longer."""
+    """As many batches as the examples fill, of one kind."""
     model, size = TimeModel.stored(), ModelSize(shape["parameters"], shape["layers"], shape["kv_heads"], BYTES)
     rows = max(1, int(_batch_tokens() // (load.prompt + len(reads) * load.new)))
     steps = load.new - 1  # the first token comes from the prefill
-    passes = 1 if load.task == FORCED else steps
-    attention = sum(model.attention_seconds(device, size, name, read, rows) for name, read in reads)
-    kernels = steps * (model.linear_seconds(device, size, rows * len(reads)) + attention)
-    return load.examples / rows * max(kernels, passes * len(reads) * size.layers * model.call_us / 1e6)
+    batch = Decoding(steps, 1 if load.task == FORCED else steps, rows, reads)
+    return load.examples / rows * batch.seconds(model, device, size)
 
 
 def _batch_tokens() -> int:

@@ -1,0 +1,31 @@
+"""How long the decoding of a batch takes, by the time model: its kernels, or what launches them. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.grid.time_model import Device, ModelSize, TimeModel
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """What one batch decodes: `steps` in `passes` of the model (a given text is scored in one), `rows` under each cell.
+
+    `reads` names the method of every cell, and the bytes of KV cache that a step moves for one row over all layers.
+    """
+
+    steps: int
+    passes: int
+    rows: int
+    reads: Sequence[tuple[str, float]]
+
+    def kernel_seconds(self, model: TimeModel, device: Device, size: ModelSize) -> float:
+        """If nothing had to be waited for but the kernels."""
+        attention = (model.attention_seconds(device, size, name, read, self.rows) for name, read in self.reads)
+        return self.steps * (model.linear_seconds(device, size, self.rows * len(self.reads)) + sum(attention))
+
+    def seconds(self, model: TimeModel, device: Device, size: ModelSize) -> float:
+        """The kernels, or their launches where those take longer."""
+        launches = self.passes * len(self.reads) * size.layers * model.call_us / 1e6
+        return max(self.kernel_seconds(model, device, size), launches)
