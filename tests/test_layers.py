@@ -38,7 +38,7 @@ ONLY = {
     "lm_eval": ["scoring/"],
     "rich": ["jobs/console.py"],
     "datasets": ["data/rows.py"],
-    "transformers": ["engine/bridge.py", "models/checkpoint.py"],
+    "transformers": ["engine/bridge.py", "engine/standing.py", "models/checkpoint.py"],
     "huggingface_hub": ["data/sources.py", "work/retry.py"],
     "scipy": ["results/stats.py"],
 }

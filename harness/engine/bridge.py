@@ -16,10 +16,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.cache_utils import Cache, CacheLayerMixin
+from transformers.cache_utils import Cache
 from transformers.masking_utils import sdpa_mask
 
 from harness.attention.scores import Scores
+from harness.engine.standing import Standing
 from harness.errors import InputError
 
 _HARMLESS = {
@@ -94,7 +95,7 @@ class Bridge:
     def forward(self, tokens: Tensor, positions: Tensor, phase: Phase, last: Tensor | None = None) -> Tensor:
         """Logits [R, T, V] of tokens and positions [R, T]; with `last` [R], only that token of each row: [R, 1, V]."""
         self._phase = phase
-        cache = {self._cache_name: Cache(layers=[_Standing(phase.cached) for _ in range(self.layers)])}
+        cache = {self._cache_name: Cache(layers=[Standing(phase.cached) for _ in range(self.layers)])}
         try:
             with self._only(last):
                 return self._model(  # type: ignore[no-any-return]
@@ -154,33 +155,3 @@ class Bridge:
 def _cache_name(model: Any) -> str:
     """What the model's forward pass calls its cache: transformers 5.24 renamed it for most architectures."""
     return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
-
-
-class _Standing(CacheLayerMixin):  # type: ignore[misc]
-    """A cache layer that knows its length and hands new keys and values straight through to attention."""
-
-    is_sliding = False
-
-    def __init__(self, cached: int) -> None:
-        super().__init__()
-        self._cached = cached
-        self.is_initialized = True
-
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Nothing to allocate."""
-
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """The new tokens as they are."""
-        return key_states, value_states
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Length and offset of the columns a mask has to cover."""
-        return self._cached + query_length, 0
-
-    def get_seq_length(self) -> int:
-        """Tokens before this pass."""
-        return self._cached
-
-    def get_max_length(self) -> int:
-        """No limit."""
-        return -1
