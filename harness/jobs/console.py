@@ -19,7 +19,7 @@ from rich.table import Table
 from harness.config.job import Job
 from harness.grid.plan import Plan
 
-DETACHED_WIDTH = 110
+DETACHED_WIDTH = 120
 
 
 class Console:
