@@ -39,7 +39,7 @@ def inspect_architecture(name: str, config: Any, build: Callable[[], Any]) -> tu
     roll = _Roll({}, getattr(text, "sliding_window", None) or getattr(text, "attention_chunk_size", None))
     try:
         with torch.device("meta"):
-            model = build()
+            model = build().eval()
             model.config.pad_token_id = None  # some look for padding among the tokens, whose values meta has not
             bridge = Bridge(model)
             tokens = torch.zeros(1, 2, dtype=torch.long)
