@@ -14,7 +14,7 @@ from harness import methods
 from harness.errors import InputError
 from harness.methods import Method
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised whenever the same cell would give other numbers; results of another protocol are never reused."""
 
 

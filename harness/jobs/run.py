@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, replace
+from typing import Any
 
 import pandas as pd
 from filelock import FileLock
@@ -41,8 +43,9 @@ def run_job(job: Job, console: Console) -> pd.DataFrame | None:
         console.announce(prepared.folder, job, prepared.source.name, prepared.plan)
         with Store(prepared.folder, prepared.key, job.shard) as store:
             with store.exclusive():
-                _describe(prepared, store)
-                store.note_launch(provenance() | {"device": prepared.checkpoint.device})
+                about = provenance() | {"device": prepared.checkpoint.device}
+                _describe(prepared, store, about)
+                store.note_launch(about)
             _compute(prepared, store, console)
             with store.exclusive():
                 return _conclude(prepared, outcome_of(prepared, store), console)
@@ -75,7 +78,7 @@ def _conclude(prepared: Prepared, outcome: Outcome, console: Console) -> pd.Data
     return summary
 
 
-def _describe(prepared: Prepared, store: Store) -> None:
+def _describe(prepared: Prepared, store: Store, about: Mapping[str, Any]) -> None:
     """run.json, and examples.jsonl: what a reader needs beside an output."""
     shown = (
         {"unit": u.key, "example": u.request.example, "task": u.request.task, "target": u.request.target}
@@ -93,7 +96,6 @@ def _describe(prepared: Prepared, store: Store) -> None:
             "model_fingerprint": prepared.checkpoint.fingerprint(),
             "data_fingerprint": hashlib.sha256(asked).hexdigest()[:16],
             "protocol": PROTOCOL,
-            "device": prepared.checkpoint.device,
-            **provenance(),
+            **about,
         }
     )

@@ -18,7 +18,7 @@ Kernel = Literal["auto", "torch", "triton"]
 
 
 @dataclass
-class Standing:
+class LayerKernel:
     """A layer of an accelerated method: its kernel, where each row's live tokens begin [B] int32, the mean of V."""
 
     kernel: Attend
@@ -27,7 +27,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Accelerated(Method[Standing]):
+class Accelerated(Method[LayerKernel]):
     """A method whose steps run through kernels over the engine's own buffers, K stored once."""
 
     method: Method[Any]
@@ -43,11 +43,11 @@ class Accelerated(Method[Standing]):
         """As the method."""
         return self.method.lossless
 
-    def start(self, prefix: LayerPrefix) -> Standing:
+    def start(self, prefix: LayerPrefix) -> LayerKernel:
         """The kernel with its state, and the running sum of V if it is read."""
-        return Standing(self.by.start(prefix), _dead(prefix.live), MeanValue(prefix) if self.by.mean else None)
+        return LayerKernel(self.by.start(prefix), _dead(prefix.live), MeanValue(prefix) if self.by.mean else None)
 
-    def attend(self, step: Step, state: Standing) -> Tensor:
+    def attend(self, step: Step, state: LayerKernel) -> Tensor:
         """One step; live tokens are a suffix of the columns, whatever padding or a window hides."""
         start = _dead(step.live) if step.sliding else state.start
         stop = torch.full_like(start, step.length)
