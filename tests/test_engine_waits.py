@@ -5,9 +5,10 @@ import pytest
 import torch
 from engine_runs import cells
 
+from harness.engine.branch import Branch
 from harness.engine.bridge import Bridge
 from harness.engine.cache import PromptCache
-from harness.engine.decode import Branch, Decode
+from harness.engine.decode import Decode
 from harness.engine.prefill import Prefill
 
 META = torch.device("meta")
@@ -25,7 +26,8 @@ def test_a_decode_step_of_any_method_needs_no_contents(name, monkeypatch):
     monkeypatch.setattr(torch, "tensor", _refuse)
     for done in range(2):
         token = torch.zeros(rows, 1, dtype=torch.long, device=META)
-        assert bridge.forward(token, token + done, Decode(branches, done)).shape[:2] == (rows, 1)
+        column = torch.arange(done, done + 1, device=META)
+        assert bridge.forward(token, token + done, Decode(branches, done, column)).shape[:2] == (rows, 1)
 
 
 def _refuse(*_, **__):

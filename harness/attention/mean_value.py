@@ -19,9 +19,13 @@ class MeanValue:
         live_v = prefix.v.masked_fill(~prefix.live[..., None], 0)
         self.total = live_v.sum(2, dtype=torch.promote_types(live_v.dtype, torch.float32))
 
+    def add(self, newest: Tensor) -> None:
+        """Add the newest token's V [B, H, D] where the sum lies, which a CUDA graph can repeat."""
+        self.total += newest
+
     def update(self, step: Step) -> Tensor:
         """Add the step's newest token and return the mean, [B, H, D]."""
-        self.total = self.total + step.v[:, :, -1]
+        self.total = self.total + step.newest_v
         if step.sliding:
             departed = self._live & ~step.live[..., :-1]
             self.total = self.total - (step.v[:, :, :-1] * departed[..., None]).sum(2, dtype=self.total.dtype)

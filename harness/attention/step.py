@@ -31,7 +31,8 @@ class Step:
     """One decode step of one layer: q [B, H, G, D], k and v [B, H, N, D], live [B, 1, N] bool.
 
     Padding is never live and zero in k and v. `scores` carries the architecture's softmax scale and soft-cap; `sliding`
-    is True where a window makes old tokens leave `live` again.
+    is True where a window makes old tokens leave `live` again. Kernels alone are given k and v with free columns behind
+    the newest token: only those before `stop` [B] int32, a number of the device, are filled.
     """
 
     q: Tensor
@@ -40,6 +41,14 @@ class Step:
     live: Tensor
     scores: Scores
     sliding: bool = False
+    stop: Tensor | None = None
+
+    @property
+    def newest_v(self) -> Tensor:
+        """V of the newest token, [B, H, D]."""
+        if self.stop is None:
+            return self.v[:, :, -1]
+        return self.v.index_select(2, self.stop[:1] - 1)[:, :, 0]
 
     @property
     def length(self) -> int:

@@ -87,6 +87,11 @@ class Bridge:
         return getattr(self._model.config.get_text_config(), "attn_logit_softcapping", None) is not None
 
     @property
+    def replayable(self) -> bool:
+        """Whether a pass can be recorded as a CUDA graph."""
+        return self.device.type == "cuda"
+
+    @property
     def layers(self) -> int:
         """Attention layers of the model."""
         return int(self._model.config.get_text_config().num_hidden_layers)

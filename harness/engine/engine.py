@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from harness.engine.branch import Branch
 from harness.engine.bridge import Bridge
 from harness.engine.cache import PromptCache
-from harness.engine.decode import Branch
 from harness.engine.finite import NotFiniteError, Watch
 from harness.engine.prefill import Prefill
 from harness.engine.session import Session

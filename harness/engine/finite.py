@@ -35,6 +35,11 @@ class Watch:
         return self._bridge.device
 
     @property
+    def replayable(self) -> bool:
+        """False: what passes by is looked at."""
+        return False
+
+    @property
     def capped(self) -> bool:
         """As Bridge.capped."""
         return self._bridge.capped

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from harness.engine.branch import Branch
 from harness.engine.bridge import Bridge
 from harness.engine.cache import PromptCache
-from harness.engine.decode import Branch, Decode
+from harness.engine.decode import Decode
 from harness.engine.finite import Watch, refuse_not_finite
+from harness.engine.replay import WORTH, Replay, recorded
 from harness.engine.work import Answer, Work, padded
 
 LOGIT_BYTES = 1 << 28
@@ -27,6 +30,8 @@ class Session:
     branches: list[Branch]
     batch: Sequence[Work]
     answers: list[list[Answer]] = field(init=False)
+    _replay: Replay | None = field(default=None, init=False)
+    _one_by_one: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:
         self.answers = [[Answer() for _ in self.batch] for _ in self.branches]
@@ -40,38 +45,62 @@ class Session:
             self._record(logits[:, None], tokens[:, None], done)
             if done + 1 == room or self._all_finished(done + 1):
                 break
-            logits = self._forward(tokens[:, None], done)[:, 0]
+            logits = self._forward(tokens[:, None], done, room)[:, 0]
 
     @torch.inference_mode()
     def score(self, logits: Tensor, room: int) -> None:
-        """Likelihood of the forced tokens, decoded in one pass per chunk: what a layer sees of them is known."""
+        """Likelihood of the forced tokens.
+
+        In one pass per chunk, for what a layer sees of them is known; where a step can be replayed, one by one.
+        """
         count = len(self.branches)
         forced = padded([work.forced or () for work in self.batch], logits.device).repeat(count, 1)
         self._record(logits.repeat(count, 1)[:, None], forced[:, :1], 0)
         chunk = max(1, LOGIT_BYTES // (len(forced) * logits.shape[1] * 4))
-        for start in range(0, room - 1, chunk):
-            end = min(start + chunk, room - 1)
-            self._record(self._forward(forced[:, start:end], start), forced[:, start + 1 : end + 1], start + 1)
+        start = 0
+        while start < room - 1:
+            end = min(start + (1 if self._replayable() else chunk), room - 1)
+            self._record(self._forward(forced[:, start:end], start, room), forced[:, start + 1 : end + 1], start + 1)
+            start = end
 
     def share_time(self, seconds: float) -> None:
         """Each answer gets its branch's attention time and an equal share of everything else."""
-        rest = (seconds - sum(branch.seconds for branch in self.branches)) / len(self.branches)
+        rest = (seconds - sum(branch.clock.seconds for branch in self.branches)) / len(self.branches)
         for branch, answers in zip(self.branches, self.answers, strict=True):
             for answer, changed_at in zip(answers, branch.changed_at.tolist(), strict=True):
-                answer.seconds = (branch.seconds + rest) / len(self.batch)
+                answer.seconds = (branch.clock.seconds + rest) / len(self.batch)
                 answer.active = changed_at < len(answer.tokens) - 1  # step 0 makes the second token
 
-    def _forward(self, tokens: Tensor, done: int) -> Tensor:
-        """Logits [R, T, V] after feeding tokens [R, T], the done-th and following of every row."""
-        after = self.cache.count.repeat(len(self.branches))[:, None] + done
-        positions = after + torch.arange(tokens.shape[1], device=tokens.device)
-        return self.bridge.forward(tokens, positions, Decode(self.branches, done))
+    def _forward(self, tokens: Tensor, done: int, room: int) -> Tensor:
+        """Logits [R, T, V] after feeding tokens [R, T], the done-th and following of every row.
+
+        The first step is launched as it is, which starts every layer and compiles its kernels; the second is recorded.
+        """
+        column = torch.arange(done, done + tokens.shape[1], device=tokens.device)
+        launch = partial(self._launch, done)
+        if done == 1 and room - done > WORTH and self._replayable():
+            self._replay = recorded(launch, tokens, column)
+            self._one_by_one = self._replay is not None
+        return (self._replay or launch)(tokens, column)
+
+    def _launch(self, done: int, tokens: Tensor, column: Tensor) -> Tensor:
+        phase = Decode(self.branches, done, column)
+        positions = self.cache.count.repeat(len(self.branches))[:, None] + column
+        logits = self.bridge.forward(tokens, positions, phase)
+        self._one_by_one &= not phase.narrowed
+        return logits
+
+    def _replayable(self) -> bool:
+        """Whether one recorded step can serve all others."""
+        return self._one_by_one and self.bridge.replayable and all(branch.method.open for branch in self.branches)
 
     def _record(self, logits: Tensor, tokens: Tensor, done: int) -> None:
         """Note tokens [R, T] and what the logits [R, T, V] say of them. The one place where decoding waits."""
         likelihood = logits.float().log_softmax(-1).gather(2, tokens[..., None])[..., 0]
         greedy = logits.argmax(-1) == tokens
         rows = zip(tokens.tolist(), likelihood.tolist(), greedy.tolist(), strict=True)
+        for branch in self.branches:
+            branch.look()
         for (answer, work), (token, score, best) in zip(self._rows(), rows, strict=True):
             room = max(0, 0 if _is_finished(work, answer) else work.steps - done)
             refuse_not_finite(score[:room])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
@@ -30,6 +30,8 @@ class LayerKernel:
 class Accelerated(Method[LayerKernel]):
     """A method whose steps run through kernels over the engine's own buffers, K stored once."""
 
+    open: ClassVar[bool] = True
+
     method: Method[Any]
     by: Served
 
@@ -50,10 +52,10 @@ class Accelerated(Method[LayerKernel]):
     def attend(self, step: Step, state: LayerKernel) -> Tensor:
         """One step; live tokens are a suffix of the columns, whatever padding or a window hides."""
         start = _dead(step.live) if step.sliding else state.start
-        stop = torch.full_like(start, step.length)
+        stop = torch.full_like(start, step.length) if step.stop is None else step.stop
         total = step.v  # any tensor: nobody reads it
         if state.mean:
-            state.mean.update(step)
+            state.mean.update(step) if step.sliding else state.mean.add(step.newest_v)
             total = state.mean.total
         cache = KVCache(step.k, step.v, None, total, start, stop, step.length)
         return state.kernel(step.q, cache, scale=step.scores.scale)

@@ -27,6 +27,8 @@ class Method(Protocol[S]):
     """True for dense attention, which is not expected to change any output."""
     clairvoyant: ClassVar[bool] = False
     """True for a control whose choice reads K without paying for it."""
+    open: ClassVar[bool] = False
+    """True for kernels, whose steps may have free columns (Step.stop)."""
 
     def start(self, prefix: LayerPrefix) -> S:
         """State of one layer after the shared dense prefill. Must not write to the prefix."""

@@ -1,0 +1,119 @@
+"""One method decoding from prompts that all methods share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness.attention import LayerPrefix, Step
+from harness.engine.bridge import LayerCall
+from harness.engine.cache import LayerCache, PromptCache, Tail
+from harness.engine.clock import Clock, clock_of
+from harness.kernels.accelerate import accelerated
+from harness.methods import Method
+from harness.methods.dense import Dense
+
+NEVER = 1 << 40
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where T new tokens go that follow `done` decoded ones.
+
+    On the device: `column` [T] int64, their places among the decoded ones; `stops` [T, B] int32, the columns of the
+    cache that are filled once each has come.
+    """
+
+    done: int
+    column: Tensor
+    stops: Tensor
+
+
+@dataclass
+class Branch:
+    """A method's tokens, states and outputs. `dense` is dense attention computed as the method's is.
+
+    states and tails by layer; `changed_at` [B] is the decode step at which each row's attention output first differed
+    from dense, NEVER until it does; `watched` while that is so for some row.
+    """
+
+    method: Method[Any]
+    dense: Method[Any]
+    cache: PromptCache
+    clock: Clock
+    changed_at: Tensor
+    watched: bool
+    states: dict[int, Any] = field(default_factory=dict)
+    tails: dict[int, Tail] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, method: Method[Any], cache: PromptCache) -> Branch:
+        """A branch that has decoded nothing."""
+        device = cache.live.device
+        dense = accelerated(Dense(), "triton", device, capped=False) if method.open else Dense()
+        never = torch.full((len(cache.lengths),), NEVER, device=device)
+        return cls(method, dense, cache, clock_of(device), never, watched=not method.lossless)
+
+    def look(self) -> None:
+        """After a step: whether rows are left whose output never differed. Waits for the device."""
+        self.clock.read()
+        self.watched = self.watched and bool((self.changed_at == NEVER).any())
+
+    def attend(self, call: LayerCall, place: Place) -> Tensor:
+        """Output [B, Hq, T, D] of the T new tokens."""
+        with self.clock.running():
+            cache = self.cache.layers[call.layer]
+            self._rewind(call, cache, place)
+            if call.layer not in self.states:
+                self.states[call.layer] = self.method.start(self._prefix(call.layer, cache))
+            outputs = [self._attend(call, cache, place, t) for t in range(call.q.shape[2])]
+            return torch.stack(outputs, 2)
+
+    def _rewind(self, call: LayerCall, cache: LayerCache, place: Place) -> None:
+        """Put this branch's tokens, old and new, behind the shared prompt; all of its tail if steps may be open."""
+        if call.layer not in self.tails:
+            self.tails[call.layer] = self.cache.tail(call.layer)
+        tail, start = self.tails[call.layer], self.cache.prompt
+        tail.k.index_copy_(2, place.column, call.k)
+        tail.v.index_copy_(2, place.column, call.v)
+        filled = self.cache.room if self.method.open else place.done + call.q.shape[2]
+        cache.k[:, :, start : start + filled] = tail.k[:, :, :filled]
+        cache.v[:, :, start : start + filled] = tail.v[:, :, :filled]
+
+    def _prefix(self, layer: int, cache: LayerCache) -> LayerPrefix:
+        s = self.cache.prompt
+        live = self.cache.live[..., :s]
+        return LayerPrefix(cache.k[:, :, :s], cache.v[:, :, :s], live, self.cache.room, layer, cache.statistics)
+
+    def _attend(self, call: LayerCall, cache: LayerCache, place: Place, t: int) -> Tensor:
+        """Output [B, Hq, D] of one new token."""
+        b, hq, _, d = call.q.shape
+        h = call.k.shape[1]
+        q = call.q[:, :, t].view(b, h, hq // h, d)
+        step = self._step(q, call, cache, place, t)
+        output = self.method.attend(step, self.states[call.layer])
+        if self.watched and call.layer in self.cache.outermost:
+            self._compare(call.layer, step, output, place.column[t])
+        return output.reshape(b, hq, d)
+
+    def _step(self, q: Tensor, call: LayerCall, cache: LayerCache, place: Place, t: int) -> Step:
+        n = self.cache.prompt + place.done + t + 1
+        if call.mask is not None:
+            live = self.cache.live[..., :n] & call.mask[0, :, t, :n]
+            return Step(q, cache.k[:, :, :n], cache.v[:, :, :n], live, call.scores, sliding=True)
+        if self.method.open:
+            return Step(q, cache.k, cache.v, self.cache.live, call.scores, stop=place.stops[t])
+        return Step(q, cache.k[:, :, :n], cache.v[:, :, :n], self.cache.live[..., :n], call.scores)
+
+    def _compare(self, layer: int, step: Step, output: Tensor, at: Tensor) -> None:
+        """Note the rows in which the output of decode step `at` differs from dense attention by more than rounding.
+
+        Asked of the first and the last layer only: where windows alternate, one of the two sees everything.
+        """
+        dense = self.dense.attend(step, self.dense.start(self._prefix(layer, self.cache.layers[layer])))
+        rounding = 16 * torch.finfo(output.dtype).eps * dense.abs().amax((1, 2, 3))
+        differs = (output - dense).abs().amax((1, 2, 3)) > rounding
+        self.changed_at.copy_(torch.where(differs & (self.changed_at == NEVER), at, self.changed_at))
