@@ -9,6 +9,7 @@ from torch import Tensor
 
 from harness.errors import InputError
 from harness.kernels.cache import KVCache
+from harness.kernels.choice import Candidates, Mass
 from harness.kernels.plan import AttendTiles, attend_tiles, logit_rows, overlap, power, processors
 from harness.kernels.require import check_query
 
@@ -16,31 +17,32 @@ from harness.kernels.require import check_query
 def attend(  # noqa: PLR0913  all but two have defaults
     q: Tensor,
     cache: KVCache,
-    index: Tensor | None = None,
+    chosen: Candidates | None = None,
     *,
     window: int = 0,
-    alpha: Tensor | None = None,
+    mass: Mass | None = None,
     mix_mean: bool = False,
     logits: Tensor | None = None,
     scale: float | None = None,
     tiles: AttendTiles | None = None,
 ) -> Tensor:
-    """Attention output [B, H, G, D] of q over the newest `window` tokens and the columns in index [B, H, K] int32.
+    """Attention output [B, H, G, D] of q over the newest `window` tokens and the chosen columns.
 
-    index holds tokens older than the window, without repeats; where a row has fewer live ones, its first entries count.
-    alpha [B, H, G] float32 scales the output, and with mix_mean the mean of V gets what alpha leaves. `logits`
-    [B, H, G, K] float32, if given, receives the scaled logits of the index (window must be 0), which may then hold dead
-    columns in any place: they are skipped, and their logit is -inf.
+    The chosen are older than the window, without repeats. With `mass` the output is scaled by the share of it that is
+    kept, and with mix_mean the mean of V gets the rest. `logits` [B, H, G, K] float32, if given, receives the scaled
+    logits of K chosen columns (window must be 0), which may then be dead in any place: they are skipped, and their
+    logit is -inf.
     """
     check_query(q, cache.k)
     if logits is not None and window:
-        raise InputError("logits are kept for an index only: set window=0")
+        raise InputError("logits are kept for chosen columns only: set window=0")
     b, h, group, d = q.shape
-    listed = 0 if index is None else index.shape[2]
-    tokens = min(window, cache.longest) + listed
+    chosen = chosen or Candidates.of(q.new_empty(b, h, 0, dtype=torch.int32))
+    tokens = min(window, cache.longest) + chosen.want
     tiles = tiles or attend_tiles(b * h, group, tokens, power(d), processors(q.device))
-    mix = _Mix(alpha, mix_mean)
-    return _launch(q.contiguous(), cache, index, window, mix, logits, d**-0.5 if scale is None else scale, tiles)
+    chosen = chosen.merged(cache) if tiles.parts > 1 else chosen
+    share = _Share(mass, mix_mean)
+    return _launch(q.contiguous(), cache, chosen, window, share, logits, d**-0.5 if scale is None else scale, tiles)
 
 
 def dense(q: Tensor, cache: KVCache, *, scale: float | None = None, tiles: AttendTiles | None = None) -> Tensor:
@@ -52,23 +54,47 @@ def lm_infinite(q: Tensor, cache: KVCache, *, k: int, initial: int = 16, scale: 
     """The `initial` oldest live tokens and the k - initial most recent, [B, H, G, D]."""
     b, h = q.shape[:2]
     oldest = cache.start[:, None] + torch.arange(min(initial, k), device=q.device, dtype=torch.int32)
-    return attend(q, cache, oldest[:, None].expand(b, h, -1).contiguous(), window=max(k - initial, 0), scale=scale)
+    sink = Candidates.of(oldest[:, None].expand(b, h, -1))
+    return attend(q, cache, sink, window=max(k - initial, 0), scale=scale)
 
 
 @dataclass(frozen=True)
-class _Mix:
-    """What scales the output [B, H, G], and whether the mean of V gets what that leaves."""
+class _Share:
+    """What the kept share of the output is measured by, and whether the mean of V gets the rest."""
 
-    alpha: Tensor | None
-    mean: bool
+    mass: Mass | None
+    mix: bool
+
+    @property
+    def approximate(self) -> bool:
+        """Whether the share is one of approximate logits."""
+        return self.mass is not None and self.mass.masked is not None
+
+    @property
+    def programs(self) -> int:
+        """Programs per KV head that summed the mass up."""
+        return 1 if self.mass is None else self.mass.peak.shape[2]
+
+    @property
+    def options(self) -> dict[str, int]:
+        """What the kernels are compiled for."""
+        return {"share": self.mass is not None, "mix": self.mix, "pad_chunks": power(self.programs, 1)}
+
+    def pointers(self, unused: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Peak, total, masked query and temperature; any tensor where the kernels touch none."""
+        if self.mass is None:
+            return unused, unused, unused, unused
+        found = (self.mass.masked, self.mass.temperature)
+        masked, temperature = (unused if tensor is None else tensor for tensor in found)
+        return self.mass.peak, self.mass.total, masked, temperature
 
 
 def _launch(
     q: Tensor,
     cache: KVCache,
-    index: Tensor | None,
+    chosen: Candidates,
     window: int,
-    mix: _Mix,
+    share: _Share,
     logits: Tensor | None,
     scale: float,
     tiles: AttendTiles,
@@ -77,23 +103,22 @@ def _launch(
     from harness.kernels.jit_combine import combine_kernel
 
     b, h, group, d = q.shape
-    parts = tiles.parts
-    out = torch.empty_like(q)
+    parts, out = tiles.parts, torch.empty_like(q)
     partial = q.new_empty((b, h, parts, group, d) if parts > 1 else 1, dtype=torch.float32)
-    sums = q.new_empty((2, b, h, parts, group) if parts > 1 else (2, 1), dtype=torch.float32)
-    alpha, kept_logits = (sums if t is None else t for t in (mix.alpha, logits))  # sums: any pointer, never touched
-    common = {"g": group, "d": d, "width": power(d), "share": mix.alpha is not None, "mix": mix.mean}
-    common |= overlap(q.device)
+    sums = q.new_empty((3, b, h, parts, group) if parts > 1 else (3, 1), dtype=torch.float32)
+    common = {"g": group, "d": d, "width": power(d), **share.options, **overlap(q.device)}
+    peak, total, masked, temperature = share.pointers(out)
     attend_kernel[(b * h * parts,)](
-        q, cache.k, cache.v, cache.start if index is None else index, cache.start, cache.stop, alpha, cache.v_sum,
-        out, kept_logits, partial, sums[0], sums[1], *cache.k.stride()[:3], *cache.v.stride()[:3], h, parts,
-        window, 0 if index is None else index.shape[2], scale, rows=logit_rows(group), block=tiles.block,
-        newest=window > 0, keep_logits=logits is not None, many=parts > 1, stages=tiles.stages,
+        q, cache.k, cache.v, chosen.index(), cache.start, cache.stop, chosen.position, chosen.key, masked, temperature,
+        peak, total, cache.v_sum, out, out if logits is None else logits, partial, *sums, *cache.k.stride()[:3],
+        *cache.v.stride()[:3], h, parts, chosen.chunks, chosen.key.shape[2], share.programs, window, chosen.want, scale,
+        rows=logit_rows(group), block=tiles.block, newest=window > 0, keep_logits=logits is not None, many=parts > 1,
+        approximate=share.approximate, chunk=chosen.chunk, candidates=chosen.entries, stages=tiles.stages,
         num_warps=tiles.warps, **common,
     )  # fmt: skip
     if parts > 1:
         combine_kernel[(b * h * group,)](
-            partial, sums[0], sums[1], cache.start, cache.stop, alpha, cache.v_sum, out, h, parts,
+            partial, *sums, cache.start, cache.stop, peak, total, cache.v_sum, out, h, parts, share.programs,
             pad=power(parts, 1), num_warps=4, **common,
         )  # fmt: skip
     return out

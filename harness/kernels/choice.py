@@ -1,4 +1,4 @@
-"""The best tokens of chunks, and their merge: what SparQ, FlexGen and the oracle share."""
+"""What the kernels of a step leave for each other: the best tokens of chunks, and the softmax mass of all tokens."""
 
 from __future__ import annotations
 
@@ -12,64 +12,83 @@ from harness.kernels.plan import overlap, power
 
 
 @dataclass(frozen=True)
-class Choice:
-    """index [B, H, want] int32: chosen columns, unordered. alpha [B, H, G] float32: the softmax mass of all kept."""
+class Mass:
+    """The softmax mass of all live tokens by C programs per KV head: peak and total [B, H, C, G] float32.
 
-    index: Tensor
-    alpha: Tensor
+    Where logits are approximate: masked [B, H, C, G, D], the query at the chosen channels, and temperature
+    [B, H, C, G], what turns products with it into logits; each program's own, all alike.
+    """
+
+    peak: Tensor
+    total: Tensor
+    masked: Tensor | None = None
+    temperature: Tensor | None = None
+
+    @classmethod
+    def empty(cls, q: Tensor, programs: int, approximate: bool) -> Mass:
+        """Unwritten, for a query [B, H, G, D]."""
+        b, h, group, d = q.shape
+        peak, total, temperature = torch.empty(3, b, h, programs, group, dtype=torch.float32, device=q.device)
+        if not approximate:
+            return cls(peak, total)
+        return cls(peak, total, q.new_empty(b, h, programs, group, d), temperature)
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """What chunk programs write and the merge reads; with one chunk there is nothing to merge.
+    """Chosen columns: position [B, H, chunks, want] int32, the best of each chunk of `chunk` tokens.
 
-    position [B, H, chunks, want] int32: the best of each chunk. float32: key [B, H, longest], scores of all tokens;
-    logit [B, H, G, longest] if they are `apart` from the scores; sums (peak, kept, total) [3, B, H, chunks, G]; alpha
-    [B, H, G].
+    Where a chunk has fewer live tokens older than the window, its first entries count. With more chunks than one, the
+    best of all are still to be found by their scores, key [B, H, longest] float32.
     """
 
     position: Tensor
     key: Tensor
-    logit: Tensor
-    sums: Tensor
-    alpha: Tensor
     chunk: int
-    apart: bool
+    window: int
 
     @classmethod
-    def empty(cls, like: Tensor, longest: int, chunk: int, want: int, apart: bool) -> Candidates:
-        """Unwritten buffers for a tensor [B, H, G, ...] of queries or logits; `apart`: logits are not the scores."""
-        (b, h, group, _), device, chunks = like.shape, like.device, -(-longest // chunk)
-        position = torch.empty(b, h, chunks, want, dtype=torch.int32, device=device)
-        key = torch.empty((b, h, longest) if chunks > 1 else 1, dtype=torch.float32, device=device)
-        logit = torch.empty((b, h, group, longest) if chunks > 1 and apart else 1, dtype=torch.float32, device=device)
-        sums = torch.empty(3, b, h, chunks, group, dtype=torch.float32, device=device)
-        alpha = torch.empty(b, h, group, dtype=torch.float32, device=device)
-        return cls(position, key, logit, sums, alpha, chunk, apart)
+    def of(cls, index: Tensor) -> Candidates:
+        """Columns [B, H, K] int32 that are chosen for good."""
+        return cls(index.contiguous()[:, :, None], index, 0, 0)
+
+    @classmethod
+    def empty(cls, key: Tensor, chunk: int, want: int, window: int) -> Candidates:
+        """Unwritten positions for the scores key [B, H, longest]."""
+        b, h, longest = key.shape
+        position = torch.empty(b, h, -(-longest // chunk), want, dtype=torch.int32, device=key.device)
+        return cls(position, key, chunk, window)
 
     @property
     def chunks(self) -> int:
-        """Chunks per KV head."""
+        """Chunks per KV head; with one there is nothing to merge."""
         return self.position.shape[2]
 
     @property
-    def outputs(self) -> tuple[Tensor, ...]:
-        """The buffers in the order in which the kernels take them."""
-        return self.position, self.key, self.logit, *self.sums, self.alpha
+    def want(self) -> int:
+        """Columns to choose."""
+        return self.position.shape[3]
 
-    def merge(self, cache: KVCache, window: int, mass: bool) -> Choice:
-        """The best of all chunks; alpha is written only if `mass`."""
-        b, h, chunks, want = self.position.shape
-        if chunks == 1:
-            return Choice(self.position[:, :, 0], self.alpha)
+    @property
+    def entries(self) -> int:
+        """What a merge looks at, padded; 0 without one."""
+        return power(self.chunks * self.want) if self.chunks > 1 else 0
+
+    def index(self) -> Tensor:
+        """The chosen columns [B, H, want], to be written yet if there is a merge."""
+        return self.position[:, :, 0] if self.chunks == 1 else torch.empty_like(self.position[:, :, 0])
+
+    def merged(self, cache: KVCache) -> Candidates:
+        """The best of all chunks, found by a kernel of its own."""
+        if self.chunks == 1:
+            return self
         from harness.kernels.jit_rank import merge_kernel  # needs Triton
 
-        index = torch.empty(b, h, want, dtype=torch.int32, device=self.position.device)
-        candidates = power(chunks * want)
+        b, h, chunks, want = self.position.shape
+        index = self.index()
         merge_kernel[(b * h,)](
-            self.position, self.key, self.logit, *self.sums, cache.start, cache.stop, index, self.alpha, h, chunks,
-            cache.longest, window, want, g=self.alpha.shape[2], chunk=self.chunk, candidates=candidates,
-            pad=power(chunks, 1), mass=mass, apart=self.apart, num_warps=max(1, min(16, candidates // 512)),
+            self.position, self.key, index, cache.start, cache.stop, h, chunks, self.key.shape[2], self.window, want,
+            chunk=self.chunk, candidates=self.entries, num_warps=max(1, min(16, self.entries // 512)),
             **overlap(index.device),
         )  # fmt: skip
-        return Choice(index, self.alpha)
+        return Candidates.of(index)

@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 from harness.attention import top_newest
 from harness.kernels.attend import attend
 from harness.kernels.cache import KVCache
+from harness.kernels.choice import Candidates
 from harness.kernels.plan import overlap, power
 from harness.kernels.require import check_query
 
@@ -60,7 +61,7 @@ def h2o(
     if state.logits is None:
         state.settle(cache, k, local, group)
     _admit(cache, state, local, group)
-    return attend(q, cache, state.column, logits=state.logits, scale=scale)
+    return attend(q, cache, Candidates.of(state.column), logits=state.logits, scale=scale)
 
 
 def _admit(cache: KVCache, state: Heavy, local: int, group: int) -> None:

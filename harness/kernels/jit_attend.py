@@ -7,24 +7,10 @@
 import triton
 import triton.language as tl
 
-from harness.kernels.jit_combine import finish
+from harness.kernels.jit_combine import finish, whole_mass
 from harness.kernels.jit_launch import follow
-
-
-@triton.jit
-def products(query, key, g: tl.constexpr):
-    """query [rows, width] times key [block, width] -> [rows, block] in float32; a single row needs no tensor core."""
-    if g == 1:
-        return tl.sum(key.to(tl.float32) * query.to(tl.float32), 1)[None, :]
-    return tl.dot(query, tl.trans(key), input_precision="ieee")
-
-
-@triton.jit
-def mixtures(weight, value, g: tl.constexpr):
-    """weight [rows, block] times value [block, width] -> [rows, width] in float32."""
-    if g == 1:
-        return tl.sum(tl.sum(weight, 0)[:, None] * value.to(tl.float32), 0)[None, :]
-    return tl.dot(weight.to(value.dtype), value, input_precision="ieee")
+from harness.kernels.jit_products import mixtures, products
+from harness.kernels.jit_rank import merge_chunks
 
 
 @triton.jit
@@ -38,31 +24,38 @@ def entries(index, first, end, window, stop, block: tl.constexpr):
 
 @triton.jit
 def attend_tokens(
-    q, k, v, index, logit, start, stop, window, begin, end, scale, k_n, v_n, listed,
+    q, k, v, masked, factor, top, index, logit, start, stop, window, begin, end, scale, k_n, v_n, listed,
     g: tl.constexpr, rows: tl.constexpr, d: tl.constexpr, width: tl.constexpr, block: tl.constexpr,
-    newest: tl.constexpr, keep_logits: tl.constexpr, stages: tl.constexpr,
+    newest: tl.constexpr, keep_logits: tl.constexpr, approximate: tl.constexpr, stages: tl.constexpr,
 ):  # fmt: skip
     """Online softmax over entries begin..end-1: the `window` newest tokens (the newest first), then index [listed].
 
-    Returns the unnormalised output [rows, width], the largest logit [rows] and the sum of exp [rows]. With `newest`,
-    entry 0 starts the recurrence by itself, so that SparQ's k + 1 tokens take k / block blocks and not one more. With
+    Returns the unnormalised output [rows, width], the largest logit [rows], the sum of exp [rows] and, if
+    `approximate`, that of the approximate logits less top [rows]: products with masked [g, d], times factor [rows].
+    With `newest`, entry 0 starts the recurrence by itself, so that SparQ's k + 1 tokens take k / block blocks. With
     `keep_logits` entries before `start` are dead: nothing of them is read, and their logit is -inf.
     """
     row = tl.arange(0, rows)
     column = tl.arange(0, width)
     inside = (column < d)[None, :]
-    query = tl.load(q + row[:, None] * d + column[None, :], mask=(row < g)[:, None] & inside, other=0.0)
+    part = (row < g)[:, None] & inside
+    query = tl.load(q + row[:, None] * d + column[None, :], mask=part, other=0.0)
+    if approximate:
+        sparse = tl.load(masked + row[:, None] * d + column[None, :], mask=part, other=0.0)
     best = tl.full([rows], -float("inf"), tl.float32)
     mass = tl.zeros([rows], tl.float32)
+    held = tl.zeros([rows], tl.float32)
     output = tl.zeros([rows, width], tl.float32)
     if newest:  # noqa: SIM102  settled when the kernel is compiled, the condition within only when it runs
         if begin == 0:
             at = (stop - 1).to(tl.int64)
-            last_key = tl.load(k + at * k_n + column[None, :], mask=inside, other=0.0)
+            last_key = tl.load(k + at * k_n + column[None, :], mask=inside, other=0.0).to(tl.float32)
             last_value = tl.load(v + at * v_n + column[None, :], mask=inside, other=0.0)
-            best = tl.sum(query.to(tl.float32) * last_key.to(tl.float32), 1) * scale
+            best = tl.sum(query.to(tl.float32) * last_key, 1) * scale
             mass += 1.0
             output += last_value.to(tl.float32)
+            if approximate:
+                held += tl.exp(tl.sum(sparse.to(tl.float32) * last_key, 1) * factor - top)
             begin += 1
     for first in tl.range(begin, end, block, num_stages=stages):
         token, valid = entries(index, first, end, window, stop, block)
@@ -76,6 +69,9 @@ def attend_tokens(
         if keep_logits:
             where = row[:, None] * listed + (first + tl.arange(0, block))[None, :]
             tl.store(logit + where, logits, mask=(row < g)[:, None] & real[None, :])
+        if approximate:
+            rough = products(sparse, key, g) * factor[:, None] - top[:, None]
+            held += tl.sum(tl.where(valid[None, :], tl.exp(rough), 0.0), 1)
         higher = tl.maximum(best, tl.max(logits, 1))
         shift = higher
         if keep_logits:  # a block may hold dead entries only
@@ -85,22 +81,26 @@ def attend_tokens(
         mass = mass * shrink + tl.sum(weight, 1)
         output = output * shrink[:, None] + mixtures(weight, value, g)
         best = higher
-    return output, best, mass
+    return output, best, mass, held
 
 
 @triton.jit
 def attend_kernel(
-    q, k, v, index, starts, stops, alpha, v_sum, out, logit, partial, peak, total,
-    k_b, k_h, k_n, v_b, v_h, v_n, heads, parts, window, listed, scale,
-    g: tl.constexpr, rows: tl.constexpr, d: tl.constexpr, width: tl.constexpr, block: tl.constexpr,
-    newest: tl.constexpr, keep_logits: tl.constexpr, many: tl.constexpr, share: tl.constexpr, mix: tl.constexpr,
-    stages: tl.constexpr, overlap: tl.constexpr,
+    q, k, v, index, starts, stops, position, key, masked, temperature, peak, total, v_sum, out, logit,
+    partial, bests, masses, helds,
+    k_b, k_h, k_n, v_b, v_h, v_n, heads, parts, chunks, columns, measured, window, listed,
+    scale, g: tl.constexpr, rows: tl.constexpr, d: tl.constexpr, width: tl.constexpr, block: tl.constexpr,
+    newest: tl.constexpr, keep_logits: tl.constexpr, many: tl.constexpr, share: tl.constexpr,
+    approximate: tl.constexpr, mix: tl.constexpr, pad_chunks: tl.constexpr, chunk: tl.constexpr,
+    candidates: tl.constexpr, stages: tl.constexpr, overlap: tl.constexpr,
 ):  # fmt: skip
     """Grid [B * H * parts]: exact attention of q [B, H, g, d] over the newest `window` tokens and index [B, H, listed].
 
     Only as many entries of the index count as the row has live tokens older than the window; with `keep_logits`, all
-    that are live. With `many`, each part leaves partial [B, H, parts, g, d], peak and total [B, H, parts, g] for
-    combine_kernel.
+    that are live. With `candidates`, the index is first merged from so many at most (merge_chunks). With `share` the
+    output is scaled by the softmax mass of what is kept, approximate logits or exact ones, relative to peak and total
+    [B, H, measured, g]; masked and temperature are scratch of as many programs. With `many`, each part leaves partial
+    [B, H, parts, g, d] and bests, masses and helds [B, H, parts, g] for combine_kernel.
     """
     follow(overlap)
     program = tl.program_id(0)
@@ -119,19 +119,32 @@ def attend_kernel(
     v += batch * v_b + inner * v_h
     index += head * listed
     logit += head * g * listed
-    output, best, mass = attend_tokens(
-        q + head * g * d, k, v, index, logit, start, stop, near, begin, end, scale, k_n, v_n, listed,
-        g, rows, d, width, block, newest, keep_logits, stages,
-    )  # fmt: skip
     row = tl.arange(0, rows)
     column = tl.arange(0, width)
+    top = tl.zeros([rows], tl.float32)
+    whole = top
+    factor = top
+    if candidates > 0:
+        merge_chunks(position, key, index, head, start, stop, chunks, columns, window, listed, chunk, candidates)
+        tl.debug_barrier()
+    if share:
+        top, whole = whole_mass(peak, total, head, measured, row, g, pad_chunks)
+    if approximate:
+        factor = tl.load(temperature + head * measured * g + row, mask=row < g, other=0.0)
+    output, best, mass, held = attend_tokens(
+        q + head * g * d, k, v, masked + head * measured * g * d, factor, top, index, logit, start, stop, near,
+        begin, end, scale, k_n, v_n, listed, g, rows, d, width, block, newest, keep_logits, approximate, stages,
+    )  # fmt: skip
+    if share and not approximate:
+        held = mass * tl.exp(best - top)
     if many:
         inside = (row < g)[:, None] & (column < d)[None, :]
         tl.store(partial + program * g * d + row[:, None] * d + column[None, :], output, mask=inside)
-        tl.store(peak + program * g + row, best, mask=row < g)
-        tl.store(total + program * g + row, mass, mask=row < g)
+        tl.store(bests + program * g + row, best, mask=row < g)
+        tl.store(masses + program * g + row, mass, mask=row < g)
+        tl.store(helds + program * g + row, held, mask=row < g)
     else:
-        output = output / mass[:, None]
         finish(
-            output, alpha + head * g, v_sum + head * d, out + head * g * d, stop - start, row, column, d, g, share, mix
-        )
+            output / mass[:, None], held, whole, v_sum + head * d, out + head * g * d, stop - start, row, column,
+            d, g, share, mix,
+        )  # fmt: skip

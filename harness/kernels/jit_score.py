@@ -7,6 +7,7 @@
 import triton
 import triton.language as tl
 
+from harness.kernels.jit_channels import largest_channels, list_channels, mask_query
 from harness.kernels.jit_launch import follow, hold_back
 from harness.kernels.jit_select import choose, store_chosen
 
@@ -34,52 +35,40 @@ def channel_logits(
 
 
 @triton.jit
-def emit(
-    logits, score, token, begin, start, stop, window, want, position, key, logit, peak, kept, total, alpha,
-    g: tl.constexpr, rows: tl.constexpr, many: tl.constexpr, mass: tl.constexpr, apart: tl.constexpr, columns,
-):  # fmt: skip
-    """Choose among a chunk's tokens older than the window and write the choice, and the softmax mass it covers.
+def softmax_mass(logits, live):
+    """The largest [rows] and the sum of exp [rows] over the live of logits [rows, chunk]."""
+    logits = tl.where(live[None, :], logits, -float("inf"))
+    best = tl.max(logits, 1)
+    return best, tl.sum(tl.exp(logits - tl.where(best > -float("inf"), best, 0.0)[:, None]), 1)
 
-    logits [rows, chunk] are those whose mass is counted, score [chunk] what tokens are ranked by. With one chunk the
-    kept share of the mass goes to alpha [g]; with `many`, the sums and all scores [columns] are left for the merge, and
-    all logits [g, columns] too if they are `apart` from the scores.
+
+@triton.jit
+def choose_older(score, token, begin, start, stop, window, want, position):
+    """Write the best `want` live tokens of a chunk that are older than the window; returns their score, else -inf.
+
+    score [chunk] float32, of the tokens from `begin` on.
     """
     limit = stop - window
-    live = (token >= start) & (token < stop)
-    score = tl.where(live & (token < limit), score, -float("inf"))
+    score = tl.where((token >= start) & (token < limit), score, -float("inf"))
     older = tl.minimum(limit, begin + token.shape[0]) - tl.maximum(start, begin)
-    chosen = choose(score, token, tl.maximum(tl.minimum(want, older), 0), stop)
-    row = tl.arange(0, rows)
-    if mass:
-        logits = tl.where(live[None, :], logits, -float("inf"))
-        best = tl.max(logits, 1)
-        weight = tl.exp(logits - tl.where(best > -float("inf"), best, 0.0)[:, None])
-        all_mass = tl.sum(weight, 1)
-        kept_mass = tl.sum(tl.where((chosen | (token >= limit))[None, :], weight, 0.0), 1)
-        if many:
-            tl.store(peak + row, best, mask=row < g)
-            tl.store(kept + row, kept_mass, mask=row < g)
-            tl.store(total + row, all_mass, mask=row < g)
-        else:
-            tl.store(alpha + row, kept_mass / all_mass, mask=row < g)
-    store_chosen(position, chosen, begin)
-    if many:
-        tl.store(key + token, score, mask=token < columns)
-        if mass and apart:
-            where = row[:, None] * columns + token[None, :]
-            tl.store(logit + where, logits, mask=(row < g)[:, None] & (token < columns)[None, :])
+    store_chosen(position, choose(score, token, tl.maximum(tl.minimum(want, older), 0), stop), begin)
+    return score
 
 
 @triton.jit
 def score_kernel(
-    kt, packed, channel, temperature, starts, stops,
-    position, key, logit, peak, kept, total, alpha,
-    kt_b, kt_h, kt_d, capacity, heads, chunks, columns, window, want,
-    r: tl.constexpr, g: tl.constexpr, rows: tl.constexpr, chunk: tl.constexpr,
-    together: tl.constexpr, stages: tl.constexpr, covered: tl.constexpr, many: tl.constexpr, mass: tl.constexpr,
+    q, kt, packed, channel, temperature, masked, starts, stops, position, key, peak, total,
+    kt_b, kt_h, kt_d, capacity, heads, chunks, columns, window, want, scale,
+    r: tl.constexpr, g: tl.constexpr, rows: tl.constexpr, d: tl.constexpr, width: tl.constexpr, chunk: tl.constexpr,
+    together: tl.constexpr, stages: tl.constexpr, covered: tl.constexpr, select: tl.constexpr, keep: tl.constexpr,
     wait: tl.constexpr, processors: tl.constexpr, resident: tl.constexpr, overlap: tl.constexpr,
 ):  # fmt: skip
-    """Grid [B * H * chunks]: approximate logits of `chunk` tokens of K stored channel-major, and the best of them."""
+    """Grid [B * H * chunks]: approximate logits of `chunk` tokens of K stored channel-major.
+
+    Their sum over the group is the score: with `select` the best of the chunk are chosen by it, with `keep` it goes to
+    key [B, H, columns]. packed [.., g, r], channel [.., r], temperature [.., g] and masked [.., g, d] are scratch, one
+    for each program, for all choose the channels by themselves; peak and total [B, H, chunks, g] are the softmax mass.
+    """
     program = tl.program_id(0)
     follow(overlap)
     hold_back(program, processors, resident, wait)
@@ -87,16 +76,27 @@ def score_kernel(
     begin = (program % chunks) * chunk
     start = tl.load(starts + head // heads)
     stop = tl.load(stops + head // heads)
+    packed += program * g * r
+    channel += program * r
+    temperature += program * g
+    q += head * g * d
+    chosen = largest_channels(q, r, g, d, width)
+    mask_query(q, chosen, masked + program * g * d, temperature, scale, g, d, width)
+    list_channels(q, chosen, packed, channel, r, g, d, width)
+    tl.debug_barrier()
     read = tl.where((begin < stop) & (begin + chunk > start), r, 0)  # a chunk without live tokens reads no channel
     kt += (head // heads).to(tl.int64) * kt_b + (head % heads).to(tl.int64) * kt_h
     token = begin + tl.arange(0, chunk)
     logits = channel_logits(
-        kt, packed + head * g * r, channel + head * r, temperature + head * g,
-        begin + tl.arange(0, chunk)[None, :], kt_d, capacity, read, r, g, rows, together, stages, covered,
+        kt, packed, channel, temperature, begin + tl.arange(0, chunk)[None, :],
+        kt_d, capacity, read, r, g, rows, together, stages, covered,
     )  # fmt: skip
-    emit(
-        logits, tl.sum(logits, 0), token, begin, start, stop, window, want,
-        position + program * want, key + head.to(tl.int64) * columns, logit + head.to(tl.int64) * g * columns,
-        peak + program * g, kept + program * g, total + program * g, alpha + head * g,
-        g, rows, many, mass, g > 1, columns,
-    )  # fmt: skip
+    row = tl.arange(0, rows)
+    best, mass = softmax_mass(logits, (token >= start) & (token < stop))
+    tl.store(peak + program * g + row, best, mask=row < g)
+    tl.store(total + program * g + row, mass, mask=row < g)
+    score = tl.sum(logits, 0)
+    if select:
+        score = choose_older(score, token, begin, start, stop, window, want, position + program * want)
+    if keep:
+        tl.store(key + head.to(tl.int64) * columns + token, score, mask=token < columns)

@@ -23,8 +23,8 @@ class ScoreTiles:
     """How the approximate logits are computed: `chunk` tokens per program, with so many warps and registers each.
 
     `stages` copies are under way at once, each of `together` channels. The first `resident` programs of every processor
-    start `wait` nanoseconds apart. `fused` runs all of SparQ in one program per KV head, whose exact attention takes
-    `block` tokens at a time.
+    start `wait` nanoseconds apart. With `select` they choose tokens too; without, scores are stored and others choose.
+    `fused` runs all of SparQ in one program per query head, whose exact attention takes `block` tokens at a time.
     """
 
     chunk: int
@@ -34,6 +34,7 @@ class ScoreTiles:
     resident: int = 4
     stages: int = 6
     together: int = 1
+    select: bool = True
     fused: bool = False
     block: int = 64
 
@@ -51,7 +52,7 @@ class AttendTiles:
 def score_tiles(heads: int, group: int, longest: int, r: int, processors: int) -> ScoreTiles:
     """Tiles of SparQ's scores for `heads` = B * H. Every branch is the fastest of some that were timed."""
     if group > 1:
-        return _grouped(heads, power(group, 1), power(longest), processors)
+        return _grouped(power(group, 1))
     chunk = power(longest)
     if chunk == 4096 or (chunk < 4096 and heads < 8 * processors):
         wait = chunk * r // 20 if heads > 2 * processors else 0
@@ -65,11 +66,16 @@ def score_tiles(heads: int, group: int, longest: int, r: int, processors: int) -
     return ScoreTiles(4096, 4, 128, 4000 if heads * longest > 4 * 4096 * processors else 0)
 
 
-def _grouped(heads: int, rows: int, longest: int, processors: int) -> ScoreTiles:
-    """A tile holds a logit per query head, so chunks are shorter and programs wider; 64 logits fit a thread."""
-    if heads >= processors and rows * longest <= 16 * 2048:
-        return ScoreTiles(longest, max(4, rows * longest // 2048), 128, stages=3, together=2)
-    return ScoreTiles(max(512, 8192 // rows), 4, 128, 3000, stages=4, together=2)
+def _grouped(rows: int) -> ScoreTiles:
+    """Tiles hold a logit per query head; small ones leave room for others, that read while these compute."""
+    return ScoreTiles(max(256, 4096 // rows), 4, stages=4, select=False)
+
+
+def choice_tiles(longest: int, group: int, heads: int, processors: int) -> tuple[int, int]:
+    """Tokens and warps of a program that chooses by stored scores, of `group` rows each, for `heads` = B * H."""
+    largest = 8192 if heads * 2 >= processors and group == 1 else 4096
+    chunk = min(power(longest), max(512, largest // power(group, 1)))
+    return chunk, max(4, chunk // 1024)
 
 
 def attend_tiles(heads: int, group: int, tokens: int, width: int, processors: int) -> AttendTiles:

@@ -10,8 +10,8 @@ from torch import Tensor
 from harness.errors import InputError
 from harness.kernels.attend import attend
 from harness.kernels.cache import KVCache
-from harness.kernels.choice import Candidates, Choice
-from harness.kernels.plan import ScoreTiles, logit_rows, overlap, power, processors, score_tiles
+from harness.kernels.choice import Candidates, Mass
+from harness.kernels.plan import ScoreTiles, overlap, power, processors, score_tiles
 from harness.kernels.require import check_query
 from harness.kernels.top_weights import choose_stored, row_logits
 
@@ -56,53 +56,53 @@ def sparq(
     knobs = Knobs.of(q.shape[3], cache.longest, r, k, local, scale, reallocate)
     heads = q.shape[0] * q.shape[1]
     tiles = tiles or score_tiles(heads, q.shape[2], cache.longest, knobs.r, processors(q.device))
-    if tiles.fused and cache.kt is not None:
+    if tiles.fused and q.shape[2] == 1 and cache.kt is not None:
         return _fused(q, cache, cache.kt, knobs, tiles)
-    choice = choose_tokens(q, cache, knobs, tiles)
-    alpha = choice.alpha if reallocate else None
+    best, mass = _choose(q, cache, knobs, tiles)
     return attend(
-        q, cache, choice.index, window=knobs.window, alpha=alpha, mix_mean=reallocate, scale=knobs.scale
+        q, cache, best, window=knobs.window, mass=mass if reallocate else None, mix_mean=reallocate, scale=knobs.scale
     )  # fmt: skip
 
 
-def choose_tokens(q: Tensor, cache: KVCache, knobs: Knobs, tiles: ScoreTiles) -> Choice:
-    """Steps 1 to 3 and alpha of SparQ."""
-    from harness.kernels.jit_channels import channels_kernel  # needs Triton
-    from harness.kernels.jit_score import score_kernel
-
-    b, h, group, d = q.shape
-    packed, channel, temperature = _scratch(q, knobs.r)
-    masked = torch.empty_like(q) if cache.kt is None else q
-    channels_kernel[(b * h,)](
-        q, packed, channel, temperature, masked, knobs.scale, knobs.r,
-        g=group, d=d, width=power(d), whole=cache.kt is None, num_warps=1, **overlap(q.device),
-    )  # fmt: skip
+def _choose(q: Tensor, cache: KVCache, knobs: Knobs, tiles: ScoreTiles) -> tuple[Candidates, Mass]:
+    """Steps 1 to 3 of SparQ, and the mass of all approximate logits."""
     if cache.kt is None:
-        stored = row_logits(masked, cache, temperature)
-        return choose_stored(stored, cache, knobs.window, knobs.want, by_weight=False)
-    left = Candidates.empty(q, cache.longest, tiles.chunk, knobs.want, apart=group > 1)
-    score_kernel[(b * h * left.chunks,)](
-        cache.kt, packed, channel, temperature, cache.start, cache.stop, *left.outputs,
-        *cache.kt.stride()[:3], cache.kt.shape[3], h, left.chunks, cache.longest,
-        knobs.window, knobs.want,
-        **_tile_options(q, cache.kt, knobs, tiles), many=left.chunks > 1, mass=knobs.reallocate,
-    )  # fmt: skip
-    return left.merge(cache, knobs.window, knobs.reallocate)
+        scores, mass = row_logits(q, cache, knobs.scale, knobs.r)
+        return choose_stored(scores, cache, knobs.window, knobs.want), mass
+    best, mass = _score(q, cache, cache.kt, knobs, tiles)
+    return best if tiles.select else choose_stored(best.key, cache, knobs.window, knobs.want), mass
 
 
-def _scratch(q: Tensor, r: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The query at its chosen channels [B, H, G, r], those channels [B, H, r] and the temperatures [B, H, G]."""
+def _score(q: Tensor, cache: KVCache, kt: Tensor, knobs: Knobs, tiles: ScoreTiles) -> tuple[Candidates, Mass]:
+    from harness.kernels.jit_score import score_kernel  # needs Triton
+
     b, h, group, _ = q.shape
-    packed = torch.empty(b, h, group, r, dtype=torch.float32, device=q.device)
-    return packed, torch.empty_like(packed[:, :, 0], dtype=torch.int32), torch.empty_like(packed[..., 0])
+    chunks = -(-cache.longest // tiles.chunk)
+    keep = chunks > 1 or not tiles.select
+    key = torch.empty(b, h, cache.longest if keep else 0, dtype=torch.float32, device=q.device)
+    position = torch.empty(b, h, chunks, knobs.want, dtype=torch.int32, device=q.device)
+    mass = Mass.empty(q, chunks, approximate=True)
+    score_kernel[(b * h * chunks,)](
+        q, kt, *_scratch(q, chunks, knobs.r), mass.temperature, mass.masked, cache.start, cache.stop, position, key,
+        mass.peak, mass.total, *kt.stride()[:3], kt.shape[3], h, chunks, cache.longest, knobs.window, knobs.want,
+        knobs.scale, **_options(q, kt, knobs, tiles), g=group, rows=power(group, 1), select=tiles.select, keep=keep,
+    )  # fmt: skip
+    return Candidates(position, key, tiles.chunk, knobs.window), mass
 
 
-def _tile_options(q: Tensor, kt: Tensor, knobs: Knobs, tiles: ScoreTiles) -> dict[str, object]:
+def _scratch(q: Tensor, programs: int, r: int) -> tuple[Tensor, Tensor]:
+    """For each program of a KV head, the query at its chosen channels [G, r] float32, and those channels [r] int32."""
+    b, h, group, _ = q.shape
+    packed = torch.empty(b, h, programs, group, r, dtype=torch.float32, device=q.device)
+    return packed, torch.empty_like(packed[:, :, :, 0], dtype=torch.int32)
+
+
+def _options(q: Tensor, kt: Tensor, knobs: Knobs, tiles: ScoreTiles) -> dict[str, object]:
     """What the score kernel and the fused kernel have in common."""
     return {
         "r": knobs.r,
-        "g": q.shape[2],
-        "rows": power(q.shape[2], 1),
+        "d": q.shape[3],
+        "width": power(q.shape[3]),
         "chunk": tiles.chunk,
         "together": tiles.together if knobs.r % tiles.together == 0 else 1,
         "stages": tiles.stages,
@@ -119,14 +119,14 @@ def _tile_options(q: Tensor, kt: Tensor, knobs: Knobs, tiles: ScoreTiles) -> dic
 def _fused(q: Tensor, cache: KVCache, kt: Tensor, knobs: Knobs, tiles: ScoreTiles) -> Tensor:
     from harness.kernels.jit_fused import fused_kernel  # needs Triton
 
-    b, h, group, d = q.shape
-    packed, channel, temperature = _scratch(q, knobs.r)
+    b, h = q.shape[:2]
+    mass = Mass.empty(q, 1, approximate=True)
     position = torch.empty(b, h, knobs.want, dtype=torch.int32, device=q.device)
     out = torch.empty_like(q)
     fused_kernel[(b * h,)](
-        q, cache.k, cache.v, kt, cache.start, cache.stop, cache.v_sum, packed, channel, temperature, position,
-        torch.empty_like(temperature), out, *cache.k.stride()[:3], *cache.v.stride()[:3], *kt.stride()[:3],
-        kt.shape[3], h, knobs.window, knobs.want, knobs.scale, **_tile_options(q, kt, knobs, tiles),
-        few=logit_rows(group), d=d, width=power(d), block=tiles.block, mix=knobs.reallocate,
+        q, cache.k, cache.v, kt, cache.start, cache.stop, cache.v_sum, *_scratch(q, 1, knobs.r), mass.temperature,
+        mass.masked, position, out, *cache.k.stride()[:3], *cache.v.stride()[:3], *kt.stride()[:3], kt.shape[3], h,
+        knobs.window, knobs.want, knobs.scale, **_options(q, kt, knobs, tiles), block=tiles.block,
+        mix=knobs.reallocate,
     )  # fmt: skip
     return out

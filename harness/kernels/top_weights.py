@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from harness.errors import InputError
 from harness.kernels.attend import attend
 from harness.kernels.cache import KVCache
-from harness.kernels.choice import Candidates, Choice
-from harness.kernels.plan import logit_rows, power, processors
+from harness.kernels.choice import Candidates, Mass
+from harness.kernels.plan import choice_tiles, logit_rows, overlap, power, processors
 from harness.kernels.require import check_query
-
-
-@dataclass(frozen=True)
-class Stored:
-    """logits [B, H, G, N] of all columns; peak and total [B, H, G, parts], largest and sum of exp of each part."""
-
-    logits: Tensor
-    peak: Tensor
-    total: Tensor
 
 
 def flexgen(q: Tensor, cache: KVCache, *, k: int, scale: float | None = None) -> Tensor:
@@ -29,26 +18,28 @@ def flexgen(q: Tensor, cache: KVCache, *, k: int, scale: float | None = None) ->
 
     Weights are not stored: those k rows of K are read again, k / N of what the logits took.
     """
-    choice = _heaviest(q, cache, k, scale)
-    return attend(q, cache, choice.index, alpha=choice.alpha, scale=scale)
+    best, mass = _heaviest(q, cache, k, scale)
+    return attend(q, cache, best, mass=mass, scale=scale)
 
 
 def oracle_topk(q: Tensor, cache: KVCache, *, k: int, scale: float | None = None) -> Tensor:
     """Exact attention [B, H, G, D] over the k tokens with the largest softmax weight, summed over the group."""
-    return attend(q, cache, _heaviest(q, cache, k, scale).index, scale=scale)
+    return attend(q, cache, _heaviest(q, cache, k, scale)[0], scale=scale)
 
 
-def _heaviest(q: Tensor, cache: KVCache, k: int, scale: float | None) -> Choice:
+def _heaviest(q: Tensor, cache: KVCache, k: int, scale: float | None) -> tuple[Candidates, Mass]:
     check_query(q, cache.k)
     if k < 1:
         raise InputError(f"k must be at least 1, not {k}")
-    b, h, group, d = q.shape
-    temperature = torch.full((b, h, group), d**-0.5 if scale is None else scale, device=q.device)
-    return choose_stored(row_logits(q.contiguous(), cache, temperature), cache, 0, min(k, cache.longest), True)
+    logits, mass = row_logits(q.contiguous(), cache, q.shape[3] ** -0.5 if scale is None else scale)
+    return choose_stored(logits, cache, 0, min(k, cache.longest), mass), mass
 
 
-def row_logits(q: Tensor, cache: KVCache, temperature: Tensor) -> Stored:
-    """Logits of all tokens, q [B, H, G, D] times row-major K times temperature [B, H, G]."""
+def row_logits(q: Tensor, cache: KVCache, scale: float, r: int | None = None) -> tuple[Tensor, Mass]:
+    """Logits [B, H, G, N] of all tokens from row-major K, and their mass.
+
+    With r, approximate ones of the r largest channels (SparQ, steps 1 and 2), summed over the group: [B, H, N].
+    """
     from harness.kernels.jit_rank import row_logits_kernel  # needs Triton
 
     b, h, group, d = q.shape
@@ -56,26 +47,35 @@ def row_logits(q: Tensor, cache: KVCache, temperature: Tensor) -> Stored:
     blocks = -(-cache.longest // block)
     parts = max(1, min(blocks // 4, -(-8 * processors(q.device) // (b * h))))
     per_part = -(-blocks // parts) * block
-    logits = torch.empty(b, h, group, cache.longest, dtype=torch.float32, device=q.device)
-    peak, total = torch.empty(2, b, h, group, parts, dtype=torch.float32, device=q.device)
+    mass = Mass.empty(q, parts, r is not None)
+    shape = (b, h, group, cache.longest) if r is None else (b, h, cache.longest)
+    score = torch.empty(shape, dtype=torch.float32, device=q.device)
     row_logits_kernel[(b * h * parts,)](
-        q, cache.k, temperature, cache.start, cache.stop, logits, peak, total, *cache.k.stride()[:3], h, parts,
-        cache.longest, per_part, g=group, rows=logit_rows(group), d=d, width=power(d), block=block, num_warps=4,
+        q, cache.k, q if mass.masked is None else mass.masked, mass.peak if r is None else mass.temperature,
+        cache.start, cache.stop, score, mass.peak, mass.total, *cache.k.stride()[:3], h, parts, cache.longest, per_part,
+        scale, r=r or 0, g=group, rows=logit_rows(group), d=d, width=power(d), block=block, sparse=r is not None,
+        num_warps=4, **overlap(q.device),
     )  # fmt: skip
-    return Stored(logits, peak, total)
+    return score, mass
 
 
-def choose_stored(stored: Stored, cache: KVCache, window: int, want: int, by_weight: bool) -> Choice:
-    """The best `want` tokens older than the window, by logits or by softmax weights, summed over the group."""
+def choose_stored(scores: Tensor, cache: KVCache, window: int, want: int, weigh: Mass | None = None) -> Candidates:
+    """The best `want` tokens older than the window by scores [B, H, N].
+
+    With `weigh`, by the softmax weights, summed over the group, of logits [B, H, G, N] whose mass that is.
+    """
     from harness.kernels.jit_rank import choose_kernel  # needs Triton
 
-    b, h, group, longest = stored.logits.shape
-    rows, parts = power(group, 1), stored.peak.shape[3]
-    chunk = min(power(longest), max(512, 4096 // rows))
-    left = Candidates.empty(stored.logits, longest, chunk, want, by_weight or group > 1)
-    choose_kernel[(b * h * left.chunks,)](
-        stored.logits, stored.peak, stored.total, cache.start, cache.stop, *left.outputs, h, left.chunks, parts,
-        longest, window, want, g=group, rows=rows, chunk=chunk, pad=power(parts, 1), by_weight=by_weight,
-        many=left.chunks > 1, num_warps=4,
+    b, h, longest = scores.shape[0], scores.shape[1], scores.shape[-1]
+    group = 1 if weigh is None else scores.shape[2]
+    chunk, warps = choice_tiles(longest, group, b * h, processors(scores.device))
+    key = scores if weigh is None else scores.new_empty(b, h, longest)
+    best = Candidates.empty(key, chunk, want, window)
+    peak, total = (scores, scores) if weigh is None else (weigh.peak, weigh.total)
+    parts = 0 if weigh is None else peak.shape[2]
+    choose_kernel[(b * h * best.chunks,)](
+        scores, peak, total, cache.start, cache.stop, best.position, key, h, best.chunks, parts, longest, window, want,
+        g=group, rows=power(group, 1), chunk=chunk, pad=power(parts, 1), by_weight=weigh is not None,
+        num_warps=warps, **overlap(scores.device),
     )  # fmt: skip
-    return left.merge(cache, window, True)
+    return best

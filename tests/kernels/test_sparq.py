@@ -7,7 +7,10 @@ from harness.kernels import KVCache
 from harness.kernels.plan import ScoreTiles
 
 WHOLE, SPLIT, FUSED = ScoreTiles(256, 1), ScoreTiles(64, 1), ScoreTiles(256, 1, fused=True, block=16)
-TILES = pytest.mark.parametrize("tiles", [WHOLE, SPLIT, FUSED, None], ids=["whole", "split", "fused", "planned"])
+STORED = ScoreTiles(64, 1, select=False)
+TILES = pytest.mark.parametrize(
+    "tiles", [WHOLE, SPLIT, FUSED, STORED, None], ids=["whole", "split", "fused", "stored", "planned"]
+)
 
 
 @TILES
@@ -47,7 +50,8 @@ def test_hard_queries(tiles, kind):
     if kind == "level":  # which channels are largest must not hang on an exact tie, for which no rule is defined
         x.q[:] = 0.5 + torch.arange(64, device=x.q.device) / 1000
     got = kernels.sparq(x.q, x.cache(), r=16, k=20, tiles=tiles)
-    assert error(got, x.expected("sparq", r=16, k=20)) < 1e-4
+    limit = 5e-4 if kind == "huge" else 1e-5  # float32 rounds logits of thousands by 1e-4
+    assert error(got, x.expected("sparq", r=16, k=20)) < limit
 
 
 @TILES
