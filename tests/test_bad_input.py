@@ -46,12 +46,14 @@ BAD = {
     "model.dtype=int3": ["int3", "bfloat16"],
     "model.device=tpu": ["model.device=tpu", "cuda"],
     "engine.batch_size=0": ["batch_size=0"],
+    "engine.batch_tokens=0": ["batch_tokens=0", "at least 1, or auto"],
+    "engine.batch_tokens=abc": ["batch_tokens='abc' must be a whole number or auto"],
     "model.max_length=100": ["256", "100"],
 }
 
 
 WRONG_KIND = """
-ratios=4 ratios=[two] limit=abc limit=2.5 engine.batch_tokens=abc method.sparq=3 method.sparq.r=big method.sparq.r=0
+ratios=4 ratios=[two] limit=abc limit=2.5 engine.prefill_tokens=auto method.sparq=3 method.sparq.r=big method.sparq.r=0
 method.h2o.k=-3 method.lm_infinite.k=0 task.arguments.shots=x
 """.split()
 

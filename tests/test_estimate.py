@@ -22,7 +22,7 @@ from harness.jobs.forecast import told
 from harness.jobs.prepare import prepare
 
 SWEEP = ["model=custom", "data=embedded", "task=repetition", "methods=[dense,h2o]", "ratios=[2,4]", "limit=3"]
-CHIP = Device("chip", flops=1e12, bandwidth=1e9)
+CHIP = Device("chip", flops=1e12, bandwidth=1e9, memory=1e9)
 MODEL = TimeModel(
     weights_share=1.0, prefill_share=0.5, call_us=1000.0, attention={"sparq/triton": Attention(0.0, 0.0, 1.0)}
 )
@@ -60,6 +60,18 @@ def test_the_weights_that_multiply_are_those_of_the_model_without_its_table(name
     positions = 256 * 512 if name in ("gpt2", "opt") else 0  # learnt, and looked up like the table
     exact = sum(p.numel() for p in model.parameters()) - positions
     assert multiplied(config, layers) == pytest.approx(exact, rel=0.01)
+
+
+def test_a_device_with_less_memory_is_planned_with_smaller_batches_unless_their_size_is_given(tiny, tmp_path):
+    def batches(*more):
+        (config,) = compositions([*SWEEP, "limit=8", f"model.path={tiny}", f"results={tmp_path}", *more])
+        prepared = prepare(Job.of(config))
+        devices = (dataclasses.replace(CHIP, memory=memory) for memory in (0.92e9, 1e12))
+        return [len(estimate(prepared, device).decoding) for device in devices]
+
+    few, all_of_them = batches()
+    assert few > all_of_them == 1
+    assert batches("engine.batch_tokens=1") == [8, 8]
 
 
 def small(decoding):

@@ -12,13 +12,13 @@ import torch
 from paper_tasks import GOLDEN_ARGUMENTS, local_data, smollm2_spec
 
 from harness.attention import top_newest
-from harness.config.job import EngineSpec, Job, TaskSpec
+from harness.config.job import Job, TaskSpec
 from harness.engine import Engine, Work
 from harness.grid.plan import Cell, Plan
 from harness.jobs.prepare import prepare
 from harness.jobs.tables import write_tables
 from harness.methods import create
-from harness.work.batches import batches, compute
+from harness.work.batches import PLAIN_TOKENS, Limits, batches, compute
 
 CELLS = {
     "dense": Cell("dense", create("dense")),
@@ -55,7 +55,7 @@ def run(request, shared, engine, tmp_path_factory):
     units = [shortened(unit, AT_MOST.get(task, 128)) for unit in found.units]
     prepared = dataclasses.replace(found, units=units, plan=Plan(list(CELLS.values()), []))
     cells, records = prepared.plan.cells, {}
-    for batch in batches(units, len(cells), EngineSpec(batch_size=1)):
+    for batch in batches(units, len(cells), Limits(PLAIN_TOKENS, 1)):
         records |= {(r.unit, r.cell): r for r in compute(engine, batch, cells, prepared.encoder)}
     prepared.folder.mkdir(parents=True)
     write_tables(prepared, records)

@@ -46,7 +46,7 @@ def test_every_method_has_a_time_on_every_device():
 def test_another_device_keeps_the_latencies_and_scales_the_bytes():
     kernel = Attention(fixed_us=10.0, chain_us_per_kb=0.5, share=0.5)
     size = ModelSize(parameters=1.0, layers=4, kv_heads=2)
-    fast, slow = (Device("d", 1.0, bandwidth) for bandwidth in (2e9, 1e9))
+    fast, slow = (Device("d", 1.0, bandwidth, 1e9) for bandwidth in (2e9, 1e9))
     latency = 4 * 10e-6 + 0.5e-6 * (8000 / 2 / 1000)
     assert kernel.seconds(fast, size, 8000, 3) == pytest.approx(latency + 24000 / 1e9)
     assert kernel.seconds(slow, size, 8000, 3) == pytest.approx(latency + 24000 / 0.5e9)
@@ -54,7 +54,7 @@ def test_another_device_keeps_the_latencies_and_scales_the_bytes():
 
 def test_weights_are_read_once_for_few_rows_and_multiplied_with_many():
     model = TimeModel(weights_share=0.5, prefill_share=0.5, call_us=0.0, attention={})
-    device, size = Device("d", flops=8e12, bandwidth=2e12), ModelSize(parameters=1e9, layers=1, kv_heads=1)
+    device, size = Device("d", flops=8e12, bandwidth=2e12, memory=1e9), ModelSize(parameters=1e9, layers=1, kv_heads=1)
     assert model.linear_seconds(device, size, 1) == model.linear_seconds(device, size, 4) == pytest.approx(2e-3)
     assert model.linear_seconds(device, size, 40) == pytest.approx(2 * 1e9 * 40 / 4e12)
     assert model.prefill_seconds(device, 4e12) == pytest.approx(1.0)

@@ -6,7 +6,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from harness import methods
 from harness.config.typed import build, typed
@@ -38,19 +38,20 @@ class TaskSpec:
 class EngineSpec:
     """How batches are cut and attention is computed.
 
-    Tokens count prompts and decoded tokens of all cells, padding included. `kernel` is auto, torch or triton.
+    Tokens count prompts and decoded tokens of all cells, padding included; those of a batch are as many as memory holds
+    if "auto". `kernel` is auto, torch or triton.
     """
 
-    batch_tokens: int = 24576
+    batch_tokens: int | Literal["auto"] = "auto"
     prefill_tokens: int = 2048
     batch_size: int | None = None
     kernel: Kernel = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("batch_tokens", "prefill_tokens", "batch_size"):
+        for name, instead in (("batch_tokens", "auto"), ("prefill_tokens", None), ("batch_size", "null")):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"engine.{name}={value} must be at least 1")
+            if value not in (None, "auto") and value < 1:
+                raise InputError(f"engine.{name}={value} must be at least 1{f', or {instead}' if instead else ''}")
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def _words(kind: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(_words(one) for one in inner)
     if origin is Literal:
-        return f"one of {', '.join(map(str, inner))}"
+        return f"{'one of ' if len(inner) > 1 else ''}{', '.join(map(str, inner))}"
     if origin is list:
         return f"a list, such as [...], each item {_words(inner[0])}"
     return WORDS.get(kind, "a mapping of names to values")

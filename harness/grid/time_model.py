@@ -26,20 +26,21 @@ OTHER = "sparq"
 
 @dataclass(frozen=True)
 class Device:
-    """Peak dense 16-bit arithmetic in FLOP/s and memory bandwidth in bytes/s, from the maker's data sheet."""
+    """Peak dense 16-bit arithmetic in FLOP/s, memory in bytes and its bandwidth in bytes/s, from the data sheet."""
 
     name: str
     flops: float
     bandwidth: float
+    memory: float
 
 
-MEASURED = Device("H200", 989e12, 4.8e12)
+MEASURED = Device("H200", 989e12, 4.8e12, 141e9)
 """Where the constants were measured. On any other device, latencies stay and the rest scales with the data sheets."""
 DEVICES = (
-    Device("A100-80", 312e12, 2.0e12),
-    Device("H100", 989e12, 3.35e12),
+    Device("A100-80", 312e12, 2.0e12, 80e9),
+    Device("H100", 989e12, 3.35e12, 80e9),
     MEASURED,
-    Device("L40S", 362e12, 0.864e12),
+    Device("L40S", 362e12, 0.864e12, 48e9),
 )
 
 

@@ -8,15 +8,15 @@ from typing import Any
 
 from harness.grid.costs import LayerShape, transfers
 from harness.grid.decoding import Decoding
-from harness.grid.time_model import Device, ModelSize, TimeModel
+from harness.grid.memory import Widths
+from harness.grid.time_model import MEASURED, Device, ModelSize, TimeModel
+from harness.jobs.batch_tokens import planned
 from harness.jobs.prepare import Prepared
-from harness.work.batches import Piece, batches
+from harness.work.batches import Limits, Piece, batches
 from harness.work.requests import Unit
 
 UNGATED = ("gpt_neox", "gpt2", "gptj", "opt", "phi")
 """Architectures whose feed-forward layers have two matrices, the others have three."""
-INNER = ("intermediate_size", "ffn_dim")
-"""What configurations call the width of a feed-forward layer; where they are silent it is four times the model's."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,15 @@ class Estimate:
         return sum(one.seconds(model, device, self.size) for one in self.decoding)
 
 
-def estimate(prepared: Prepared) -> Estimate:
-    """Count a job's work."""
+def estimate(prepared: Prepared, device: Device = MEASURED) -> Estimate:
+    """Count a job's work. With engine.batch_tokens=auto, batches are what a `device` holds beside the weights."""
     cells, units, layers = prepared.plan.cells, prepared.units, prepared.checkpoint.layers
     width = prepared.checkpoint.bytes_per_element
     per_token = sum(2 * layer.kv_heads * layer.head_dim for layer in layers) * width
     parameters = multiplied(prepared.checkpoint.config.get_text_config(), layers)
     size = ModelSize(parameters, len(layers), sum(one.kv_heads for one in layers) / len(layers), width)
-    cut = list(batches(units, len(cells), prepared.job.engine))
+    tokens = planned(prepared, device.memory - parameters * width)
+    cut = list(batches(units, len(cells), Limits(tokens, prepared.job.engine.batch_size)))
     lengths = [len(unit.work.prompt) for unit in units]
     return Estimate(
         name=f"{prepared.job.model.name} on {prepared.job.task.name}",
@@ -96,10 +97,10 @@ def _decoding(prepared: Prepared, batch: Sequence[Unit]) -> Decoding:
 
 def multiplied(config: Any, layers: Sequence[LayerShape]) -> float:
     """Weights that a token is multiplied with: attention, the feed-forward layers, the vocabulary; from the shapes."""
-    heads = sum(2 * layer.head_dim * (config.num_attention_heads + layer.kv_heads) for layer in layers)
-    inner = next((found for name in INNER if (found := getattr(config, name, None))), 4 * config.hidden_size)
+    widths = Widths.of(config)
+    heads = sum(2 * layer.head_dim * (widths.heads + layer.kv_heads) for layer in layers)
     matrices = 2 if config.model_type in UNGATED else 3
-    return float(config.hidden_size * (heads + len(layers) * matrices * inner + config.vocab_size))
+    return float(widths.hidden * (heads + len(layers) * matrices * widths.inner + widths.vocabulary))
 
 
 def _attention_flops(prepared: Prepared, n: int) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.config.job import Job
 from harness.errors import InputError
-from harness.grid.time_model import DEVICES, MEASURED, TimeModel
+from harness.grid.time_model import DEVICES, MEASURED, Device, TimeModel
 from harness.jobs.estimate import Estimate, estimate
 from harness.jobs.prepare import prepare
 from harness.models import ModelSpec, find
@@ -22,17 +22,18 @@ def told(configs: Iterable[Mapping[str, Any]]) -> str:
 
     A job that cannot be prepared is named with its reason. Raises InputError if none can.
     """
-    estimates: list[Estimate] = []
+    estimates: list[Mapping[Device, Estimate]] = []
     refused: list[str] = []
     hopeless: dict[ModelSpec, InputError] = {}
     for job in map(Job.of, configs):
         try:
-            estimates.append(estimate(prepare(_with_model(job, hopeless))))
+            prepared = prepare(_with_model(job, hopeless))
+            estimates.append({device: estimate(prepared, device) for device in DEVICES})
         except InputError as error:
             refused.append(f"{job.model.name} on {job.task.name}: {error}")
     if not estimates:
         raise InputError(f"no job can be planned: {'; '.join(refused)} ({OFFLINE})")
-    lines = [*_sizes(estimates), "", *_hours(estimates, TimeModel.stored())]
+    lines = [*_sizes([of[MEASURED] for of in estimates]), "", *_hours(estimates, TimeModel.stored())]
     lines += [f"cannot be planned: {reason}" for reason in refused] + [OFFLINE] * bool(refused)
     return "".join(f"{line}\n" for line in lines)
 
@@ -66,10 +67,11 @@ def _sizes(estimates: Sequence[Estimate]) -> list[str]:
     return [head, *lines, f"{total:<{width}}  {cells:>5}  {examples:>8,}  {runs:>12,}  {prefill:>14,}  {decode:>13,}"]
 
 
-def _hours(estimates: Sequence[Estimate], model: TimeModel) -> list[str]:
+def _hours(jobs: Sequence[Mapping[Device, Estimate]], model: TimeModel) -> list[str]:
     """Hours of every device for all jobs, and what a prefill per cell would cost in place of the shared one."""
     lines = ["one device     hours  of it prefill  kernels alone  a prefill per cell"]
     for device in DEVICES:
+        estimates = [of[device] for of in jobs]
         prefill = sum(one.prefills * one.prefill_seconds(model, device) for one in estimates) / HOUR
         unshared = sum(one.cells * one.prefill_seconds(model, device) for one in estimates) / HOUR
         decode = sum(one.decode_seconds(model, device) for one in estimates) / HOUR
@@ -88,6 +90,8 @@ def _footnotes(model: TimeModel) -> list[str]:
         "other devices are scaled by data-sheet bandwidth and FLOP/s.",
         f"hours: the engine launches its kernels from Python, {model.call_us:.0f} us per cell, layer and step in the "
         "one sweep that was timed; kernels alone: as if that cost nothing.",
+        "engine.batch_tokens=auto fills each device's memory beside the weights with a batch, "
+        f"KV/batch is that of an {MEASURED.name}.",
         f"A prefill at {model.prefill_share:.0%} of peak arithmetic is assumed, not measured. Start-up and scoring "
         "come on top; no generation is taken to end early.",
     ]

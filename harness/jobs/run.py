@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from functools import cache, partial
 from typing import Any
 
 import pandas as pd
@@ -15,6 +16,7 @@ from harness.config.job import Job
 from harness.engine import Engine
 from harness.grid.plan import PROTOCOL
 from harness.grid.shards import WHOLE
+from harness.jobs.batch_tokens import agreed, decide, free_bytes
 from harness.jobs.console import Console
 from harness.jobs.outcome import Outcome, outcome_of
 from harness.jobs.prepare import Prepared, prepare
@@ -23,7 +25,7 @@ from harness.results.files import write_whole
 from harness.results.provenance import provenance
 from harness.results.store import Store
 from harness.results.summary import aggregate
-from harness.work.batches import work_left
+from harness.work.batches import PLAIN_TOKENS, Limits, Piece, work_left
 from harness.work.execute import Executor
 from harness.work.interrupt import interruptible
 from harness.work.retry import patiently
@@ -53,13 +55,24 @@ def run_job(job: Job, console: Console) -> pd.DataFrame | None:
 
 def _compute(prepared: Prepared, store: Store, console: Console) -> None:
     """Everything of this shard that is missing."""
-    job, cells = prepared.job, prepared.plan.cells
-    pieces = work_left(prepared.units, cells, store.settled(), job.engine, job.shard)
+    job = prepared.job
+    load = cache(partial(patiently, prepared.checkpoint.load, f"the weights of model '{job.model.name}'"))
+    pieces = _pieces(prepared, store, load)
     if pieces:
-        model = patiently(prepared.checkpoint.load, f"the weights of model '{job.model.name}'")
-        engine = Engine(model, job.engine.prefill_tokens, job.engine.kernel)
+        engine = Engine(load(), job.engine.prefill_tokens, job.engine.kernel)
         with console.progress(sum(piece.runs for piece in pieces)) as advance:
             Executor(engine, prepared.encoder, store, advance).run(pieces)
+
+
+def _pieces(prepared: Prepared, store: Store, load: Callable[[], Any]) -> list[Piece]:
+    """What this shard has to compute; loads the model if only its device can tell how large batches may be."""
+    job, settled, tokens = prepared.job, store.settled(), agreed(prepared, store)
+    missing = partial(work_left, prepared.units, prepared.plan.cells, settled)
+    if tokens is None:
+        if not missing(Limits(PLAIN_TOKENS)):
+            return []
+        tokens = decide(prepared, store, free_bytes(load()))
+    return missing(Limits(tokens, job.engine.batch_size), job.shard)
 
 
 def _conclude(prepared: Prepared, outcome: Outcome, console: Console) -> pd.DataFrame | None:
@@ -90,6 +103,7 @@ def _describe(prepared: Prepared, store: Store, about: Mapping[str, Any]) -> Non
     store.describe(
         {
             "config": asdict(replace(prepared.job, shard=WHOLE)),
+            "batch_tokens": agreed(prepared, store),
             "cells": store.cells() | {cell.id: cell.told for cell in prepared.plan.cells},
             "skipped": [asdict(skip) for skip in prepared.plan.skipped],
             "examples": [u.request.example for u in prepared.units],

@@ -13,6 +13,7 @@ import pandas as pd
 import yaml
 
 from harness.grid.decoding import Decoding
+from harness.grid.memory import SHARE
 from harness.grid.time_model import MEASURED, Device, ModelSize, TimeModel
 from harness.paths import asset
 from harness.report.against.published import elements, shapes
@@ -88,13 +89,18 @@ def _prefill_seconds(load: Load, shape: Mapping[Any, Any], prefills: int, device
 def _decode_seconds(load: Load, shape: Mapping[Any, Any], reads: Sequence[tuple[str, float]], device: Device) -> float:
     """As many batches as the examples fill, of one kind."""
     model, size = TimeModel.stored(), ModelSize(shape["parameters"], shape["layers"], shape["kv_heads"], BYTES)
-    rows = max(1, int(_batch_tokens() // (load.prompt + len(reads) * load.new)))
+    rows = max(1, int(_batch_tokens(shape, device) // (load.prompt + len(reads) * load.new)))
     steps = load.new - 1  # the first token comes from the prefill
     batch = Decoding(steps, 1 if load.task == FORCED else steps, rows, reads)
     return load.examples / rows * batch.seconds(model, device, size)
 
 
-def _batch_tokens() -> int:
-    """As many as the engine puts into a batch by default."""
+def _batch_tokens(shape: Mapping[Any, Any], device: Device) -> float:
+    """As many as the engine puts into a batch by default; `auto`: what the device holds of KV cache beside weights.
+
+    That is somewhat more than the engine takes, which leaves room for activations too: their sizes were not published.
+    """
     config = yaml.safe_load((asset("conf") / "config.yaml").read_text(encoding="utf-8"))
-    return int(config["engine"]["batch_tokens"])
+    asked = config["engine"]["batch_tokens"]
+    cached = 2 * BYTES * shape["layers"] * shape["kv_heads"] * shape["head_dim"]
+    return SHARE * (device.memory - BYTES * shape["parameters"]) / cached if asked == "auto" else float(asked)

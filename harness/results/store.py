@@ -85,6 +85,13 @@ class Store:
         """What earlier launches computed here, by cell: enough to make each cell again."""
         return dict(read_json(self.folder / "run.json").get("cells", {}))
 
+    def batch_tokens(self) -> int | None:
+        """What bounded the batches of the latest launch; None if that is not decided, or there was none."""
+        told = read_json(self.folder / "run.json")
+        before_auto = told.get("config", {}).get("engine", {}).get("batch_tokens")
+        found: int | None = told.get("batch_tokens", before_auto)
+        return found
+
     def note_launch(self, provenance: Mapping[str, Any]) -> None:
         """Say what this process runs on; its records refer to that. To be called while `exclusive`."""
         append_lines(self.folder / "launches.jsonl", [{"launch": self.launch, **provenance}])
@@ -93,6 +100,10 @@ class Store:
         """Write run.json whole."""
         text = json.dumps({"key": self._key, **description}, indent=2, sort_keys=True, default=str)
         write_whole(self.folder / "run.json", text + "\n")
+
+    def amend(self, entries: Mapping[str, Any]) -> None:
+        """Replace some entries of run.json. To be called while `exclusive`."""
+        self.describe({**read_json(self.folder / "run.json"), **entries})
 
     def _check_key(self) -> None:
         """A torn run.json blocks nothing: the folder's name carries the key too, and the file is written anew."""

@@ -13,7 +13,6 @@ from lm_eval.api.registry import register_model
 from lm_eval.utils import simple_parse_args_string
 
 from harness import methods
-from harness.config.job import EngineSpec
 from harness.engine import Engine
 from harness.errors import InputError
 from harness.grid.plan import Cell
@@ -21,7 +20,7 @@ from harness.models import ModelSpec, find, named, names
 from harness.results.records import Record
 from harness.scoring.convert import plain_request
 from harness.scoring.replay import Reply, reply
-from harness.work.batches import batches, compute, refuse_inert
+from harness.work.batches import PLAIN_TOKENS, Limits, batches, compute, refuse_inert
 from harness.work.requests import Encoder, Unit
 
 LM_EVAL_DEVICE = "cuda:0"
@@ -40,7 +39,7 @@ class HarnessLM(LM):  # type: ignore[misc]
         checkpoint = find(_spec(pretrained, settings))
         self._encoder = Encoder(checkpoint.tokenizer(), checkpoint.max_length)
         size = int(batch_size) if str(batch_size).isdigit() else None
-        self._engine_spec = EngineSpec(batch_size=size)
+        self._limits = Limits(PLAIN_TOKENS, size)
         self._engine = Engine(checkpoint.load())
 
     @classmethod
@@ -80,7 +79,7 @@ class HarnessLM(LM):  # type: ignore[misc]
 
     def _records(self, units: list[Unit]) -> dict[str, Record]:
         found: dict[str, Record] = {}
-        for batch in batches(units, 1, self._engine_spec):
+        for batch in batches(units, 1, self._limits):
             found |= {record.unit: record for record in compute(self._engine, batch, [self._cell], self._encoder)}
         return found
 

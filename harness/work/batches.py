@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from harness.config.job import EngineSpec
 from harness.engine import Answer, Engine
 from harness.errors import RunError
 from harness.grid.plan import Cell
@@ -17,6 +16,20 @@ from harness.work.requests import Encoder, Unit
 
 Done = dict[Key, Record]
 T = TypeVar("T")
+PLAIN_TOKENS = 24576
+"""Of a batch where no device tells how much memory is free."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What bounds a batch: prompt and decoded tokens of all cells, padding included; and units, unless None."""
+
+    tokens: int
+    units: int | None = None
+
+    def hold(self, units: int, each: int) -> bool:
+        """Whether so many units of `each` tokens fit."""
+        return (self.units is None or units <= self.units) and units * each <= self.tokens
 
 
 @dataclass(frozen=True)
@@ -46,27 +59,29 @@ class Piece:
 
 
 def work_left(
-    units: Sequence[Unit], cells: Sequence[Cell], done: Collection[Key], spec: EngineSpec, shard: Shard = WHOLE
+    units: Sequence[Unit], cells: Sequence[Cell], done: Collection[Key], limits: Limits, shard: Shard = WHOLE
 ) -> list[Piece]:
     """What a shard still has to compute.
 
     Batches are cut from all units first, then what is done is left out: a run that goes on, or that is shared out,
     puts the same rows side by side as one that runs through, which gives the same numbers to the bit.
     """
-    planned = shard.share(list(batches(units, len(cells), spec)))
+    planned = shard.share(list(batches(units, len(cells), limits)))
     return [piece for batch in planned for piece in _gaps(batch, cells, done)]
 
 
-def batches(units: Sequence[Unit], cells: int, spec: EngineSpec) -> Iterator[list[Unit]]:
-    """Units of one kind and similar length, as many as the token budget holds, the longest first."""
+def batches(units: Sequence[Unit], cells: int, limits: Limits) -> Iterator[list[Unit]]:
+    """Units of one kind and similar length, as many as the limits hold and at least one, the longest first."""
     distinct = list({unit.key: unit for unit in units}.values())
     for forced in (False, True):
         kind = [unit for unit in distinct if (unit.work.forced is not None) is forced]
         batch: list[Unit] = []
+        steps = 0
         for unit in sorted(kind, key=lambda u: (-len(u.work.prompt), u.key)):
-            if batch and not _fits([*batch, unit], cells, spec):
+            steps = max(steps, unit.work.steps)
+            if batch and not limits.hold(len(batch) + 1, len(batch[0].work.prompt) + cells * steps):
                 yield batch
-                batch = []
+                batch, steps = [], unit.work.steps
             batch.append(unit)
         if batch:
             yield batch
@@ -108,13 +123,6 @@ def _gaps(batch: Sequence[Unit], cells: Sequence[Cell], done: Collection[Key]) -
 def _halves(items: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
     middle = len(items) // 2
     return items[:middle], items[middle:]
-
-
-def _fits(batch: Sequence[Unit], cells: int, spec: EngineSpec) -> bool:
-    longest = max(len(unit.work.prompt) for unit in batch)
-    steps = max(unit.work.steps for unit in batch)
-    within_size = spec.batch_size is None or len(batch) <= spec.batch_size
-    return within_size and len(batch) * (longest + cells * steps) <= spec.batch_tokens
 
 
 def _record(unit: Unit, cell: Cell, answer: Answer, encoder: Encoder) -> Record:

@@ -1,5 +1,6 @@
 """Recipes name things that exist, and their cost is what one computes by hand."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -72,6 +73,12 @@ def test_needles_cost_a_line_for_each_length_and_move_what_their_ratios_say():
 def test_hours_are_more_than_those_of_the_bytes_alone_at_the_device_s_bandwidth():
     lines = costs([recipes.find("fig-grid")])
     assert (lines["GPU-hours"] * 3600 * MEASURED.bandwidth > lines["KV gigabytes"] * 1e9).all()
+
+
+def test_a_device_whose_memory_is_spent_on_weights_takes_the_examples_one_by_one_and_longer():
+    grid = [recipes.find("fig-grid")]
+    full = costs(grid, dataclasses.replace(MEASURED, memory=1e9))["GPU-hours"]
+    assert (full > costs(grid)["GPU-hours"]).all()
 
 
 def test_an_experiment_is_run_once_into_a_folder_of_its_own():
