@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -67,8 +68,13 @@ class _Share:
 
     @property
     def approximate(self) -> bool:
-        """Whether the share is one of approximate logits."""
-        return self.mass is not None and self.mass.masked is not None
+        """Whether the share is one of approximate logits, yet to be summed up."""
+        return self.mass is not None and self.mass.channels is not None and not self.known
+
+    @property
+    def known(self) -> bool:
+        """Whether the kept mass is."""
+        return self.mass is not None and self.mass.held is not None
 
     @property
     def programs(self) -> int:
@@ -76,17 +82,21 @@ class _Share:
         return 1 if self.mass is None else self.mass.peak.shape[2]
 
     @property
+    def copies(self) -> int:
+        """Masked queries per KV head."""
+        return self.mass.channels.copies if self.mass is not None and self.mass.channels is not None else 1
+
+    @property
     def options(self) -> dict[str, int]:
         """What the kernels are compiled for."""
         return {"share": self.mass is not None, "mix": self.mix, "pad_chunks": power(self.programs, 1)}
 
-    def pointers(self, unused: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Peak, total, masked query and temperature; any tensor where the kernels touch none."""
-        if self.mass is None:
-            return unused, unused, unused, unused
-        found = (self.mass.masked, self.mass.temperature)
-        masked, temperature = (unused if tensor is None else tensor for tensor in found)
-        return self.mass.peak, self.mass.total, masked, temperature
+    def pointers(self, unused: Tensor) -> Iterator[Tensor]:
+        """Masked query, temperature, peak, total and kept mass; any tensor where the kernels touch none."""
+        m = self.mass
+        c = None if m is None else m.channels
+        found = (*((c.masked, c.temperature) if c else (None,) * 2), *((m.peak, m.total, m.held) if m else (None,) * 3))
+        return (unused if tensor is None else tensor for tensor in found)
 
 
 def _launch(
@@ -107,13 +117,14 @@ def _launch(
     partial = q.new_empty((b, h, parts, group, d) if parts > 1 else 1, dtype=torch.float32)
     sums = q.new_empty((3, b, h, parts, group) if parts > 1 else (3, 1), dtype=torch.float32)
     common = {"g": group, "d": d, "width": power(d), **share.options, **overlap(q.device)}
-    peak, total, masked, temperature = share.pointers(out)
+    masked, temperature, peak, total, held = share.pointers(out)
     attend_kernel[(b * h * parts,)](
         q, cache.k, cache.v, chosen.index(), cache.start, cache.stop, chosen.position, chosen.key, masked, temperature,
-        peak, total, cache.v_sum, out, out if logits is None else logits, partial, *sums, *cache.k.stride()[:3],
-        *cache.v.stride()[:3], h, parts, chosen.chunks, chosen.key.shape[2], share.programs, window, chosen.want, scale,
+        peak, total, held, cache.v_sum, out, out if logits is None else logits, partial, *sums, *cache.k.stride()[:3],
+        *cache.v.stride()[:3], h, parts, chosen.chunks, share.programs, share.copies, window,
+        chosen.want, scale,
         rows=logit_rows(group), block=tiles.block, newest=window > 0, keep_logits=logits is not None, many=parts > 1,
-        approximate=share.approximate, chunk=chosen.chunk, candidates=chosen.entries, stages=tiles.stages,
+        approximate=share.approximate, known=share.known, chunk=chosen.chunk, candidates=chosen.entries, stages=tiles.stages,
         num_warps=tiles.warps, **common,
     )  # fmt: skip
     if parts > 1:

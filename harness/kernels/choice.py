@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from harness.kernels.cache import KVCache
+from harness.kernels.channels import Channels
 from harness.kernels.plan import overlap, power
 
 
@@ -15,23 +16,20 @@ from harness.kernels.plan import overlap, power
 class Mass:
     """The softmax mass of all live tokens by C programs per KV head: peak and total [B, H, C, G] float32.
 
-    Where logits are approximate: masked [B, H, C, G, D], the query at the chosen channels, and temperature
-    [B, H, C, G], what turns products with it into logits; each program's own, all alike.
+    Of approximate logits where there are `channels`. held [B, H, 1, G]: the mass of what is kept, where that is known.
     """
 
     peak: Tensor
     total: Tensor
-    masked: Tensor | None = None
-    temperature: Tensor | None = None
+    channels: Channels | None = None
+    held: Tensor | None = None
 
     @classmethod
-    def empty(cls, q: Tensor, programs: int, approximate: bool) -> Mass:
+    def empty(cls, q: Tensor, programs: int, channels: Channels | None = None, known: bool = False) -> Mass:
         """Unwritten, for a query [B, H, G, D]."""
-        b, h, group, d = q.shape
-        peak, total, temperature = torch.empty(3, b, h, programs, group, dtype=torch.float32, device=q.device)
-        if not approximate:
-            return cls(peak, total)
-        return cls(peak, total, q.new_empty(b, h, programs, group, d), temperature)
+        b, h, group, _ = q.shape
+        peak, total, held = torch.empty(3, b, h, programs, group, dtype=torch.float32, device=q.device)
+        return cls(peak, total, channels, held if known else None)
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Candidates:
     """Chosen columns: position [B, H, chunks, want] int32, the best of each chunk of `chunk` tokens.
 
     Where a chunk has fewer live tokens older than the window, its first entries count. With more chunks than one, the
-    best of all are still to be found by their scores, key [B, H, longest] float32.
+    best of all are still to be found by their scores, key [B, H, chunks, want] float32.
     """
 
     position: Tensor
@@ -50,14 +48,14 @@ class Candidates:
     @classmethod
     def of(cls, index: Tensor) -> Candidates:
         """Columns [B, H, K] int32 that are chosen for good."""
-        return cls(index.contiguous()[:, :, None], index, 0, 0)
+        return cls(index.contiguous()[:, :, None], index, 0, 0)  # nobody reads their scores
 
     @classmethod
-    def empty(cls, key: Tensor, chunk: int, want: int, window: int) -> Candidates:
-        """Unwritten positions for the scores key [B, H, longest]."""
-        b, h, longest = key.shape
-        position = torch.empty(b, h, -(-longest // chunk), want, dtype=torch.int32, device=key.device)
-        return cls(position, key, chunk, window)
+    def empty(cls, like: Tensor, longest: int, chunk: int, want: int, window: int) -> Candidates:
+        """Unwritten, for a tensor [B, H, ...] and `longest` tokens."""
+        shape = (*like.shape[:2], -(-longest // chunk), want)
+        key = torch.empty(shape, dtype=torch.float32, device=like.device)
+        return cls(torch.empty_like(key, dtype=torch.int32), key, chunk, window)
 
     @property
     def chunks(self) -> int:
@@ -68,6 +66,15 @@ class Candidates:
     def want(self) -> int:
         """Columns to choose."""
         return self.position.shape[3]
+
+    @property
+    def room(self) -> int:
+        """Of a first, rough choice in each chunk."""
+        return power(self.want + self.want // 2 + 32)
+
+    def rough(self) -> Tensor:
+        """Scratch for it, [B, H, chunks, 2, room]."""
+        return self.key.new_empty(*self.key.shape[:3], 2, self.room)
 
     @property
     def entries(self) -> int:
@@ -87,7 +94,7 @@ class Candidates:
         b, h, chunks, want = self.position.shape
         index = self.index()
         merge_kernel[(b * h,)](
-            self.position, self.key, index, cache.start, cache.stop, h, chunks, self.key.shape[2], self.window, want,
+            self.position, self.key, index, cache.start, cache.stop, h, chunks, self.window, want,
             chunk=self.chunk, candidates=self.entries, num_warps=max(1, min(16, self.entries // 512)),
             **overlap(index.device),
         )  # fmt: skip

@@ -86,20 +86,20 @@ def attend_tokens(
 
 @triton.jit
 def attend_kernel(
-    q, k, v, index, starts, stops, position, key, masked, temperature, peak, total, v_sum, out, logit,
-    partial, bests, masses, helds,
-    k_b, k_h, k_n, v_b, v_h, v_n, heads, parts, chunks, columns, measured, window, listed,
+    q, k, v, index, starts, stops, position, key, masked, temperature, peak, total, given, v_sum, out, logit,
+    partial, bests, masses, helds, k_b, k_h, k_n, v_b, v_h, v_n, heads, parts, chunks, measured, copies, window, listed,
     scale, g: tl.constexpr, rows: tl.constexpr, d: tl.constexpr, width: tl.constexpr, block: tl.constexpr,
     newest: tl.constexpr, keep_logits: tl.constexpr, many: tl.constexpr, share: tl.constexpr,
-    approximate: tl.constexpr, mix: tl.constexpr, pad_chunks: tl.constexpr, chunk: tl.constexpr,
+    approximate: tl.constexpr, known: tl.constexpr, mix: tl.constexpr, pad_chunks: tl.constexpr, chunk: tl.constexpr,
     candidates: tl.constexpr, stages: tl.constexpr, overlap: tl.constexpr,
 ):  # fmt: skip
     """Grid [B * H * parts]: exact attention of q [B, H, g, d] over the newest `window` tokens and index [B, H, listed].
 
     Only as many entries of the index count as the row has live tokens older than the window; with `keep_logits`, all
     that are live. With `candidates`, the index is first merged from so many at most (merge_chunks). With `share` the
-    output is scaled by the softmax mass of what is kept, approximate logits or exact ones, relative to peak and total
-    [B, H, measured, g]; masked and temperature are scratch of as many programs. With `many`, each part leaves partial
+    output is scaled by the softmax mass of what is kept, relative to peak and total [B, H, measured, g]: by `known` mass
+    given [B, H, g], by `approximate` logits or by exact ones. masked [B, H, copies, g, d], temperature
+    [B, H, copies, g]. With `many`, each part leaves partial
     [B, H, parts, g, d] and bests, masses and helds [B, H, parts, g] for combine_kernel.
     """
     follow(overlap)
@@ -125,17 +125,20 @@ def attend_kernel(
     whole = top
     factor = top
     if candidates > 0:
-        merge_chunks(position, key, index, head, start, stop, chunks, columns, window, listed, chunk, candidates)
+        first = head * chunks * listed
+        merge_chunks(position + first, key + first, index, start, stop, chunks, window, listed, chunk, candidates)
         tl.debug_barrier()
     if share:
         top, whole = whole_mass(peak, total, head, measured, row, g, pad_chunks)
     if approximate:
-        factor = tl.load(temperature + head * measured * g + row, mask=row < g, other=0.0)
+        factor = tl.load(temperature + head * copies * g + row, mask=row < g, other=0.0)
     output, best, mass, held = attend_tokens(
-        q + head * g * d, k, v, masked + head * measured * g * d, factor, top, index, logit, start, stop, near,
+        q + head * g * d, k, v, masked + head * copies * g * d, factor, top, index, logit, start, stop, near,
         begin, end, scale, k_n, v_n, listed, g, rows, d, width, block, newest, keep_logits, approximate, stages,
     )  # fmt: skip
-    if share and not approximate:
+    if known:
+        held = tl.load(given + head * g + row, mask=row < g, other=0.0)
+    elif share and not approximate:
         held = mass * tl.exp(best - top)
     if many:
         inside = (row < g)[:, None] & (column < d)[None, :]

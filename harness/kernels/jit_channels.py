@@ -2,11 +2,12 @@
 
 # mypy: ignore-errors
 # Triton's language is not Python to a type checker, and its kernels take what a launch passes.
-# ruff: noqa: ANN001, ANN201
+# ruff: noqa: ANN001, ANN201, PLR0913, PLR0917
 
 import triton
 import triton.language as tl
 
+from harness.kernels.jit_launch import follow
 from harness.kernels.jit_select import choose, slots
 
 
@@ -47,3 +48,28 @@ def list_channels(q, chosen, packed, channel, r, g: tl.constexpr, d: tl.constexp
     for i in tl.static_range(g):
         row = tl.load(q + i * d + column, mask=chosen, other=0.0)
         tl.store(packed + i * r + slot, row.to(tl.float32), mask=chosen)
+
+
+@triton.jit
+def prepare_query(
+    q, packed, channel, temperature, masked, scale, r, g: tl.constexpr, d: tl.constexpr, width: tl.constexpr
+):  # fmt: skip
+    """All of it, for one KV head; what this writes is there to be read by the program when it returns."""
+    chosen = largest_channels(q, r, g, d, width)
+    mask_query(q, chosen, masked, temperature, scale, g, d, width)
+    list_channels(q, chosen, packed, channel, r, g, d, width)
+    tl.debug_barrier()
+
+
+@triton.jit
+def prepare_kernel(
+    q, packed, channel, temperature, masked, scale, r, g: tl.constexpr, d: tl.constexpr, width: tl.constexpr,
+    overlap: tl.constexpr,
+):  # fmt: skip
+    """Grid [B * H]: packed [B, H, g, r], channel [B, H, r], temperature [B, H, g], masked [B, H, g, d]."""
+    follow(overlap)
+    head = tl.program_id(0)
+    prepare_query(
+        q + head * g * d, packed + head * g * r, channel + head * r, temperature + head * g, masked + head * g * d,
+        scale, r, g, d, width,
+    )  # fmt: skip

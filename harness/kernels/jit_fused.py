@@ -8,19 +8,19 @@ import triton
 import triton.language as tl
 
 from harness.kernels.jit_attend import attend_tokens
-from harness.kernels.jit_channels import largest_channels, list_channels, mask_query
+from harness.kernels.jit_channels import prepare_query
 from harness.kernels.jit_combine import finish
 from harness.kernels.jit_launch import follow, hold_back
-from harness.kernels.jit_score import channel_logits, choose_older, softmax_mass
+from harness.kernels.jit_score import channel_logits, chosen_mass, softmax_mass, store_older
 
 
 @triton.jit
 def fused_kernel(
-    q, k, v, kt, starts, stops, v_sum, packed, channel, temperature, masked, position, out,
+    q, k, v, kt, starts, stops, v_sum, packed, channel, temperature, masked, position, key, rough, out,
     k_b, k_h, k_n, v_b, v_h, v_n, kt_b, kt_h, kt_d, capacity, heads, window, want, scale,
     r: tl.constexpr, d: tl.constexpr, width: tl.constexpr, chunk: tl.constexpr, together: tl.constexpr,
-    stages: tl.constexpr, covered: tl.constexpr, block: tl.constexpr, mix: tl.constexpr, wait: tl.constexpr,
-    processors: tl.constexpr, resident: tl.constexpr, overlap: tl.constexpr,
+    stages: tl.constexpr, covered: tl.constexpr, room: tl.constexpr, block: tl.constexpr, mix: tl.constexpr,
+    wait: tl.constexpr, processors: tl.constexpr, resident: tl.constexpr, overlap: tl.constexpr,
 ):  # fmt: skip
     """Grid [B * H], a group of one. What one stage writes for the next passes through the first-level cache."""
     head = tl.program_id(0)
@@ -34,28 +34,25 @@ def fused_kernel(
     packed += head * r
     channel += head * r
     temperature += head
-    masked += head * d
     position += head * want
-    chosen = largest_channels(q, r, 1, d, width)
-    mask_query(q, chosen, masked, temperature, scale, 1, d, width)
-    list_channels(q, chosen, packed, channel, r, 1, d, width)
-    tl.debug_barrier()
+    key += head * want
+    prepare_query(q, packed, channel, temperature, masked + head * d, scale, r, 1, d, width)
     token = tl.arange(0, chunk)
     logits = channel_logits(
         kt + batch * kt_b + inner * kt_h, packed, channel, temperature, tl.arange(0, chunk)[None, :],
-        kt_d, capacity, r, r, 1, 1, together, stages, covered,
+        kt_d, capacity, r, together, stages, covered,
     )  # fmt: skip
-    top, whole = softmax_mass(logits, (token >= start) & (token < stop))
-    choose_older(tl.sum(logits, 0), token, 0, start, stop, window, want, position)
-    tl.debug_barrier()
+    top, whole, held = softmax_mass(logits, token, start, stop, window)
+    score = tl.sum(logits, 0)
+    wanted = store_older(position, key, rough + head * 2 * room, score, token, 0, start, stop, window, want, room)
+    held += chosen_mass(key, wanted, top, room)
     near = tl.minimum(window, stop - start)
     count = near + tl.minimum(want, stop - start - near)
     k += batch * k_b + inner * k_h
     v += batch * v_b + inner * v_h
-    factor = tl.load(temperature + tl.arange(0, 1))
-    output, _, mass, held = attend_tokens(
-        q, k, v, masked, factor, top, position, position, start, stop, near, 0, count, scale, k_n, v_n, want,
-        1, 1, d, width, block, True, False, mix, 1,
+    output, _, mass, _ = attend_tokens(
+        q, k, v, q, top, top, position, position, start, stop, near, 0, count, scale, k_n, v_n, want,
+        1, 1, d, width, block, True, False, False, 1,
     )  # fmt: skip
     finish(
         output / mass[:, None], held, whole, v_sum + head * d, out + head * d, stop - start, tl.arange(0, 1),

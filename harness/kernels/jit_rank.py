@@ -7,24 +7,23 @@
 import triton
 import triton.language as tl
 
-from harness.kernels.jit_channels import largest_channels, mask_query
 from harness.kernels.jit_combine import whole_mass
 from harness.kernels.jit_launch import follow
 from harness.kernels.jit_products import products
-from harness.kernels.jit_score import choose_older
+from harness.kernels.jit_score import store_older
 from harness.kernels.jit_select import choose, slots
 
 
 @triton.jit
 def row_logits_kernel(
-    q, k, masked, temperature, starts, stops, score, peak, total, k_b, k_h, k_n, heads, parts, columns, per_part,
-    scale, r, g: tl.constexpr, rows: tl.constexpr, d: tl.constexpr, width: tl.constexpr,
+    q, k, temperature, starts, stops, score, peak, total, k_b, k_h, k_n, heads, parts, columns, per_part,
+    scale, g: tl.constexpr, rows: tl.constexpr, d: tl.constexpr, width: tl.constexpr,
     block: tl.constexpr, sparse: tl.constexpr, overlap: tl.constexpr,
 ):  # fmt: skip
     """Grid [B * H * parts]: logits of all tokens from row-major K -> peak and total [B, H, parts, g], and score.
 
-    Each part covers per_part columns (a multiple of block). score is the logits [B, H, g, columns]; with `sparse`,
-    logits are approximate, from the r largest channels, and score is their sum over the group [B, H, columns].
+    Each part covers per_part columns (a multiple of block). score is the logits [B, H, g, columns]. With `sparse`, q is
+    masked, its products have a temperature [B, H, g], and score is their sum over the group [B, H, columns].
     """
     follow(overlap)
     program = tl.program_id(0)
@@ -37,16 +36,10 @@ def row_logits_kernel(
     column = tl.arange(0, width)
     inside = (row < g)[:, None] & (column < d)[None, :]
     q += head * g * d
+    query = tl.load(q + row[:, None] * d + column[None, :], mask=inside, other=0.0)
+    factor = tl.where(row < g, scale, 0.0)
     if sparse:
-        masked += program * g * d
-        temperature += program * g
-        mask_query(q, largest_channels(q, r, g, d, width), masked, temperature, scale, g, d, width)
-        tl.debug_barrier()
-        query = tl.load(masked + row[:, None] * d + column[None, :], mask=inside, other=0.0)
-        factor = tl.load(temperature + row, mask=row < g, other=0.0)
-    else:
-        query = tl.load(q + row[:, None] * d + column[None, :], mask=inside, other=0.0)
-        factor = tl.where(row < g, scale, 0.0)
+        factor = tl.load(temperature + head * g + row, mask=row < g, other=0.0)
     best = tl.full([rows], -float("inf"), tl.float32)
     mass = tl.zeros([rows], tl.float32)
     end = tl.minimum((part + 1) * per_part, stop)
@@ -72,14 +65,14 @@ def row_logits_kernel(
 
 @triton.jit
 def choose_kernel(
-    source, peak, total, starts, stops, position, key, heads, chunks, parts, columns, window, want,
+    source, peak, total, starts, stops, position, key, rough, heads, chunks, parts, columns, window, want,
     g: tl.constexpr, rows: tl.constexpr, chunk: tl.constexpr, pad: tl.constexpr, by_weight: tl.constexpr,
-    overlap: tl.constexpr,
+    room: tl.constexpr, overlap: tl.constexpr,
 ):  # fmt: skip
-    """Grid [B * H * chunks]: the best tokens of a chunk by scores `source` [B, H, columns].
+    """Grid [B * H * chunks]: the best tokens of a chunk -> position and key [B, H, chunks, want], by scores `source`.
 
-    With `by_weight`, source is logits [B, H, g, columns], and the score their softmax weights summed over the group,
-    which goes to key [B, H, columns].
+    source is [B, H, columns]; with `by_weight` it is logits [B, H, g, columns], and the score their softmax weights
+    summed over the group. rough [.., 2, room] is scratch, one for each program.
     """
     follow(overlap)
     program = tl.program_id(0)
@@ -88,33 +81,32 @@ def choose_kernel(
     token = begin + tl.arange(0, chunk)
     start = tl.load(starts + head // heads)
     stop = tl.load(stops + head // heads)
-    live = (token >= start) & (token < stop)
     if by_weight:
         row = tl.arange(0, rows)
         where = (head * g + row[:, None]).to(tl.int64) * columns + token[None, :]
-        logits = tl.load(source + where, mask=(row < g)[:, None] & live[None, :], other=0.0)
+        logits = tl.load(source + where, mask=(row < g)[:, None] & (token < columns)[None, :], other=0.0)
         top, whole = whole_mass(peak, total, head, parts, row, g, pad)
         weight = tl.exp(logits - top[:, None]) / whole[:, None]
         score = tl.sum(tl.where((row < g)[:, None], weight, 0.0), 0)
-        tl.store(key + head.to(tl.int64) * columns + token, score, mask=live)
     else:
-        score = tl.load(source + head.to(tl.int64) * columns + token, mask=live, other=0.0)
-    choose_older(score, token, begin, start, stop, window, want, position + program * want)
+        score = tl.load(source + head.to(tl.int64) * columns + token, mask=token < columns, other=0.0)
+    position += program * want
+    key += program * want
+    store_older(position, key, rough + program * 2 * room, score, token, begin, start, stop, window, want, room)
 
 
 @triton.jit
 def merge_chunks(
-    position, key, index, head, start, stop, chunks, columns, window, want,
-    chunk: tl.constexpr, candidates: tl.constexpr,
+    position, key, index, start, stop, chunks, window, want, chunk: tl.constexpr, candidates: tl.constexpr
 ):  # fmt: skip
-    """Write to index [want] the best of what one KV head's chunks chose: position [B, H, chunks, want] by their key."""
+    """Write to index [want] the best of what one KV head's chunks chose: position and key [chunks, want]."""
     entry = tl.arange(0, candidates)
     each = tl.maximum(want, 1)
     begin = entry // each * chunk
     older = tl.minimum(stop - window, begin + chunk) - tl.maximum(start, begin)
     valid = (entry < chunks * want) & (entry % each < tl.minimum(want, older))
-    token = tl.load(position + head * chunks * want + entry, mask=valid, other=-1)
-    score = tl.load(key + head.to(tl.int64) * columns + token, mask=valid, other=-float("inf"))
+    token = tl.load(position + entry, mask=valid, other=-1)
+    score = tl.load(key + entry, mask=valid, other=-float("inf"))
     wanted = tl.maximum(tl.minimum(want, stop - window - start), 0)
     chosen = choose(score, token, wanted, stop) & valid
     tl.store(index + slots(chosen), token, mask=chosen)
@@ -122,7 +114,7 @@ def merge_chunks(
 
 @triton.jit
 def merge_kernel(
-    position, key, index, starts, stops, heads, chunks, columns, window, want,
+    position, key, index, starts, stops, heads, chunks, window, want,
     chunk: tl.constexpr, candidates: tl.constexpr, overlap: tl.constexpr,
 ):  # fmt: skip
     """Grid [B * H]: index [B, H, want], the best of all chunks."""
@@ -130,6 +122,7 @@ def merge_kernel(
     head = tl.program_id(0)
     start = tl.load(starts + head // heads)
     stop = tl.load(stops + head // heads)
+    first = head * chunks * want
     merge_chunks(
-        position, key, index + head * want, head, start, stop, chunks, columns, window, want, chunk, candidates
+        position + first, key + first, index + head * want, start, stop, chunks, window, want, chunk, candidates
     )

@@ -23,8 +23,9 @@ class ScoreTiles:
     """How the approximate logits are computed: `chunk` tokens per program, with so many warps and registers each.
 
     `stages` copies are under way at once, each of `together` channels. The first `resident` programs of every processor
-    start `wait` nanoseconds apart. With `select` they choose tokens too; without, scores are stored and others choose.
-    `fused` runs all of SparQ in one program per query head, whose exact attention takes `block` tokens at a time.
+    start `wait` nanoseconds apart. Channels
+    are chosen `ahead`, by a launch of its own, or by every program. `fused` runs all of SparQ in one program per KV head, whose exact attention takes
+    `block` tokens at a time. Groups of query heads have tiles of their own.
     """
 
     chunk: int
@@ -34,9 +35,19 @@ class ScoreTiles:
     resident: int = 4
     stages: int = 6
     together: int = 1
-    select: bool = True
+    ahead: bool = False
     fused: bool = False
     block: int = 64
+
+
+@dataclass(frozen=True)
+class GroupTiles:
+    """How groups' approximate logits are computed: tokens of a tile, tiles and warps of a program, copies under way."""
+
+    tile: int = 256
+    tiles: int = 4
+    warps: int = 4
+    stages: int = 3
 
 
 @dataclass(frozen=True)
@@ -49,10 +60,8 @@ class AttendTiles:
     stages: int = 1
 
 
-def score_tiles(heads: int, group: int, longest: int, r: int, processors: int) -> ScoreTiles:
+def score_tiles(heads: int, longest: int, r: int, processors: int) -> ScoreTiles:
     """Tiles of SparQ's scores for `heads` = B * H. Every branch is the fastest of some that were timed."""
-    if group > 1:
-        return _grouped(power(group, 1))
     chunk = power(longest)
     if chunk == 4096 or (chunk < 4096 and heads < 8 * processors):
         wait = chunk * r // 20 if heads > 2 * processors else 0
@@ -64,11 +73,6 @@ def score_tiles(heads: int, group: int, longest: int, r: int, processors: int) -
     if heads * longest < 2 * 4096 * processors:
         return ScoreTiles(2048, 4)
     return ScoreTiles(4096, 4, 128, 4000 if heads * longest > 4 * 4096 * processors else 0)
-
-
-def _grouped(rows: int) -> ScoreTiles:
-    """Tiles hold a logit per query head; small ones leave room for others, that read while these compute."""
-    return ScoreTiles(max(256, 4096 // rows), 4, stages=4, select=False)
 
 
 def choice_tiles(longest: int, group: int, heads: int, processors: int) -> tuple[int, int]:

@@ -10,8 +10,9 @@ from torch import Tensor
 from harness.errors import InputError
 from harness.kernels.attend import attend
 from harness.kernels.cache import KVCache
+from harness.kernels.channels import Channels
 from harness.kernels.choice import Candidates, Mass
-from harness.kernels.plan import ScoreTiles, overlap, power, processors, score_tiles
+from harness.kernels.plan import GroupTiles, ScoreTiles, overlap, power, processors, score_tiles
 from harness.kernels.require import check_query
 from harness.kernels.top_weights import choose_stored, row_logits
 
@@ -55,8 +56,8 @@ def sparq(
     q = q.contiguous()
     knobs = Knobs.of(q.shape[3], cache.longest, r, k, local, scale, reallocate)
     heads = q.shape[0] * q.shape[1]
-    tiles = tiles or score_tiles(heads, q.shape[2], cache.longest, knobs.r, processors(q.device))
-    if tiles.fused and q.shape[2] == 1 and cache.kt is not None:
+    tiles = tiles or score_tiles(heads, cache.longest, knobs.r, processors(q.device))
+    if tiles.fused and cache.kt is not None and q.shape[2] == 1:
         return _fused(q, cache, cache.kt, knobs, tiles)
     best, mass = _choose(q, cache, knobs, tiles)
     return attend(
@@ -66,35 +67,46 @@ def sparq(
 
 def _choose(q: Tensor, cache: KVCache, knobs: Knobs, tiles: ScoreTiles) -> tuple[Candidates, Mass]:
     """Steps 1 to 3 of SparQ, and the mass of all approximate logits."""
-    if cache.kt is None:
-        scores, mass = row_logits(q, cache, knobs.scale, knobs.r)
-        return choose_stored(scores, cache, knobs.window, knobs.want), mass
-    best, mass = _score(q, cache, cache.kt, knobs, tiles)
-    return best if tiles.select else choose_stored(best.key, cache, knobs.window, knobs.want), mass
+    if cache.kt is not None and q.shape[2] == 1:
+        return _best(q, cache, cache.kt, knobs, tiles)
+    channels = Channels.chosen(q, knobs.r, knobs.scale)
+    scores, mass = row_logits(q, cache, channels) if cache.kt is None else _scores(q, cache, cache.kt, channels)
+    return choose_stored(scores, cache, knobs.window, knobs.want), mass
 
 
-def _score(q: Tensor, cache: KVCache, kt: Tensor, knobs: Knobs, tiles: ScoreTiles) -> tuple[Candidates, Mass]:
+def _best(q: Tensor, cache: KVCache, kt: Tensor, knobs: Knobs, tiles: ScoreTiles) -> tuple[Candidates, Mass]:
+    """The best tokens of each chunk, without a group."""
     from harness.kernels.jit_score import score_kernel  # needs Triton
 
-    b, h, group, _ = q.shape
-    chunks = -(-cache.longest // tiles.chunk)
-    keep = chunks > 1 or not tiles.select
-    key = torch.empty(b, h, cache.longest if keep else 0, dtype=torch.float32, device=q.device)
-    position = torch.empty(b, h, chunks, knobs.want, dtype=torch.int32, device=q.device)
-    mass = Mass.empty(q, chunks, approximate=True)
-    score_kernel[(b * h * chunks,)](
-        q, kt, *_scratch(q, chunks, knobs.r), mass.temperature, mass.masked, cache.start, cache.stop, position, key,
-        mass.peak, mass.total, *kt.stride()[:3], kt.shape[3], h, chunks, cache.longest, knobs.window, knobs.want,
-        knobs.scale, **_options(q, kt, knobs, tiles), g=group, rows=power(group, 1), select=tiles.select, keep=keep,
+    b, h = q.shape[:2]
+    best = Candidates.empty(q, cache.longest, tiles.chunk, knobs.want, knobs.window)
+    ahead = tiles.ahead
+    channels = Channels.chosen(q, knobs.r, knobs.scale) if ahead else Channels.empty(q, knobs.r, best.chunks)
+    mass = Mass.empty(q, best.chunks, channels, known=best.chunks == 1)
+    score_kernel[(b * h * best.chunks,)](
+        q, kt, *channels.pointers, cache.start, cache.stop, best.position, best.key, best.rough(), mass.peak,
+        mass.total, mass.peak if mass.held is None else mass.held, *kt.stride()[:3], kt.shape[3], h, best.chunks,
+        knobs.window, knobs.want, knobs.scale, **_options(q, kt, knobs, tiles), ahead=ahead, room=best.room,
     )  # fmt: skip
-    return Candidates(position, key, tiles.chunk, knobs.window), mass
+    return best, mass
 
 
-def _scratch(q: Tensor, programs: int, r: int) -> tuple[Tensor, Tensor]:
-    """For each program of a KV head, the query at its chosen channels [G, r] float32, and those channels [r] int32."""
+def _scores(q: Tensor, cache: KVCache, kt: Tensor, channels: Channels) -> tuple[Tensor, Mass]:
+    """Scores of all tokens, [B, H, N], for groups of query heads."""
+    from harness.kernels.jit_group import group_score_kernel  # needs Triton
+
     b, h, group, _ = q.shape
-    packed = torch.empty(b, h, programs, group, r, dtype=torch.float32, device=q.device)
-    return packed, torch.empty_like(packed[:, :, :, 0], dtype=torch.int32)
+    r, tiles = channels.index.shape[3], GroupTiles()
+    chunks = -(-cache.longest // (tiles.tile * tiles.tiles))
+    scores = torch.empty(b, h, cache.longest, dtype=torch.float32, device=q.device)
+    mass = Mass.empty(q, chunks, channels)
+    group_score_kernel[(b * h * chunks,)](
+        kt, channels.packed, channels.index, channels.temperature, cache.start, cache.stop, scores, mass.peak,
+        mass.total, *kt.stride()[:3], kt.shape[3], h, chunks, cache.longest, r=r, ranks=power(r), g=group,
+        rows=power(group, 8), tile=tiles.tile, tiles=tiles.tiles, stages=tiles.stages,
+        covered=kt.shape[3] % tiles.tile == 0, num_warps=tiles.warps, **overlap(q.device),
+    )  # fmt: skip
+    return scores, mass
 
 
 def _options(q: Tensor, kt: Tensor, knobs: Knobs, tiles: ScoreTiles) -> dict[str, object]:
@@ -120,13 +132,13 @@ def _fused(q: Tensor, cache: KVCache, kt: Tensor, knobs: Knobs, tiles: ScoreTile
     from harness.kernels.jit_fused import fused_kernel  # needs Triton
 
     b, h = q.shape[:2]
-    mass = Mass.empty(q, 1, approximate=True)
-    position = torch.empty(b, h, knobs.want, dtype=torch.int32, device=q.device)
+    best = Candidates.empty(q, cache.longest, tiles.chunk, knobs.want, knobs.window)
+    channels = Channels.empty(q, knobs.r)
     out = torch.empty_like(q)
     fused_kernel[(b * h,)](
-        q, cache.k, cache.v, kt, cache.start, cache.stop, cache.v_sum, *_scratch(q, 1, knobs.r), mass.temperature,
-        mass.masked, position, out, *cache.k.stride()[:3], *cache.v.stride()[:3], *kt.stride()[:3], kt.shape[3], h,
-        knobs.window, knobs.want, knobs.scale, **_options(q, kt, knobs, tiles), block=tiles.block,
+        q, cache.k, cache.v, kt, cache.start, cache.stop, cache.v_sum, *channels.pointers, best.position, best.key,
+        best.rough(), out, *cache.k.stride()[:3], *cache.v.stride()[:3], *kt.stride()[:3], kt.shape[3], h,
+        knobs.window, knobs.want, knobs.scale, **_options(q, kt, knobs, tiles), room=best.room, block=tiles.block,
         mix=knobs.reallocate,
     )  # fmt: skip
     return out

@@ -7,10 +7,8 @@ from harness.kernels import KVCache
 from harness.kernels.plan import ScoreTiles
 
 WHOLE, SPLIT, FUSED = ScoreTiles(256, 1), ScoreTiles(64, 1), ScoreTiles(256, 1, fused=True, block=16)
-STORED = ScoreTiles(64, 1, select=False)
-TILES = pytest.mark.parametrize(
-    "tiles", [WHOLE, SPLIT, FUSED, STORED, None], ids=["whole", "split", "fused", "stored", "planned"]
-)
+
+TILES = pytest.mark.parametrize("tiles", [WHOLE, SPLIT, FUSED, None], ids=["whole", "split", "fused", "planned"])
 
 
 @TILES
