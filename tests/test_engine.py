@@ -1,5 +1,8 @@
 """One prefill for all methods, batches whose rows are on their own, scoring that is decoding."""
 
+import gc
+import weakref
+
 import architectures
 import pytest
 import torch
@@ -108,3 +111,12 @@ def test_the_first_token_comes_from_the_dense_prefill(engine):
         assert [a.nll[0] for a in of_cell] == pytest.approx([a.nll[0] for a in dense], abs=1e-6)
     one = engine.run(generation(new=1), cells())
     assert not any(answer.active for of_cell in one for answer in of_cell)
+
+
+def test_an_engine_that_is_gone_leaves_the_model_to_be_freed():
+    model = architectures.model("llama").to(torch.float64)
+    left = weakref.ref(model)
+    Engine(model).run(generation(new=2), cells()[:1])
+    del model
+    gc.collect()
+    assert left() is None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,6 +18,22 @@ from harness.attention.scores import Scores
 ATTENTION_RECEIVED = "attention_received"
 LAST_USED = "last_used"
 BLOCK = 128
+
+
+class Observe(Protocol):
+    """How statistics are gathered: by `observe`, or by what gives the same."""
+
+    def __call__(
+        self,
+        names: Collection[str],
+        q: Tensor,
+        k: Tensor,
+        live: Tensor | None,
+        scores: Scores,
+        mask: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """As `observe`."""
+        ...
 
 
 @dataclass(frozen=True)

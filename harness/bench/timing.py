@@ -12,6 +12,8 @@ import torch
 from harness.errors import InputError
 
 Call = Callable[[], object]
+WARM_UP = 0.05
+"""Seconds of replays before the first that is timed."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +60,21 @@ def _replay(calls: Sequence[Call], device: torch.device, samples: int) -> list[f
     graph = _capture(list(calls) * -(-8 // len(calls)), device)
     per_replay = -(-8 // len(calls)) * len(calls)
     events = [(_event(), _event()) for _ in range(samples)]
-    for _ in range(3):
-        graph.replay()
+    _warm_up(graph, device)
     for begin, end in events:
         begin.record()
         graph.replay()
         end.record()
     torch.cuda.synchronize(device)
     return [begin.elapsed_time(end) / per_replay * 1e3 for begin, end in events]
+
+
+def _warm_up(graph: torch.cuda.CUDAGraph, device: torch.device) -> None:
+    """Replay until the clocks of an idle GPU have risen."""
+    begin = time.perf_counter()
+    while time.perf_counter() < begin + WARM_UP:
+        graph.replay()
+        torch.cuda.synchronize(device)
 
 
 def _event() -> torch.cuda.Event:

@@ -12,6 +12,7 @@ from harness.attention import LayerPrefix, Step
 from harness.engine.bridge import LayerCall
 from harness.engine.cache import LayerCache, PromptCache, Tail
 from harness.engine.clock import Clock, clock_of
+from harness.kernels import extend
 from harness.kernels.accelerate import accelerated
 from harness.methods import Method
 from harness.methods.dense import Dense
@@ -73,13 +74,16 @@ class Branch:
             return torch.stack(outputs, 2)
 
     def _rewind(self, call: LayerCall, cache: LayerCache, place: Place) -> None:
-        """Put this branch's tokens, old and new, behind the shared prompt; all of its tail if steps may be open."""
+        """Put this branch's tokens, old and new, behind the shared prompt."""
         if call.layer not in self.tails:
             self.tails[call.layer] = self.cache.tail(call.layer)
         tail, start = self.tails[call.layer], self.cache.prompt
-        tail.k.index_copy_(2, place.column, call.k)
-        tail.v.index_copy_(2, place.column, call.v)
-        filled = self.cache.room if self.method.open else place.done + call.q.shape[2]
+        if self.method.open:
+            extend((call.k, call.v), (tail.k, tail.v), (cache.k, cache.v), place.column)
+            return
+        filled = place.done + call.q.shape[2]
+        tail.k[:, :, place.done : filled] = call.k
+        tail.v[:, :, place.done : filled] = call.v
         cache.k[:, :, start : start + filled] = tail.k[:, :, :filled]
         cache.v[:, :, start : start + filled] = tail.v[:, :, :filled]
 

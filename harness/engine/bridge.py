@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 import uuid
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -72,8 +73,8 @@ class Bridge:
         self._phase: Phase | None = None
         self._cache_name = _cache_name(model)
         self._key = f"harness_{uuid.uuid4().hex}"
-        AttentionInterface.register(self._key, self._attend)
-        AttentionMaskInterface.register(self._key, self._mask)
+        AttentionInterface.register(self._key, _weakly(self._attend))
+        AttentionMaskInterface.register(self._key, _weakly(self._mask))
         model.set_attn_implementation(self._key)
 
     @property
@@ -155,6 +156,19 @@ class Bridge:
             return None
         kwargs |= {"batch_size": 1, "attention_mask": None, "local_size": local_size}
         return sdpa_mask(allow_is_causal_skip=False, **kwargs)  # type: ignore[no-any-return]
+
+
+def _weakly(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method of an object that it does not keep alive: what transformers registers, it never lets go."""
+    reference = weakref.WeakMethod(method)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        bound = reference()
+        if bound is None:
+            raise RuntimeError("the model was called after its Bridge was gone")
+        return bound(*args, **kwargs)
+
+    return call
 
 
 def _cache_name(model: Any) -> str:

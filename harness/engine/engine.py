@@ -18,7 +18,7 @@ from harness.engine.finite import NotFiniteError, Watch
 from harness.engine.prefill import Prefill
 from harness.engine.session import Session
 from harness.engine.work import Answer, Work, padded
-from harness.kernels.accelerate import Kernel, accelerated
+from harness.kernels.accelerate import Kernel, accelerated, observing
 from harness.methods import Method
 
 
@@ -77,13 +77,14 @@ class Engine:
         observes = frozenset().union(*(m.observes for m in methods))
         mask = methods[0].prefill_mask(max(lengths))
         pattern = None if mask is None else mask.to(device)
+        observe = observing(self._kernel, device)
         rows_per_pass = max(1, self._prefill_tokens // max(lengths))
         logits = []
         for start in range(0, len(batch), rows_per_pass):
             rows = slice(start, min(start + rows_per_pass, len(batch)))
             tokens = padded([work.prompt for work in batch[rows]], device)
             positions = torch.arange(tokens.shape[1], device=device).expand_as(tokens)
-            phase = Prefill(cache, rows, observes, pattern)
+            phase = Prefill(cache, rows, observes, observe, pattern)
             logits.append(self._bridge.forward(tokens, positions, phase, cache.count[rows] - 1)[:, 0])
             self.prefills += len(tokens)
         return cache, torch.cat(logits)

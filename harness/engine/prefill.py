@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from harness.attention.observe import observe
+from harness.attention.observe import Observe, observe
 from harness.attention.scores import softmax
 from harness.engine.bridge import LayerCall
 from harness.engine.cache import PromptCache
@@ -20,12 +20,14 @@ BLOCK = 256
 class Prefill:
     """A phase over rows of left-aligned prompts: padding follows the prompt, where causality already hides it.
 
-    `pattern` [S, S] bool narrows what each query sees, for methods that mask the prompt too.
+    `observe` gathers the statistics. `pattern` [S, S] bool narrows what each query sees, for methods that mask the
+    prompt too.
     """
 
     cache: PromptCache
     rows: slice
     observes: frozenset[str]
+    observe: Observe = observe
     pattern: Tensor | None = None
     cached: int = 0
 
@@ -35,7 +37,7 @@ class Prefill:
         h = call.k.shape[1]
         mask = self._visible(call)
         grouped = call.q.view(r, h, hq // h, s, d)
-        found = observe(self.observes, grouped, call.k, self._live(call), call.scores, mask)
+        found = self.observe(self.observes, grouped, call.k, self._live(call), call.scores, mask)
         self.cache.write(call.layer, self.rows, call.k, call.v, found)
         if call.scores.cap is not None:
             return _capped(call, grouped, mask).view(r, hq, s, d)

@@ -21,7 +21,6 @@ class Replay:
     def __init__(self, step: Step, tokens: Tensor, column: Tensor) -> None:
         self._tokens, self._column = tokens.clone(), column.clone()
         self._graph = torch.cuda.CUDAGraph()
-        torch.cuda.empty_cache()  # while recording, memory that is cached for others cannot be had
         with torch.cuda.graph(self._graph):
             self._logits = step(self._tokens, self._column)
 
@@ -35,9 +34,12 @@ class Replay:
 
 def recorded(step: Step, tokens: Tensor, column: Tensor) -> Replay | None:
     """The step as a Replay; None where it cannot be recorded, with a warning: its numbers would be the same."""
+    generator = torch.cuda.default_generators[tokens.device.index]
+    state = generator.clone_state()
     try:
         return Replay(step, tokens, column)
     except RuntimeError as error:
+        generator.graphsafe_set_state(state)  # the one in use waits for a recording that will not end
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         warnings.warn(f"decoding without a CUDA graph, which is slower: {reason}", RuntimeWarning, stacklevel=2)
         return None

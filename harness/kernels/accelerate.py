@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, MeanValue, Step
+from harness.attention.observe import Observe, observe
 from harness.kernels.cache import KVCache
+from harness.kernels.received import observe_by_kernel
 from harness.kernels.require import available, require
 from harness.kernels.served import Attend, Served, served
 from harness.methods import Method
@@ -80,8 +82,16 @@ def accelerated(method: Method[Any], kernel: Kernel, device: torch.device, cappe
 
     Raises InputError if "triton" is demanded where it cannot run.
     """
+    by = served(method)
+    return Accelerated(method, by) if _wanted(kernel, device) and not capped and by else method
+
+
+def observing(kernel: Kernel, device: torch.device) -> Observe:
+    """How the engine should gather the prompt's statistics. Raises InputError as `accelerated`."""
+    return observe_by_kernel if _wanted(kernel, device) else observe
+
+
+def _wanted(kernel: Kernel, device: torch.device) -> bool:
     if kernel == "triton":
         require(device)
-    wanted = kernel == "triton" or (kernel == "auto" and device.type == "cuda" and available(device))
-    by = served(method)
-    return Accelerated(method, by) if wanted and not capped and by else method
+    return kernel == "triton" or (kernel == "auto" and device.type == "cuda" and available(device))

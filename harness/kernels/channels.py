@@ -14,8 +14,8 @@ from harness.kernels.plan import overlap, power
 class Channels:
     """For each KV head, P times alike: one for each program that chooses by itself, or one for all.
 
-    packed [B, H, P, G, r] float32, the query at the r channels; index [B, H, P, r] int32, these; masked [B, H, P, G, D],
-    the query with zeros elsewhere; temperature [B, H, P, G] float32 turns products with it into approximate logits.
+    packed [B, H, P, G, r] float32, the query at the r channels index [B, H, P, r] int32; masked [B, H, P, G, D], the
+    query with zeros elsewhere; temperature [B, H, P, G] float32, what turns products with it into approximate logits.
     """
 
     packed: Tensor

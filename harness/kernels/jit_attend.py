@@ -97,10 +97,10 @@ def attend_kernel(
 
     Only as many entries of the index count as the row has live tokens older than the window; with `keep_logits`, all
     that are live. With `candidates`, the index is first merged from so many at most (merge_chunks). With `share` the
-    output is scaled by the softmax mass of what is kept, relative to peak and total [B, H, measured, g]: by `known` mass
-    given [B, H, g], by `approximate` logits or by exact ones. masked [B, H, copies, g, d], temperature
-    [B, H, copies, g]. With `many`, each part leaves partial
-    [B, H, parts, g, d] and bests, masses and helds [B, H, parts, g] for combine_kernel.
+    output is scaled by the softmax mass of what is kept, relative to peak and total [B, H, measured, g]: by mass that
+    is `known` (given [B, H, g]), by `approximate` logits (masked [B, H, copies, g, d], temperature [B, H, copies, g]),
+    or by exact ones. With `many`, each part leaves partial [B, H, parts, g, d] and bests, masses and helds
+    [B, H, parts, g] for combine_kernel.
     """
     follow(overlap)
     program = tl.program_id(0)

@@ -19,8 +19,8 @@ def fused_kernel(
     q, k, v, kt, starts, stops, v_sum, packed, channel, temperature, masked, position, key, rough, out,
     k_b, k_h, k_n, v_b, v_h, v_n, kt_b, kt_h, kt_d, capacity, heads, window, want, scale,
     r: tl.constexpr, d: tl.constexpr, width: tl.constexpr, chunk: tl.constexpr, together: tl.constexpr,
-    stages: tl.constexpr, covered: tl.constexpr, room: tl.constexpr, block: tl.constexpr, mix: tl.constexpr,
-    wait: tl.constexpr, processors: tl.constexpr, resident: tl.constexpr, overlap: tl.constexpr,
+    stages: tl.constexpr, covered: tl.constexpr, room: tl.constexpr, narrow: tl.constexpr, block: tl.constexpr,
+    mix: tl.constexpr, wait: tl.constexpr, processors: tl.constexpr, resident: tl.constexpr, overlap: tl.constexpr,
 ):  # fmt: skip
     """Grid [B * H], a group of one. What one stage writes for the next passes through the first-level cache."""
     head = tl.program_id(0)
@@ -44,7 +44,8 @@ def fused_kernel(
     )  # fmt: skip
     top, whole, held = softmax_mass(logits, token, start, stop, window)
     score = tl.sum(logits, 0)
-    wanted = store_older(position, key, rough + head * 2 * room, score, token, 0, start, stop, window, want, room)
+    rough += head * 2 * room
+    wanted = store_older(position, key, rough, score, token, 0, start, stop, window, want, room, narrow)
     held += chosen_mass(key, wanted, top, room)
     near = tl.minimum(window, stop - start)
     count = near + tl.minimum(want, stop - start - near)

@@ -14,7 +14,8 @@ from harness.kernels.jit_launch import follow
 def group_score_kernel(
     kt, packed, channel, temperature, starts, stops, score, peak, total,
     kt_b, kt_h, kt_d, capacity, heads, chunks, columns,
-    r: tl.constexpr, ranks: tl.constexpr, g: tl.constexpr, rows: tl.constexpr, tile: tl.constexpr, tiles: tl.constexpr, stages: tl.constexpr, covered: tl.constexpr, overlap: tl.constexpr,
+    r: tl.constexpr, ranks: tl.constexpr, g: tl.constexpr, rows: tl.constexpr,
+    tile: tl.constexpr, tiles: tl.constexpr, stages: tl.constexpr, covered: tl.constexpr, overlap: tl.constexpr,
 ):  # fmt: skip
     """Grid [B * H * chunks], on tensor cores: approximate logits of `tiles` tiles of tokens of K stored channel-major.
 

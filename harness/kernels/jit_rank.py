@@ -92,7 +92,7 @@ def choose_kernel(
         score = tl.load(source + head.to(tl.int64) * columns + token, mask=token < columns, other=0.0)
     position += program * want
     key += program * want
-    store_older(position, key, rough + program * 2 * room, score, token, begin, start, stop, window, want, room)
+    store_older(position, key, rough + program * 2 * room, score, token, begin, start, stop, window, want, room, True)
 
 
 @triton.jit

@@ -9,7 +9,7 @@ import triton.language as tl
 
 from harness.kernels.jit_channels import prepare_query
 from harness.kernels.jit_launch import follow, hold_back
-from harness.kernels.jit_select import store_best
+from harness.kernels.jit_select import store_all, store_best
 
 
 @triton.jit
@@ -41,16 +41,22 @@ def softmax_mass(logits, token, start, stop, window):
 
 
 @triton.jit
-def store_older(position, key, rough, score, token, begin, start, stop, window, want, room: tl.constexpr):
-    """Write the best `want` live tokens of a chunk that are older than the window, and their scores (store_best).
+def store_older(
+    position, key, rough, score, token, begin, start, stop, window, want, room: tl.constexpr, narrow: tl.constexpr
+):  # fmt: skip
+    """Write the best `want` live tokens of a chunk that are older than the window, and their scores.
 
     score [chunk] float32, of the tokens from `begin` on. Where fewer are older, so many are written; returns how many.
+    The search is one of all scores, or is to `narrow` them down first (store_best).
     """
     limit = stop - window
     score = tl.where((token >= start) & (token < limit), score, -float("inf"))
     older = tl.minimum(limit, begin + token.shape[0]) - tl.maximum(start, begin)
     wanted = tl.maximum(tl.minimum(want, older), 0)
-    store_best(position, key, rough, score, begin, wanted, stop, room)
+    if narrow:
+        store_best(position, key, rough, score, begin, wanted, stop, room)
+    else:
+        store_all(position, key, score, begin, wanted, stop)
     return wanted
 
 
@@ -68,15 +74,15 @@ def score_kernel(
     q, kt, packed, channel, temperature, masked, starts, stops, position, key, rough, peak, total, held,
     kt_b, kt_h, kt_d, capacity, heads, chunks, window, want, scale,
     r: tl.constexpr, d: tl.constexpr, width: tl.constexpr, chunk: tl.constexpr, together: tl.constexpr,
-    stages: tl.constexpr, covered: tl.constexpr, ahead: tl.constexpr, room: tl.constexpr,
-    wait: tl.constexpr, processors: tl.constexpr,
+    stages: tl.constexpr, covered: tl.constexpr, room: tl.constexpr,
+    narrow: tl.constexpr, wait: tl.constexpr, processors: tl.constexpr,
     resident: tl.constexpr, overlap: tl.constexpr,
 ):  # fmt: skip
     """Grid [B * H * chunks], a group of one: approximate logits of a chunk of K stored channel-major, and its best.
 
-    position and key [B, H, chunks, want]: the best tokens and their logits. packed [.., r], channel [.., r], temperature
-    [..] and masked [.., d] are prepared `ahead` for each KV head, or scratch for each program; rough [.., 2, room] is
-    scratch. peak and total [B, H, chunks] are the softmax mass of all, held that of what is kept.
+    position and key [B, H, chunks, want]: the best tokens and their logits. Each program chooses channels by itself:
+    packed [.., r], channel [.., r], temperature [..], masked [.., d] and rough [.., 2, room] are its scratch. peak and
+    total [B, H, chunks] are the softmax mass of all, held that of what is kept.
     """
     program = tl.program_id(0)
     follow(overlap)
@@ -85,14 +91,12 @@ def score_kernel(
     begin = (program % chunks) * chunk
     start = tl.load(starts + head // heads)
     stop = tl.load(stops + head // heads)
-    own = head if ahead else program
-    packed += own * r
-    channel += own * r
-    temperature += own
+    packed += program * r
+    channel += program * r
+    temperature += program
     position += program * want
     key += program * want
-    if not ahead:
-        prepare_query(q + head * d, packed, channel, temperature, masked + own * d, scale, r, 1, d, width)
+    prepare_query(q + head * d, packed, channel, temperature, masked + program * d, scale, r, 1, d, width)
     read = tl.where((begin < stop) & (begin + chunk > start), r, 0)  # a chunk without live tokens reads no channel
     token = begin + tl.arange(0, chunk)
     logits = channel_logits(
@@ -105,6 +109,6 @@ def score_kernel(
     tl.store(total + program + row, mass)
     score = tl.sum(logits, 0)
     rough += program * 2 * room
-    wanted = store_older(position, key, rough, score, token, begin, start, stop, window, want, room)
+    wanted = store_older(position, key, rough, score, token, begin, start, stop, window, want, room, narrow)
     if chunks == 1:
         tl.store(held + program + row, near + chosen_mass(key, wanted, top, room))

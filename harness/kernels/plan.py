@@ -23,9 +23,8 @@ class ScoreTiles:
     """How the approximate logits are computed: `chunk` tokens per program, with so many warps and registers each.
 
     `stages` copies are under way at once, each of `together` channels. The first `resident` programs of every processor
-    start `wait` nanoseconds apart. Channels
-    are chosen `ahead`, by a launch of its own, or by every program. `fused` runs all of SparQ in one program per KV head, whose exact attention takes
-    `block` tokens at a time. Groups of query heads have tiles of their own.
+    start `wait` nanoseconds apart. The search is to `narrow` the tokens down first. `fused` runs all of SparQ in one
+    program per KV head, whose exact attention takes `block` tokens at a time. Groups have tiles of their own.
     """
 
     chunk: int
@@ -35,7 +34,7 @@ class ScoreTiles:
     resident: int = 4
     stages: int = 6
     together: int = 1
-    ahead: bool = False
+    narrow: bool = True
     fused: bool = False
     block: int = 64
 
@@ -44,8 +43,8 @@ class ScoreTiles:
 class GroupTiles:
     """How groups' approximate logits are computed: tokens of a tile, tiles and warps of a program, copies under way."""
 
-    tile: int = 256
-    tiles: int = 4
+    tile: int = 128
+    tiles: int = 8
     warps: int = 4
     stages: int = 3
 
@@ -64,12 +63,12 @@ def score_tiles(heads: int, longest: int, r: int, processors: int) -> ScoreTiles
     """Tiles of SparQ's scores for `heads` = B * H. Every branch is the fastest of some that were timed."""
     chunk = power(longest)
     if chunk == 4096 or (chunk < 4096 and heads < 8 * processors):
-        wait = chunk * r // 20 if heads > 2 * processors else 0
-        return ScoreTiles(chunk, 4, 128, wait, fused=True)
+        wait = chunk * r // 16 if heads > 2 * processors else 0
+        return ScoreTiles(chunk, 4, 128, wait, narrow=False, fused=True)
     if chunk <= 2048:
-        return ScoreTiles(chunk, 4, 80, chunk * r // 30, 6, stages=4, together=2)
+        return ScoreTiles(chunk, 4, 80, chunk * r // 26, 6, stages=6, narrow=False)
     if chunk == 8192 and heads >= 2 * processors:
-        return ScoreTiles(chunk, 8, 128, chunk * r // 22, 2)
+        return ScoreTiles(chunk, 8, 128, chunk * r // 19, 2)
     if heads * longest < 2 * 4096 * processors:
         return ScoreTiles(2048, 4)
     return ScoreTiles(4096, 4, 128, 4000 if heads * longest > 4 * 4096 * processors else 0)
@@ -79,17 +78,20 @@ def choice_tiles(longest: int, group: int, heads: int, processors: int) -> tuple
     """Tokens and warps of a program that chooses by stored scores, of `group` rows each, for `heads` = B * H."""
     largest = 8192 if heads * 2 >= processors and group == 1 else 4096
     chunk = min(power(longest), max(512, largest // power(group, 1)))
-    return chunk, max(4, chunk // 1024)
+    return chunk, max(4, chunk // 2048)
 
 
 def attend_tiles(heads: int, group: int, tokens: int, width: int, processors: int) -> AttendTiles:
     """Tiles of the exact attention over `tokens` kept tokens for `heads` = B * H."""
+    largest = 128 if width <= 128 else 64
     if group > 1:
-        tiles = AttendTiles(32 if tokens < 1024 else min(128, 16384 // width), 4, 1, stages=3)
-    elif heads >= 8 * processors:
+        tiles = AttendTiles(32, 4, 1, stages=3) if tokens < 192 else AttendTiles(largest, 8, 1, stages=2)
+    elif heads >= 8 * processors and tokens < 192:
         tiles = AttendTiles(16, 1, 1)
+    elif heads >= processors:
+        tiles = AttendTiles(32, 2, 1)
     else:
-        tiles = AttendTiles(128 if width <= 128 else 64, 4, 1)
+        tiles = AttendTiles(largest, 4, 1)
     parts = max(1, min(tokens // (4 * tiles.block), -(-4 * processors // heads)))
     return replace(tiles, parts=parts)
 

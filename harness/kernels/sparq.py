@@ -80,13 +80,12 @@ def _best(q: Tensor, cache: KVCache, kt: Tensor, knobs: Knobs, tiles: ScoreTiles
 
     b, h = q.shape[:2]
     best = Candidates.empty(q, cache.longest, tiles.chunk, knobs.want, knobs.window)
-    ahead = tiles.ahead
-    channels = Channels.chosen(q, knobs.r, knobs.scale) if ahead else Channels.empty(q, knobs.r, best.chunks)
+    channels = Channels.empty(q, knobs.r, best.chunks)
     mass = Mass.empty(q, best.chunks, channels, known=best.chunks == 1)
     score_kernel[(b * h * best.chunks,)](
         q, kt, *channels.pointers, cache.start, cache.stop, best.position, best.key, best.rough(), mass.peak,
         mass.total, mass.peak if mass.held is None else mass.held, *kt.stride()[:3], kt.shape[3], h, best.chunks,
-        knobs.window, knobs.want, knobs.scale, **_options(q, kt, knobs, tiles), ahead=ahead, room=best.room,
+        knobs.window, knobs.want, knobs.scale, **_options(q, kt, knobs, tiles), room=best.room,
     )  # fmt: skip
     return best, mass
 
@@ -122,6 +121,7 @@ def _options(q: Tensor, kt: Tensor, knobs: Knobs, tiles: ScoreTiles) -> dict[str
         "wait": tiles.wait if q.is_cuda else 0,  # only a GPU has programs to keep apart
         "processors": processors(q.device),
         "resident": tiles.resident,
+        "narrow": tiles.narrow,
         "num_warps": tiles.warps,
         "maxnreg": tiles.registers,
         **overlap(q.device),

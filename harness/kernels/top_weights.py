@@ -75,7 +75,7 @@ def choose_stored(scores: Tensor, cache: KVCache, window: int, want: int, weigh:
     parts = 0 if weigh is None else peak.shape[2]
     choose_kernel[(b * h * best.chunks,)](
         scores, peak, total, cache.start, cache.stop, best.position, best.key, best.rough(), h, best.chunks, parts,
-        longest, window, want, g=group, rows=power(group, 1), chunk=chunk, pad=power(parts, 1), by_weight=weigh is not None,
-        room=best.room, num_warps=warps, **overlap(scores.device),
+        longest, window, want, g=group, rows=power(group, 1), chunk=chunk, pad=power(parts, 1),
+        by_weight=weigh is not None, room=best.room, num_warps=warps, **overlap(scores.device),
     )  # fmt: skip
     return best

@@ -1,0 +1,40 @@
+"""The prompt's statistic that H2O starts from, without holding any attention weights."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import torch
+from torch import Tensor
+
+from harness.attention.observe import ATTENTION_RECEIVED, observe
+from harness.attention.scores import Scores
+from harness.kernels.plan import power
+
+
+def attention_received(q: Tensor, k: Tensor, live: Tensor | None, scale: float, block: int = 64) -> Tensor:
+    """What each token receives of causal attention weights, summed over queries, averaged over a group: [B, H, S].
+
+    q [B, H, G, S, D], k [B, H, S, D]; live [B, S] bool, False at padding, which neither gives nor receives. float32.
+    """
+    from harness.kernels.jit_received import log_mass_kernel, received_kernel  # needs Triton
+
+    b, h, group, s, d = q.shape
+    seen = torch.ones(b, s, dtype=torch.int8, device=q.device) if live is None else live.to(torch.int8)
+    log_mass = torch.empty(b, h, group, s, dtype=torch.float32, device=q.device)
+    received = torch.empty(b, h, s, dtype=torch.float32, device=q.device)
+    strides = (q.stride(0), q.stride(2) if group > 1 else q.stride(1), q.stride(3), *k.stride()[:3])
+    common = {"g": group, "d": d, "width": power(d), "block": block, "num_warps": 4}
+    blocks = -(-s // block)
+    log_mass_kernel[(blocks, b * h * group)](q, k, seen, log_mass, *strides, h, s, scale, **common)
+    received_kernel[(blocks, b * h)](q, k, seen, log_mass, received, *strides, h, s, scale, **common)
+    return received
+
+
+def observe_by_kernel(
+    names: Collection[str], q: Tensor, k: Tensor, live: Tensor | None, scores: Scores, mask: Tensor | None = None
+) -> dict[str, Tensor]:
+    """As harness.attention.observe.observe, through kernels where only what H2O asks for is wanted."""
+    if set(names) == {ATTENTION_RECEIVED} and mask is None and scores.cap is None:
+        return {ATTENTION_RECEIVED: attention_received(q, k, live, scores.scale)}
+    return observe(names, q, k, live, scores, mask)

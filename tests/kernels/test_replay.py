@@ -1,0 +1,82 @@
+"""A decode step recorded once and replayed for every other: the same numbers as launching each."""
+
+import warnings
+
+import architectures
+import pytest
+import torch
+from engine_runs import generation, scoring
+from reference import DEVICE
+from support import KNOBS
+
+from harness import methods
+from harness.engine import Engine
+from harness.engine.bridge import Bridge
+from harness.engine.decode import Decode
+
+RECORDED = "harness.engine.session.recorded"
+ON_A_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")
+WORKS = pytest.mark.parametrize("works", [generation, scoring])
+
+
+def cells(*more):
+    return [methods.create(name, **KNOBS[name]) for name in ("dense", "sparq", "h2o", "lm_infinite", "flexgen", *more)]
+
+
+def answers(works, name="llama", *more):
+    model = architectures.model(name).to(DEVICE)
+    found = Engine(model, kernel="triton").run(works()[:2], cells(*more))
+    return [[(a.tokens, a.nll, a.greedy, a.active) for a in of_cell] for of_cell in found]
+
+
+@pytest.fixture
+def recorder(monkeypatch):
+    """Stands in for CUDA graphs: what it records is launched again as it was, for whatever token."""
+    recorded = []
+
+    def record(step, *_):
+        recorded.append(step)
+        return step
+
+    monkeypatch.setattr(Bridge, "replayable", True)
+    monkeypatch.setattr(RECORDED, record)
+    return recorded
+
+
+@WORKS
+def test_what_is_launched_for_one_token_decodes_every_other(works, recorder, monkeypatch):
+    replayed = answers(works)
+    assert len(recorder) == 1
+    monkeypatch.setattr(Bridge, "replayable", False)
+    for of_cell, expected in zip(replayed, answers(works), strict=True):
+        for (tokens, nll, greedy, active), one_by_one in zip(of_cell, expected, strict=True):
+            assert (tokens, greedy, active) == (one_by_one[0], one_by_one[2], one_by_one[3])
+            assert nll == pytest.approx(one_by_one[1], abs=1e-5)
+
+
+@pytest.mark.parametrize(("name", "more"), [("mistral", ()), ("llama", ("lru",))], ids=["window", "torch"])
+def test_steps_that_depend_on_how_much_is_decoded_are_never_recorded(name, more, recorder):
+    answers(generation, name, *more)
+    assert recorder == []
+
+
+@ON_A_GPU
+@WORKS
+def test_a_cuda_graph_gives_the_same_bits(works, monkeypatch):
+    replayed = answers(works)
+    monkeypatch.setattr(RECORDED, lambda *_: None)
+    assert replayed == answers(works)
+
+
+@ON_A_GPU
+def test_a_step_that_cannot_be_recorded_is_launched_with_a_warning(monkeypatch):
+    expected = answers(generation)
+    attend = Decode.attend
+    monkeypatch.setattr(Decode, "attend", lambda self, call: (call.q.sum().item(), attend(self, call))[1])
+    with pytest.warns(RuntimeWarning, match="without a CUDA graph"):
+        assert answers(generation) == expected
+    assert torch.rand(3, device=DEVICE).shape == (3,)  # a recording that failed leaves nothing waiting
+    monkeypatch.undo()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert answers(generation) == expected
