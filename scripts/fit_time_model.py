@@ -18,18 +18,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
+from benchmark_sweep import GRIDS
 from scipy.optimize import nnls
 
 from harness import methods
-from harness.grid.time_model import CONSTANTS, MEASURED, ModelSize, TimeModel
+from harness.grid.decoding import LAUNCHED, Decoding
+from harness.grid.time_model import CONSTANTS, MEASURED, Attention, ModelSize, TimeModel
 
 SPEED = Path(__file__).resolve().parents[1] / "docs" / "speed"
 SLOW = "math|packed"
 """SDPA's paths that nobody would choose."""
 LLAMA_7B = ModelSize(parameters=32 * (4 * 4096**2 + 3 * 4096 * 11008) + 4096 * 49152, layers=32, kv_heads=32)
 """llama-2-7b-shape, which generate.csv and the sweep ran."""
-SWEEP = {"seconds": 13.64, "rows": 32, "prompt": 1500, "steps": 31, "cells": 20}
-"""docs/speed/README.md, "The sweep on a GPU"."""
+SWEEP_SECONDS, PROMPT, ROWS, STEPS = 5.61, 1500, 32, 31
+"""docs/speed/README.md, "The sweep on a GPU"; its cells are those of the paper's grid in benchmark_sweep.py."""
 PREFILL_SHARE = 0.4
 HEADER = """# Written by scripts/fit_time_model.py; tests/test_time_model.py holds that it is what the fit gives.
 # Measured on: {device}, torch {torch}, triton {triton} (docs/speed/)
@@ -56,10 +58,12 @@ def main() -> int:
 def fitted() -> str:
     """The text of the file."""
     points = measurements()
-    kernels = {name: kernel(group) for name, group in points.groupby("name")}
+    kernels = {str(name): kernel(group) for name, group in points.groupby("name")}
     rest = pd.read_csv(SPEED / "generate.csv")["rest_ms"].iloc[0] / 1e3
     share = LLAMA_7B.parameters * LLAMA_7B.bytes_per_element / (rest * MEASURED.bandwidth)
-    constants = {"weights_share": _short(share), "prefill_share": PREFILL_SHARE, "call_us": _short(call_us())}
+    constants = {"weights_share": _short(share), "prefill_share": PREFILL_SHARE}
+    model = TimeModel(**constants, call_us=0.0, attention={name: Attention(**found) for name, found in kernels.items()})
+    constants["call_us"] = _short(call_us(model))
     header = HEADER.format(**points.iloc[0][["device", "torch", "triton"]])
     return header + yaml.safe_dump(constants | {"attention": kernels}, sort_keys=False)
 
@@ -78,23 +82,31 @@ def measurements() -> pd.DataFrame:
 def kernel(group: pd.DataFrame) -> dict[str, float]:
     """Constants of one kernel: not negative, least squares of relative errors.
 
-    Where every head read as much, latency and chain cannot be told apart; a launch inside a graph takes one or two
-    microseconds, so it is the chain then, which is what a cell that reads more waits for.
+    Where every head read as much, latency and chain cannot be told apart: half of what they took goes to each.
     """
     terms = np.stack([np.ones(len(group)), group["head"] / 1e3, group["bytes"] / 1e6], axis=1)
-    if group["head"].nunique() == 1:
-        terms[:, 0] = 0.0
+    alike = group["head"].nunique() == 1
+    terms[:, 1] *= not alike
     (fixed, chain, per_mb), _ = nnls(terms / group[["us"]].to_numpy(), np.ones(len(group)))
+    if alike:
+        fixed, chain = fixed / 2, fixed / 2 / (group["head"].iloc[0] / 1e3)
     share = 1e12 / (per_mb * MEASURED.bandwidth)
     return {"fixed_us": _short(fixed), "chain_us_per_kb": _short(chain), "share": _short(share)}
 
 
-def call_us() -> float:
-    """What is left of the sweep's time after its prefill, per cell, layer and step."""
-    n = SWEEP["prompt"]
+def call_us(model: TimeModel) -> float:
+    """What is left of the sweep's time after its prefill and its kernels, per cell and layer of the launched steps."""
+    n = PROMPT
     flops = 2 * LLAMA_7B.parameters * n + 2 * n * n * 4096 * LLAMA_7B.layers
-    prefill = SWEEP["rows"] * flops / (MEASURED.flops * PREFILL_SHARE)
-    return (SWEEP["seconds"] - prefill) / (SWEEP["cells"] * LLAMA_7B.layers * SWEEP["steps"]) * 1e6
+    prefill = model.prefill_seconds(MEASURED, ROWS * flops)
+    cells = [
+        ("dense", {}),
+        *((name, {str(knob): v}) for name, (knob, values) in GRIDS["paper"].items() for v in values),
+    ]
+    per_token = LLAMA_7B.kv_heads * LLAMA_7B.layers * LLAMA_7B.bytes_per_element
+    reads = [(name, methods.create(name, **knobs).transfers(n, 128) * per_token) for name, knobs in cells]
+    kernels = Decoding(STEPS, ROWS, reads).kernel_seconds(model, MEASURED, LLAMA_7B)
+    return (SWEEP_SECONDS - prefill - kernels) / (LAUNCHED * len(cells) * LLAMA_7B.layers) * 1e6
 
 
 def steps(model: TimeModel) -> Iterator[tuple[str, float, float]]:

@@ -1,4 +1,4 @@
-"""How long the decoding of a batch takes, by the time model: its kernels, or what launches them. No torch here."""
+"""How long the decoding of a batch takes, by the time model: its kernels and what launches them. No torch here."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from dataclasses import dataclass
 
 from harness.grid.time_model import Device, ModelSize, TimeModel
 
+LAUNCHED = 2
+"""Steps of a batch that Python launches: the first, which starts every layer, and the one that a CUDA graph records."""
+
 
 @dataclass(frozen=True)
 class Decoding:
-    """What one batch decodes: `steps` in `passes` of the model (a given text is scored in one), `rows` under each cell.
+    """What one batch decodes: `steps`, `rows` under each cell.
 
     `reads` names the method of every cell, and the bytes of KV cache that a step moves for one row over all layers.
     """
 
     steps: int
-    passes: int
     rows: int
     reads: Sequence[tuple[str, float]]
 
@@ -26,6 +28,6 @@ class Decoding:
         return self.steps * (model.linear_seconds(device, size, self.rows * len(self.reads)) + sum(attention))
 
     def seconds(self, model: TimeModel, device: Device, size: ModelSize) -> float:
-        """The kernels, or their launches where those take longer."""
-        launches = self.passes * len(self.reads) * size.layers * model.call_us / 1e6
-        return max(self.kernel_seconds(model, device, size), launches)
+        """The kernels, and what launching them adds to the steps that are not replayed."""
+        launched = min(self.steps, LAUNCHED) * len(self.reads) * size.layers
+        return self.kernel_seconds(model, device, size) + launched * model.call_us / 1e6

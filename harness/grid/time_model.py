@@ -72,8 +72,9 @@ class Attention:
 class TimeModel:
     """Seconds on one device.
 
-    `prefill_share` of peak arithmetic is assumed: `harness bench` does not measure it. `call_us` is what the engine,
-    which launches its kernels from Python, took for the attention of one layer under one cell.
+    `prefill_share` of peak arithmetic is assumed: `harness bench` does not measure it. `call_us` is what
+    launching the attention of one layer under one cell from Python adds to a step that is not replayed; it is what the
+    one sweep that was timed took beyond its kernels.
     """
 
     weights_share: float

@@ -92,7 +92,7 @@ def _decoding(prepared: Prepared, batch: Sequence[Unit]) -> Decoding:
         (cell.name, transfers(cell.method, checkpoint.layers, typical) * checkpoint.bytes_per_element)
         for cell in prepared.plan.cells
     ]
-    return Decoding(steps, steps if batch[0].work.forced is None else 1, len(batch), reads)
+    return Decoding(steps, len(batch), reads)
 
 
 def multiplied(config: Any, layers: Sequence[LayerShape]) -> float:

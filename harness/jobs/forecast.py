@@ -88,8 +88,9 @@ def _footnotes(model: TimeModel) -> list[str]:
     return [
         f"Decoding is fitted on what `harness bench` measured on one {MEASURED.name} (harness/grid/time_model.yaml); "
         "other devices are scaled by data-sheet bandwidth and FLOP/s.",
-        f"hours: the engine launches its kernels from Python, {model.call_us:.0f} us per cell, layer and step in the "
-        "one sweep that was timed; kernels alone: as if that cost nothing.",
+        f"hours: two steps of a batch are launched from Python, which added {model.call_us:.0f} us per cell and layer "
+        "in the one sweep that was timed, the others are replayed; kernels alone: as if that cost nothing. Methods "
+        "without a kernel, and windows that slide, are launched at every step.",
         "engine.batch_tokens=auto fills each device's memory beside the weights with a batch, "
         f"KV/batch is that of an {MEASURED.name}.",
         f"A prefill at {model.prefill_share:.0%} of peak arithmetic is assumed, not measured. Start-up and scoring "

@@ -118,13 +118,14 @@ def _launch(
     sums = q.new_empty((3, b, h, parts, group) if parts > 1 else (3, 1), dtype=torch.float32)
     common = {"g": group, "d": d, "width": power(d), **share.options, **overlap(q.device)}
     masked, temperature, peak, total, held = share.pointers(out)
+    # A merge leaves its index in global memory, where copies ahead of their use need not find it: no stages then.
     attend_kernel[(b * h * parts,)](
         q, cache.k, cache.v, chosen.index(), cache.start, cache.stop, chosen.position, chosen.key, masked, temperature,
         peak, total, held, cache.v_sum, out, out if logits is None else logits, partial, *sums, *cache.k.stride()[:3],
         *cache.v.stride()[:3], h, parts, chosen.chunks, share.programs, share.copies, window, chosen.want, scale,
         rows=logit_rows(group), block=tiles.block, newest=window > 0, keep_logits=logits is not None, many=parts > 1,
         approximate=share.approximate, known=share.known, chunk=chosen.chunk, candidates=chosen.entries,
-        stages=tiles.stages, num_warps=tiles.warps, **common,
+        stages=1 if chosen.entries else tiles.stages, num_warps=tiles.warps, **common,
     )  # fmt: skip
     if parts > 1:
         combine_kernel[(b * h * group,)](

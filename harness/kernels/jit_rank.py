@@ -86,7 +86,7 @@ def choose_kernel(
         where = (head * g + row[:, None]).to(tl.int64) * columns + token[None, :]
         logits = tl.load(source + where, mask=(row < g)[:, None] & (token < columns)[None, :], other=0.0)
         top, whole = whole_mass(peak, total, head, parts, row, g, pad)
-        weight = tl.exp(logits - top[:, None]) / whole[:, None]
+        weight = tl.exp(logits - top[:, None] - tl.log(whole)[:, None])  # nothing to fuse with the sum: ties stay ties
         score = tl.sum(tl.where((row < g)[:, None], weight, 0.0), 0)
     else:
         score = tl.load(source + head.to(tl.int64) * columns + token, mask=token < columns, other=0.0)

@@ -91,7 +91,7 @@ def _decode_seconds(load: Load, shape: Mapping[Any, Any], reads: Sequence[tuple[
     model, size = TimeModel.stored(), ModelSize(shape["parameters"], shape["layers"], shape["kv_heads"], BYTES)
     rows = max(1, int(_batch_tokens(shape, device) // (load.prompt + len(reads) * load.new)))
     steps = load.new - 1  # the first token comes from the prefill
-    batch = Decoding(steps, 1 if load.task == FORCED else steps, rows, reads)
+    batch = Decoding(steps, rows, reads)
     return load.examples / rows * batch.seconds(model, device, size)
 
 
