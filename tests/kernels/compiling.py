@@ -1,0 +1,80 @@
+"""Compiles kernels for a Hopper GPU where there is none: what would be launched is compiled, and its name printed.
+
+A program of its own, for Triton decides when it is imported whether kernels are compiled or interpreted.
+"""
+
+import importlib
+import sys
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+
+from harness import kernels
+from harness.kernels import Heavy, KVCache
+from harness.kernels.plan import ScoreTiles
+
+
+class Hopper:
+    """As much of a driver as compiling asks for."""
+
+    def get_current_target(self):
+        return GPUTarget("cuda", 90, 32)
+
+    def get_current_device(self):
+        return 0
+
+    def get_current_stream(self, device=0):
+        return device
+
+    def get_active_torch_device(self):
+        return torch.device("cpu")
+
+
+def compile_instead(kernel, grid):
+    def launch(*arguments, **options):
+        kernel.run(*arguments, grid=grid, warmup=True, **options)
+        sys.stdout.write(f"{kernel.__name__}\n")
+
+    return launch
+
+
+def pretend():
+    triton.runtime.driver.set_active(Hopper())
+    triton.runtime.jit.JITFunction.__getitem__ = compile_instead
+    importlib.import_module("harness.kernels.require")._found_obstacle = lambda *_: None
+    for name in ("attend", "channels", "choice", "h2o", "sparq", "top_weights"):
+        importlib.import_module(f"harness.kernels.{name}").overlap = lambda _: {"overlap": True, "launch_pdl": True}
+
+
+def cache(g, n, dtype, transposed=True):
+    """A query and a cache of n tokens for two KV heads, whose contents nobody reads."""
+    k = torch.empty(1, 2, n, 128, dtype=dtype)
+    ends = torch.zeros(1, dtype=torch.int32)
+    kt = torch.empty(1, 2, 128, n, dtype=dtype) if transposed else None
+    return torch.empty(1, 2, g, 128, dtype=dtype), KVCache(k, k, kt, torch.empty(1, 2, 128), ends, ends, n)
+
+
+def every_kernel(g, dtype):
+    q, c = cache(g, 8192, dtype)
+    once = KVCache(c.k, c.v, None, c.v_sum, c.start, c.stop, c.longest)
+    for k in (128, 4000):  # few tokens are merged where they are attended to, many before
+        kernels.sparq(q, c, r=32, k=k, tiles=ScoreTiles(2048, 4))
+    kernels.sparq(q, c, r=24, k=128, tiles=ScoreTiles(8192, 8, narrow=False))
+    kernels.sparq(*cache(g, 2000, dtype), r=32, k=128, tiles=ScoreTiles(2048, 4, 128, fused=True))
+    kernels.sparq(q, once, r=32, k=128, reallocate=False)
+    kernels.dense(q, c)
+    kernels.lm_infinite(q, c, k=256)
+    kernels.flexgen(q, c, k=64)
+    kernels.oracle_topk(q, c, k=64)
+    kernels.h2o(q, c, Heavy.of(torch.rand(1, 2, 8191)), k=256)
+    c.append(c.k[:, :, 0], c.v[:, :, 0])
+    kernels.attention_received(c.k[:, :, None].expand(1, 2, g, 8192, 128), c.k, None, 0.1)
+    tail = torch.empty(2, 1, 2, 20, 128, dtype=dtype)
+    kernels.extend(tuple(tail[..., :1, :]), tuple(tail), (c.k, c.v), torch.zeros(1, dtype=torch.long))
+
+
+if __name__ == "__main__":
+    pretend()
+    every_kernel(1, torch.float16)
+    every_kernel(4, torch.bfloat16)
