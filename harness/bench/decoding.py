@@ -13,7 +13,8 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from harness.attention import Step
 from harness.bench.cases import Buffers, prompt_of, repeated, whole_step
-from harness.engine.bridge import Bridge, LayerCall
+from harness.engine.bridge import Bridge
+from harness.engine.phase import LayerCall
 from harness.grid.costs import LayerShape
 from harness.kernels.cache import KVCache
 from harness.kernels.served import Attend as KernelAttend

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.engine.bridge import Bridge, LayerCall
+from harness.engine.bridge import Bridge
+from harness.engine.phase import LayerCall
 from harness.errors import InputError
 from harness.grid.costs import LayerShape
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, Step
-from harness.engine.bridge import LayerCall
 from harness.engine.cache import LayerCache, PromptCache, Tail
 from harness.engine.clock import Clock, clock_of
+from harness.engine.phase import LayerCall
 from harness.kernels import extend
 from harness.kernels.accelerate import accelerated
 from harness.methods import Method

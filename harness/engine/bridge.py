@@ -11,8 +11,7 @@ import uuid
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +20,7 @@ from transformers.cache_utils import Cache
 from transformers.masking_utils import sdpa_mask
 
 from harness.attention.scores import Scores
+from harness.engine.phase import LayerCall, Phase
 from harness.engine.standing import Standing
 from harness.errors import InputError
 
@@ -34,35 +34,6 @@ _HARMLESS = {
     "output_attentions",
 }
 _HARMLESS |= {"output_hidden_states", "return_dict", "logits_to_keep", "position_embeddings", "max_length_q"}
-
-
-@dataclass(frozen=True)
-class LayerCall:
-    """What one layer asks of attention. R rows, T new tokens, columns `cached` .. cached + T - 1 of the cache.
-
-    q [R, Hq, T, D]; k and v [R, Hkv, T, D] of the new tokens only; mask [1, 1, T, cached + T] bool where the layer sees
-    less than all that is causal (sliding windows), else None.
-    """
-
-    layer: int
-    q: Tensor
-    k: Tensor
-    v: Tensor
-    mask: Tensor | None
-    scores: Scores
-
-
-class Phase(Protocol):
-    """A forward pass's idea of attention."""
-
-    @property
-    def cached(self) -> int:
-        """Columns of the cache before this pass."""
-        ...
-
-    def attend(self, call: LayerCall) -> Tensor:
-        """Output [R, Hq, T, D]."""
-        ...
 
 
 class Bridge:

@@ -25,6 +25,9 @@ class HostClock:
     def read(self) -> None:
         """Nothing to add: runs are summed up as they end."""
 
+    def forget(self) -> None:
+        """Nothing was recorded."""
+
 
 class StreamClock:
     """Time on a GPU, which runs behind Python. What a CUDA graph records is timed again at every replay."""
@@ -49,6 +52,10 @@ class StreamClock:
         runs = self._once + self._recorded
         self.seconds += sum(begin.elapsed_time(end) for begin, end in runs) / 1e3
         self._once = []
+
+    def forget(self) -> None:
+        """Nothing that was recorded will be replayed."""
+        self._recorded = []
 
 
 Clock = HostClock | StreamClock

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from harness.engine.branch import Branch, Place
-from harness.engine.bridge import LayerCall
+from harness.engine.phase import LayerCall
 
 
 class Decode:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.engine.bridge import Bridge, LayerCall, Phase
+from harness.engine.bridge import Bridge
+from harness.engine.phase import LayerCall, Phase
 
 
 class NotFiniteError(ArithmeticError):

@@ -10,8 +10,8 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from harness.attention.observe import Observe, observe
 from harness.attention.scores import softmax
-from harness.engine.bridge import LayerCall
 from harness.engine.cache import PromptCache
+from harness.engine.phase import LayerCall
 
 BLOCK = 256
 

@@ -31,7 +31,7 @@ class Session:
     batch: Sequence[Work]
     answers: list[list[Answer]] = field(init=False)
     _replay: Replay | None = field(default=None, init=False)
-    _one_by_one: bool = field(default=True, init=False)
+    _repeatable: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:
         self.answers = [[Answer() for _ in self.batch] for _ in self.branches]
@@ -80,19 +80,25 @@ class Session:
         launch = partial(self._launch, done)
         if done == 1 and room - done > WORTH and self._replayable():
             self._replay = recorded(launch, tokens, column)
-            self._one_by_one = self._replay is not None
+            if self._replay is None:
+                self._give_up_recording()
         return (self._replay or launch)(tokens, column)
+
+    def _give_up_recording(self) -> None:
+        self._repeatable = False
+        for branch in self.branches:
+            branch.clock.forget()
 
     def _launch(self, done: int, tokens: Tensor, column: Tensor) -> Tensor:
         phase = Decode(self.branches, done, column)
         positions = self.cache.count.repeat(len(self.branches))[:, None] + column
         logits = self.bridge.forward(tokens, positions, phase)
-        self._one_by_one &= not phase.narrowed
+        self._repeatable &= not phase.narrowed
         return logits
 
     def _replayable(self) -> bool:
         """Whether one recorded step can serve all others."""
-        return self._one_by_one and self.bridge.replayable and all(branch.method.open for branch in self.branches)
+        return self._repeatable and self.bridge.replayable and all(branch.method.open for branch in self.branches)
 
     def _record(self, logits: Tensor, tokens: Tensor, done: int) -> None:
         """Note tokens [R, T] and what the logits [R, T, V] say of them. The one place where decoding waits."""

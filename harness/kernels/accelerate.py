@@ -56,8 +56,11 @@ class Accelerated(Method[LayerKernel]):
         start = _dead(step.live) if step.sliding else state.start
         stop = torch.full_like(start, step.length) if step.stop is None else step.stop
         total = step.v  # any tensor: nobody reads it
+        if state.mean and step.sliding:
+            state.mean.update(step)
+        elif state.mean:
+            state.mean.add(step.newest_v)
         if state.mean:
-            state.mean.update(step) if step.sliding else state.mean.add(step.newest_v)
             total = state.mean.total
         cache = KVCache(step.k, step.v, None, total, start, stop, step.length)
         return state.kernel(step.q, cache, scale=step.scores.scale)

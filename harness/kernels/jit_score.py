@@ -9,7 +9,7 @@ import triton.language as tl
 
 from harness.kernels.jit_channels import prepare_query
 from harness.kernels.jit_launch import follow, hold_back
-from harness.kernels.jit_select import store_all, store_best
+from harness.kernels.jit_store import store_all, store_best
 
 
 @triton.jit
