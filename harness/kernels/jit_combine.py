@@ -1,4 +1,4 @@
-"""How partial outputs of exact attention become the output, mean of V included. Importing this file needs Triton."""
+"""How sums over parts become one: softmax mass, outputs, the mean of V. Importing this file needs Triton."""
 
 # mypy: ignore-errors
 # Triton's language is not Python to a type checker, and its kernels take what a launch passes.
@@ -20,6 +20,14 @@ def whole_mass(peak, total, head, parts, row, g: tl.constexpr, pad: tl.constexpr
     top = tl.where(row < g, tl.max(peaks, 1), 0.0)
     sums = tl.load(total + where, mask=inside, other=0.0)
     return top, tl.where(row < g, tl.sum(sums * tl.exp(peaks - top[:, None]), 1), 1.0)
+
+
+@triton.jit
+def with_mass(best, mass, logits):
+    """The largest logit [rows] and the sum of exp [rows], with logits [rows, columns] added; -inf adds nothing."""
+    higher = tl.maximum(best, tl.max(logits, 1))
+    shift = tl.where(higher > -float("inf"), higher, 0.0)
+    return higher, mass * tl.exp(best - shift) + tl.sum(tl.exp(logits - shift[:, None]), 1)
 
 
 @triton.jit

@@ -7,6 +7,7 @@
 import triton
 import triton.language as tl
 
+from harness.kernels.jit_combine import with_mass
 from harness.kernels.jit_launch import follow
 
 
@@ -50,9 +51,6 @@ def group_score_kernel(
         logits = tl.dot(query, key, input_precision="ieee") * factor[:, None]
         tl.store(score + token, tl.sum(logits, 0), mask=token < columns)
         logits = tl.where(((token >= start) & (token < stop))[None, :], logits, -float("inf"))
-        higher = tl.maximum(best, tl.max(logits, 1))
-        shift = tl.where(higher > -float("inf"), higher, 0.0)
-        mass = mass * tl.exp(best - shift) + tl.sum(tl.exp(logits - shift[:, None]), 1)
-        best = higher
+        best, mass = with_mass(best, mass, logits)
     tl.store(peak + program * g + row, best, mask=row < g)
     tl.store(total + program * g + row, mass, mask=row < g)

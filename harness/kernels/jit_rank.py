@@ -7,7 +7,7 @@
 import triton
 import triton.language as tl
 
-from harness.kernels.jit_combine import whole_mass
+from harness.kernels.jit_combine import whole_mass, with_mass
 from harness.kernels.jit_launch import follow
 from harness.kernels.jit_products import products
 from harness.kernels.jit_score import store_older
@@ -55,10 +55,7 @@ def row_logits_kernel(
             target = score + (head * g + row[:, None]).to(tl.int64) * columns + token[None, :]
             tl.store(target, logits, mask=(row < g)[:, None] & (token < columns)[None, :])
         logits = tl.where(live[None, :], logits, -float("inf"))
-        higher = tl.maximum(best, tl.max(logits, 1))
-        shift = tl.where(higher > -float("inf"), higher, 0.0)
-        mass = mass * tl.exp(best - shift) + tl.sum(tl.exp(logits - shift[:, None]), 1)
-        best = higher
+        best, mass = with_mass(best, mass, logits)
     tl.store(peak + program * g + row, best, mask=row < g)
     tl.store(total + program * g + row, mass, mask=row < g)
 

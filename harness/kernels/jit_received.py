@@ -7,6 +7,8 @@
 import triton
 import triton.language as tl
 
+from harness.kernels.jit_combine import with_mass
+
 
 @triton.jit
 def causal_logits(
@@ -42,10 +44,7 @@ def log_mass_kernel(
         where = token[:, None].to(tl.int64) * k_n + column[None, :]
         key = tl.load(k + where, mask=(token < s)[:, None] & inside, other=0.0)
         logits = causal_logits(query, key, row, token, live, s, scale)
-        higher = tl.maximum(best, tl.max(logits, 1))
-        shift = tl.where(higher > -float("inf"), higher, 0.0)
-        mass = mass * tl.exp(best - shift) + tl.sum(tl.exp(logits - shift[:, None]), 1)
-        best = higher
+        best, mass = with_mass(best, mass, logits)
     seen = tl.where(mass > 0, best + tl.log(tl.where(mass > 0, mass, 1.0)), float("inf"))
     tl.store(log_mass + head.to(tl.int64) * s + row, seen, mask=row < s)
 
