@@ -146,7 +146,7 @@ def _channels_are_defined(q: Tensor, r: int) -> Tensor:
     return (size[..., r - 1] > size[..., r]) | (size[..., 0] == 0)
 
 
-def _inputs(b: int, h: int, g: int, n: int, d: int, dtype: torch.dtype, size: float, equal: int = 50) -> Step:  # noqa: PLR0913, PLR0917
+def _inputs(b: int, h: int, g: int, n: int, d: int, dtype: torch.dtype, size: float, equal: int = 50) -> Step:
     """A step whose rows are padded on the left by 0 to 400 columns, with `equal` tokens that tie exactly."""
     k, v = torch.randn(2, b, h, n, d, dtype=dtype, device=DEVICE)
     k[:, :, n // 2 : n // 2 + equal] = k[:, :, n // 2 : n // 2 + 1]

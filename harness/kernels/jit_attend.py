@@ -138,6 +138,7 @@ def attend_kernel(
     )  # fmt: skip
     if known:
         held = tl.load(given + head * g + row, mask=row < g, other=0.0)
+        held = tl.where(part == 0, held, 0.0)  # parts are summed up
     elif share and not approximate:
         held = mass * tl.exp(best - top)
     if many:

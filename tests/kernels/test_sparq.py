@@ -35,6 +35,13 @@ def test_extreme_knobs(tiles, r, k):
     assert error(kernels.sparq(x.q, x.cache(), r=r, k=k, tiles=tiles), x.expected("sparq", r=r, k=k)) < 1e-5
 
 
+def test_a_kept_share_that_is_known_counts_once_when_attention_is_split():
+    x = Inputs.random(b=1, h=1, n=1300)
+    knobs = {"r": 8, "k": 1100, "local": 4}  # so many tokens that two programs share the head
+    got = kernels.sparq(x.q, x.cache(), tiles=ScoreTiles(2048, 1), **knobs)
+    assert error(got, x.expected("sparq", **knobs)) < 1e-5
+
+
 def test_full_budget_is_dense():
     x = Inputs.random(g=2)
     assert error(kernels.sparq(x.q, x.cache(), r=64, k=150), x.expected("dense")) < 1e-5
