@@ -77,7 +77,7 @@ def steps(case, method, scores=None, sliding_window=None):
     for n in range(p + 1, total + 1):
         seen = live[..., :n]
         if sliding_window is not None:
-            seen = seen & (torch.arange(n) > n - 1 - sliding_window)
+            seen = seen & (torch.arange(n, device=seen.device) > n - 1 - sliding_window)
         yield Step(grouped[:, :, :, n - 1], k[:, :, :n], v[:, :, :n], seen, scores, sliding_window is not None), state
 
 

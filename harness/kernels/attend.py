@@ -125,7 +125,8 @@ def _launch(
         *cache.v.stride()[:3], h, parts, chosen.chunks, share.programs, share.copies, window, chosen.want, scale,
         rows=logit_rows(group), block=tiles.block, newest=window > 0, keep_logits=logits is not None, many=parts > 1,
         approximate=share.approximate, known=share.known, chunk=chosen.chunk, candidates=chosen.entries,
-        stages=1 if chosen.entries else tiles.stages, num_warps=tiles.warps, **common,
+        stages=1 if chosen.entries else tiles.stages, ahead=window > 0 and chosen.alone, num_warps=tiles.warps,
+        **common,
     )  # fmt: skip
     if parts > 1:
         combine_kernel[(b * h * group,)](

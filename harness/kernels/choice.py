@@ -37,25 +37,27 @@ class Candidates:
     """Chosen columns: position [B, H, chunks, want] int32, the best of each chunk of `chunk` tokens.
 
     Where a chunk has fewer live tokens older than the window, its first entries count. With more chunks than one, the
-    best of all are still to be found by their scores, key [B, H, chunks, want] float32.
+    best of all are still to be found by their scores, key [B, H, chunks, want] float32. `alone`: the kernel that
+    chooses them writes nothing that attention to the window reads, so that the two may run side by side.
     """
 
     position: Tensor
     key: Tensor
     chunk: int
     window: int
+    alone: bool = False
 
     @classmethod
-    def of(cls, index: Tensor) -> Candidates:
+    def of(cls, index: Tensor, alone: bool = False) -> Candidates:
         """Columns [B, H, K] int32 that are chosen for good."""
-        return cls(index.contiguous()[:, :, None], index, 0, 0)  # nobody reads their scores
+        return cls(index.contiguous()[:, :, None], index, 0, 0, alone)  # nobody reads their scores
 
     @classmethod
-    def empty(cls, like: Tensor, longest: int, chunk: int, want: int, window: int) -> Candidates:
+    def empty(cls, like: Tensor, longest: int, chunk: int, want: int, window: int, alone: bool = False) -> Candidates:
         """Unwritten, for a tensor [B, H, ...] and `longest` tokens."""
         shape = (*like.shape[:2], -(-longest // chunk), want)
         key = torch.empty(shape, dtype=torch.float32, device=like.device)
-        return cls(torch.empty_like(key, dtype=torch.int32), key, chunk, window)
+        return cls(torch.empty_like(key, dtype=torch.int32), key, chunk, window, alone)
 
     @property
     def chunks(self) -> int:
@@ -98,4 +100,4 @@ class Candidates:
             chunk=self.chunk, candidates=self.entries, num_warps=max(1, min(16, self.entries // 512)),
             **overlap(index.device),
         )  # fmt: skip
-        return Candidates.of(index)
+        return Candidates.of(index, self.alone)

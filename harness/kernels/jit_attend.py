@@ -9,79 +9,32 @@ import triton.language as tl
 
 from harness.kernels.jit_combine import finish, whole_mass
 from harness.kernels.jit_launch import follow
-from harness.kernels.jit_products import mixtures, products
 from harness.kernels.jit_rank import merge_chunks
+from harness.kernels.jit_softmax import attend_blocks, attend_newest, nothing, query_rows
 
 
 @triton.jit
-def entries(index, first, end, window, stop, block: tl.constexpr):
-    """Tokens [block] of the entries from `first` on (the newest ones, then the index), and which are real."""
-    entry = first + tl.arange(0, block)
-    valid = entry < end
-    listed = tl.load(index + entry - window, mask=valid & (entry >= window), other=0)
-    return tl.where(entry < window, stop - 1 - entry, listed).to(tl.int64), valid
+def entries_of(part, parts, live, window, listed, block: tl.constexpr, keep_logits: tl.constexpr):
+    """Entries that are in the window, and the first and the end of those of a part, when so many tokens are live."""
+    near = tl.minimum(window, live)
+    count = near + (listed if keep_logits else tl.minimum(listed, live - near))
+    per_part = tl.cdiv(tl.cdiv(count, parts), block) * block
+    begin = part * per_part
+    return near, begin, tl.minimum(begin + per_part, count)
 
 
 @triton.jit
-def attend_tokens(
-    q, k, v, masked, factor, top, index, logit, start, stop, window, begin, end, scale, k_n, v_n, listed,
-    g: tl.constexpr, rows: tl.constexpr, d: tl.constexpr, width: tl.constexpr, block: tl.constexpr,
-    newest: tl.constexpr, keep_logits: tl.constexpr, approximate: tl.constexpr, stages: tl.constexpr,
+def store_part(
+    partial, bests, masses, helds, program, output, best, mass, held,
+    g: tl.constexpr, rows: tl.constexpr, d: tl.constexpr, width: tl.constexpr,
 ):  # fmt: skip
-    """Online softmax over entries begin..end-1: the `window` newest tokens (the newest first), then index [listed].
-
-    Returns the unnormalised output [rows, width], the largest logit [rows], the sum of exp [rows] and, if
-    `approximate`, that of the approximate logits less top [rows]: products with masked [g, d], times factor [rows].
-    With `newest`, entry 0 starts the recurrence by itself, so that SparQ's k + 1 tokens take k / block blocks. With
-    `keep_logits` entries before `start` are dead: nothing of them is read, and their logit is -inf.
-    """
+    """Leave a part's sums for combine_kernel: partial [.., g, d] and bests, masses and helds [.., g]."""
     row = tl.arange(0, rows)
-    column = tl.arange(0, width)
-    inside = (column < d)[None, :]
-    part = (row < g)[:, None] & inside
-    query = tl.load(q + row[:, None] * d + column[None, :], mask=part, other=0.0)
-    if approximate:
-        sparse = tl.load(masked + row[:, None] * d + column[None, :], mask=part, other=0.0)
-    best = tl.full([rows], -float("inf"), tl.float32)
-    mass = tl.zeros([rows], tl.float32)
-    held = tl.zeros([rows], tl.float32)
-    output = tl.zeros([rows, width], tl.float32)
-    if newest:  # noqa: SIM102  settled when the kernel is compiled, the condition within only when it runs
-        if begin == 0:
-            at = (stop - 1).to(tl.int64)
-            last_key = tl.load(k + at * k_n + column[None, :], mask=inside, other=0.0).to(tl.float32)
-            last_value = tl.load(v + at * v_n + column[None, :], mask=inside, other=0.0)
-            best = tl.sum(query.to(tl.float32) * last_key, 1) * scale
-            mass += 1.0
-            output += last_value.to(tl.float32)
-            if approximate:
-                held += tl.exp(tl.sum(sparse.to(tl.float32) * last_key, 1) * factor - top)
-            begin += 1
-    for first in tl.range(begin, end, block, num_stages=stages):
-        token, valid = entries(index, first, end, window, stop, block)
-        real = valid
-        if keep_logits:
-            valid = valid & (token >= start)
-        live = valid[:, None] & inside
-        key = tl.load(k + token[:, None] * k_n + column[None, :], mask=live, other=0.0)
-        value = tl.load(v + token[:, None] * v_n + column[None, :], mask=live, other=0.0)
-        logits = tl.where(valid[None, :], products(query, key, g) * scale, -float("inf"))
-        if keep_logits:
-            where = row[:, None] * listed + (first + tl.arange(0, block))[None, :]
-            tl.store(logit + where, logits, mask=(row < g)[:, None] & real[None, :])
-        if approximate:
-            rough = products(sparse, key, g) * factor[:, None] - top[:, None]
-            held += tl.sum(tl.where(valid[None, :], tl.exp(rough), 0.0), 1)
-        higher = tl.maximum(best, tl.max(logits, 1))
-        shift = higher
-        if keep_logits:  # a block may hold dead entries only
-            shift = tl.where(higher > -float("inf"), higher, 0.0)
-        weight = tl.exp(logits - shift[:, None])
-        shrink = tl.exp(best - shift)
-        mass = mass * shrink + tl.sum(weight, 1)
-        output = output * shrink[:, None] + mixtures(weight, value, g)
-        best = higher
-    return output, best, mass, held
+    column = tl.arange(0, width)[None, :]
+    tl.store(partial + (program * g + row[:, None]) * d + column, output, mask=(row < g)[:, None] & (column < d))
+    tl.store(bests + program * g + row, best, mask=row < g)
+    tl.store(masses + program * g + row, mass, mask=row < g)
+    tl.store(helds + program * g + row, held, mask=row < g)
 
 
 @triton.jit
@@ -91,7 +44,7 @@ def attend_kernel(
     scale, g: tl.constexpr, rows: tl.constexpr, d: tl.constexpr, width: tl.constexpr, block: tl.constexpr,
     newest: tl.constexpr, keep_logits: tl.constexpr, many: tl.constexpr, share: tl.constexpr,
     approximate: tl.constexpr, known: tl.constexpr, mix: tl.constexpr, pad_chunks: tl.constexpr, chunk: tl.constexpr,
-    candidates: tl.constexpr, stages: tl.constexpr, overlap: tl.constexpr,
+    candidates: tl.constexpr, stages: tl.constexpr, ahead: tl.constexpr, overlap: tl.constexpr,
 ):  # fmt: skip
     """Grid [B * H * parts]: exact attention of q [B, H, g, d] over the newest `window` tokens and index [B, H, listed].
 
@@ -99,56 +52,65 @@ def attend_kernel(
     that are live. With `candidates`, the index is first merged from so many at most (merge_chunks). With `share` the
     output is scaled by the softmax mass of what is kept, relative to peak and total [B, H, measured, g]: by mass that
     is `known` (given [B, H, g]), by `approximate` logits (masked [B, H, copies, g, d], temperature [B, H, copies, g]),
-    or by exact ones. With `many`, each part leaves partial [B, H, parts, g, d] and bests, masses and helds
-    [B, H, parts, g] for combine_kernel.
+    or by exact ones. With `many`, each part leaves its sums (store_part) for combine_kernel. With `ahead`, the launch
+    before writes nothing but the choice and what is `known`, and the window's whole blocks do not wait for it.
     """
-    follow(overlap)
+    if not ahead:
+        follow(overlap)
     program = tl.program_id(0)
     head = program // parts
     part = program % parts
     start = tl.load(starts + head // heads)
     stop = tl.load(stops + head // heads)
-    near = tl.minimum(window, stop - start)
-    count = near + (listed if keep_logits else tl.minimum(listed, stop - start - near))
-    per_part = tl.cdiv(tl.cdiv(count, parts), block) * block
-    batch = (head // heads).to(tl.int64)
-    inner = (head % heads).to(tl.int64)
-    begin = part * per_part
-    end = tl.minimum(begin + per_part, count)
-    k += batch * k_b + inner * k_h
-    v += batch * v_b + inner * v_h
+    near, begin, end = entries_of(part, parts, stop - start, window, listed, block, keep_logits)
+    k += (head // heads).to(tl.int64) * k_b + (head % heads).to(tl.int64) * k_h
+    v += (head // heads).to(tl.int64) * v_b + (head % heads).to(tl.int64) * v_h
     index += head * listed
     logit += head * g * listed
     row = tl.arange(0, rows)
-    column = tl.arange(0, width)
     top = tl.zeros([rows], tl.float32)
     whole = top
     factor = top
+    query = query_rows(q + head * g * d, g, rows, d, width)
+    sparse = query
+    if share and not known:
+        top, whole = whole_mass(peak, total, head, measured, row, g, pad_chunks)
+    if approximate:
+        factor = tl.load(temperature + head * copies * g + row, mask=row < g, other=0.0)
+        sparse = query_rows(masked + head * copies * g * d, g, rows, d, width)
+    output, best, mass, held = nothing(rows, width)
+    if newest:  # noqa: SIM102  settled when the kernel is compiled, the condition within only when it runs
+        if begin == 0:
+            output, best, mass, held = attend_newest(
+                query, sparse, k, v, factor, top, stop, scale, k_n, v_n, rows, d, width, approximate
+            )
+            begin += 1
+    if ahead:
+        settled = begin + tl.maximum(tl.minimum(near, end) - begin, 0) // block * block
+        output, best, mass, held = attend_blocks(
+            output, best, mass, held, query, sparse, k, v, factor, top, index, logit, start, stop, near, begin, settled,
+            scale, k_n, v_n, listed, g, rows, d, width, block, keep_logits, approximate, stages,
+        )  # fmt: skip
+        begin = settled
+        follow(overlap)
     if candidates > 0:
         first = head * chunks * listed
         merge_chunks(position + first, key + first, index, start, stop, chunks, window, listed, chunk, candidates)
         tl.debug_barrier()
-    if share:
-        top, whole = whole_mass(peak, total, head, measured, row, g, pad_chunks)
-    if approximate:
-        factor = tl.load(temperature + head * copies * g + row, mask=row < g, other=0.0)
-    output, best, mass, held = attend_tokens(
-        q + head * g * d, k, v, masked + head * copies * g * d, factor, top, index, logit, start, stop, near,
-        begin, end, scale, k_n, v_n, listed, g, rows, d, width, block, newest, keep_logits, approximate, stages,
+    output, best, mass, held = attend_blocks(
+        output, best, mass, held, query, sparse, k, v, factor, top, index, logit, start, stop, near, begin, end,
+        scale, k_n, v_n, listed, g, rows, d, width, block, keep_logits, approximate, stages,
     )  # fmt: skip
     if known:
+        _, whole = whole_mass(peak, total, head, measured, row, g, pad_chunks)
         held = tl.load(given + head * g + row, mask=row < g, other=0.0)
         held = tl.where(part == 0, held, 0.0)  # parts are summed up
     elif share and not approximate:
         held = mass * tl.exp(best - top)
     if many:
-        inside = (row < g)[:, None] & (column < d)[None, :]
-        tl.store(partial + program * g * d + row[:, None] * d + column[None, :], output, mask=inside)
-        tl.store(bests + program * g + row, best, mask=row < g)
-        tl.store(masses + program * g + row, mass, mask=row < g)
-        tl.store(helds + program * g + row, held, mask=row < g)
+        store_part(partial, bests, masses, helds, program, output, best, mass, held, g, rows, d, width)
     else:
         finish(
-            output / mass[:, None], held, whole, v_sum + head * d, out + head * g * d, stop - start, row, column,
-            d, g, share, mix,
+            output / mass[:, None], held, whole, v_sum + head * d, out + head * g * d, stop - start, row,
+            tl.arange(0, width), d, g, share, mix,
         )  # fmt: skip

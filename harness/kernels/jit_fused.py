@@ -7,11 +7,11 @@
 import triton
 import triton.language as tl
 
-from harness.kernels.jit_attend import attend_tokens
 from harness.kernels.jit_channels import prepare_query
 from harness.kernels.jit_combine import finish
 from harness.kernels.jit_launch import follow, hold_back
 from harness.kernels.jit_score import channel_logits, chosen_mass, softmax_mass, store_older
+from harness.kernels.jit_softmax import attend_blocks, attend_newest, query_rows
 
 
 @triton.jit
@@ -51,9 +51,11 @@ def fused_kernel(
     count = near + tl.minimum(want, stop - start - near)
     k += batch * k_b + inner * k_h
     v += batch * v_b + inner * v_h
-    output, _, mass, _ = attend_tokens(
-        q, k, v, q, top, top, position, position, start, stop, near, 0, count, scale, k_n, v_n, want,
-        1, 1, d, width, block, True, False, False, 1,
+    query = query_rows(q, 1, 1, d, width)
+    output, best, mass, none = attend_newest(query, q, k, v, top, top, stop, scale, k_n, v_n, 1, d, width, False)
+    output, _, mass, _ = attend_blocks(
+        output, best, mass, none, query, q, k, v, top, top, position, position, start, stop, near, 1, count, scale,
+        k_n, v_n, want, 1, 1, d, width, block, False, False, 1,
     )  # fmt: skip
     finish(
         output / mass[:, None], held, whole, v_sum + head * d, out + head * d, stop - start, tl.arange(0, 1),

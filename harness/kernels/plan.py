@@ -85,7 +85,7 @@ def attend_tiles(heads: int, group: int, tokens: int, width: int, processors: in
     """Tiles of the exact attention over `tokens` kept tokens for `heads` = B * H."""
     largest = 128 if width <= 128 else 64
     if group > 1:
-        tiles = AttendTiles(32, 4, 1, stages=3) if tokens < 192 else AttendTiles(largest, 8, 1, stages=2)
+        tiles = AttendTiles(32, 2, 1, stages=2) if tokens < 192 else AttendTiles(largest, 8, 1, stages=2)
     elif heads >= 8 * processors and tokens < 192:
         tiles = AttendTiles(16, 1, 1)
     elif heads >= processors:

@@ -79,9 +79,10 @@ def _best(q: Tensor, cache: KVCache, kt: Tensor, knobs: Knobs, tiles: ScoreTiles
     from harness.kernels.jit_score import score_kernel  # needs Triton
 
     b, h = q.shape[:2]
-    best = Candidates.empty(q, cache.longest, tiles.chunk, knobs.want, knobs.window)
+    single = cache.longest <= tiles.chunk
+    best = Candidates.empty(q, cache.longest, tiles.chunk, knobs.want, knobs.window, alone=single)
     channels = Channels.empty(q, knobs.r, best.chunks)
-    mass = Mass.empty(q, best.chunks, channels, known=best.chunks == 1)
+    mass = Mass.empty(q, best.chunks, channels, known=single)
     score_kernel[(b * h * best.chunks,)](
         q, kt, *channels.pointers, cache.start, cache.stop, best.position, best.key, best.rough(), mass.peak,
         mass.total, mass.peak if mass.held is None else mass.held, *kt.stride()[:3], kt.shape[3], h, best.chunks,

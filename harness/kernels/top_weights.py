@@ -70,7 +70,7 @@ def choose_stored(scores: Tensor, cache: KVCache, window: int, want: int, weigh:
     b, h, longest = scores.shape[0], scores.shape[1], scores.shape[-1]
     group = 1 if weigh is None else scores.shape[2]
     chunk, warps = choice_tiles(longest, group, b * h, processors(scores.device))
-    best = Candidates.empty(scores, longest, chunk, want, window)
+    best = Candidates.empty(scores, longest, chunk, want, window, alone=True)
     peak, total = (scores, scores) if weigh is None else (weigh.peak, weigh.total)
     parts = 0 if weigh is None else peak.shape[2]
     choose_kernel[(b * h * best.chunks,)](
