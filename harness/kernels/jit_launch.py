@@ -11,7 +11,10 @@ from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait, globalti
 
 @triton.jit
 def follow(overlap: tl.constexpr):
-    """Wait for the launch before, and let the next one be set up meanwhile. To be called before memory is touched."""
+    """Wait for the launch before, and let the next one start meanwhile, which waits in turn.
+
+    To be called before anything is read that the launch before writes, and before anything at all is written.
+    """
     if overlap:
         gdc_wait()
         gdc_launch_dependents()
