@@ -25,7 +25,8 @@ def method_of(settings):
         reallocate = settings["reallocate_to_mean_value"]
         return create("sparq", r=settings["rank"], k=k, local=settings["local_k"], reallocate=reallocate)
     if kind == "eviction":
-        return create({"sum_weight": "h2o", "lru": "lru"}[settings["strategy"]], k=k, local=settings["local_k"])
+        name, more = {"sum_weight": ("h2o", {}), "lru": ("lru", {"ties": "torch"})}[settings["strategy"]]
+        return create(name, k=k, local=settings["local_k"], **more)
     if kind == "local":
         return create("lm_infinite", k=k, initial=settings["initial_k"])
     assert kind == "sparse_v"

@@ -8,9 +8,6 @@ import pytest
 import harness
 
 ROOT = Path(harness.__file__).parent
-APART = ("kernels", "bench", "report")
-"""Checked elsewhere; of these, the others may use kernels only."""
-
 LAYERS = [
     ["errors", "paths", "__init__"],
     ["attention"],
@@ -45,7 +42,7 @@ ONLY = {
 
 
 def files():
-    return [file for file in sorted(ROOT.rglob("*.py")) if file.relative_to(ROOT).parts[0] not in APART]
+    return sorted(ROOT.rglob("*.py"))
 
 
 def imports(file, also_when_called=True):

@@ -11,6 +11,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness.__main__ import main
+from harness.cli import compositions
+from harness.config.knobs import usual_knobs
+from harness.models import named
 
 TASK = """
 task: tiny_mill
@@ -84,6 +87,14 @@ def test_the_command_line_of_lm_eval_names_an_unknown_method(lm_eval, capsys):
     with pytest.raises(AssertionError):
         lm_eval("loglikelihood", "perplexity", "perplexity", "nope")
     assert "harness: unknown method 'nope'" in capsys.readouterr().err
+
+
+def test_knobs_that_are_not_given_are_those_of_harness_run():
+    (config,) = compositions(["model=llama-3-8b", "task=wikitext", "seed=0"])
+    for name, knobs in config["method"].items():
+        given = {knob: value for knob, value in knobs.items() if value is not None and knob != "seed"}
+        assert usual_knobs(name, named("llama-3-8b")) == given
+    assert usual_knobs("sparq", named("llama-3-8b"))["reallocate"] is False
 
 
 @pytest.fixture

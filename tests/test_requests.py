@@ -36,7 +36,7 @@ def ids(text):
 
 
 def request(kind, **more):
-    return Request(task="t", example="e", index=0, kind=kind, **more)
+    return Request(task="t", example="e", kind=kind, **more)
 
 
 def work(asked, max_length=100, bos=BOS):
@@ -142,7 +142,7 @@ def test_windows_of_a_rolling_text_score_every_token_once(text, max_length):
 
 def test_the_key_changes_with_all_that_the_answer_depends_on_and_nothing_else():
     asked = request("generate", context="x", max_new=3)
-    assert dataclasses.replace(asked, index=7, target="gold").key == asked.key
+    assert dataclasses.replace(asked, target="gold").key == asked.key
     changes = [{"context": "y"}, {"max_new": 4}, {"until": ("z",)}, {"reserve": 1}, {"kind": "score"}, {"example": "f"}]
     changes += [{"continuation": "z"}, {"separately": True}, {"length_of": ("q",)}, {"length_plus": 1}, {"task": "u"}]
     keys = {dataclasses.replace(asked, **change).key for change in changes}

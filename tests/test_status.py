@@ -19,7 +19,7 @@ UNITS = ["u0", "u1", "u2", "u3"]
 def run(tmp_path):
     """A folder of two cells and four units, of which nothing is done."""
     with Store(tmp_path / "run", "key") as store:
-        store.describe({"cells": {"a": {}, "b": {}}})
+        store.describe({"planned": ["a", "b"], "cells": {"a": {}, "b": {}, "of an earlier launch": {}}})
         (store.folder / "examples.jsonl").write_text("".join(json.dumps({"unit": unit}) + "\n" for unit in UNITS))
     return tmp_path / "run"
 

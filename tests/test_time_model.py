@@ -39,7 +39,7 @@ def test_the_model_needs_no_torch():
 
 def test_every_method_has_a_time_on_every_device():
     model = TimeModel.stored()
-    times = [model.decode_seconds(d, LLAMA, name, 1e6, 8) for d in DEVICES for name in (*methods.names(), "newest")]
+    times = [model.attention_seconds(d, LLAMA, name, 1e6, 8) for d in DEVICES for name in (*methods.names(), "newest")]
     assert all(0 < seconds < 1 for seconds in times)
 
 

@@ -29,7 +29,7 @@ def load_rows(source: Mapping[str, Any], columns: Sequence[str]) -> list[Row]:
 def to_dataset(docs: Sequence[Row]) -> Any:
     """Documents as lm-eval expects them: a data set with one split, "test"."""
     if not docs:
-        raise InputError("no example is left: every row was too short or too long; relax task.args or give more data")
+        raise InputError("no example is left: every row was too short or too long; relax task.arguments, or add data")
     return datasets.DatasetDict({"test": datasets.Dataset.from_list(list(docs))})
 
 

@@ -1,6 +1,7 @@
 """One dense prefill per prompt, then every method decodes from it, side by side."""
 
 from harness.engine.engine import Engine
+from harness.engine.finite import NotFiniteError
 from harness.engine.work import Answer, Work
 
-__all__ = ["Answer", "Engine", "Work"]
+__all__ = ["Answer", "Engine", "NotFiniteError", "Work"]

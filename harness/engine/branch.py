@@ -54,7 +54,7 @@ class Branch:
     def of(cls, method: Method[Any], cache: PromptCache) -> Branch:
         """A branch that has decoded nothing."""
         device = cache.live.device
-        dense = accelerated(Dense(), "triton", device, capped=False) if method.open else Dense()
+        dense = accelerated(Dense(), "triton", device, fits=True) if method.open else Dense()
         never = torch.full((len(cache.lengths),), NEVER, device=device)
         return cls(method, dense, cache, clock_of(device), never, watched=not method.lossless)
 

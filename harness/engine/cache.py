@@ -62,6 +62,11 @@ class PromptCache:
                 cache.statistics[name][row, :, columns] = value[i, :, :n]
 
     @property
+    def head_dim(self) -> int:
+        """The largest of any layer."""
+        return max(layer.k.shape[3] for layer in self.layers.values())
+
+    @property
     def outermost(self) -> tuple[int, int]:
         """The first and the last layer."""
         return min(self.layers), max(self.layers)

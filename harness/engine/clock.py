@@ -61,6 +61,12 @@ class StreamClock:
 Clock = HostClock | StreamClock
 
 
+def wait_for(device: torch.device) -> None:
+    """Return once a GPU has done all that it was given; others do things at once."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def clock_of(device: torch.device) -> Clock:
     """The clock that tells the truth on a device."""
     return StreamClock() if device.type == "cuda" else HostClock()

@@ -14,11 +14,14 @@ from torch import Tensor
 from harness.engine.branch import Branch
 from harness.engine.bridge import Bridge
 from harness.engine.cache import PromptCache
+from harness.engine.clock import wait_for
+from harness.engine.current import current
 from harness.engine.finite import NotFiniteError, Watch
 from harness.engine.prefill import Prefill
 from harness.engine.session import Session
 from harness.engine.work import Answer, Work, padded
 from harness.kernels.accelerate import Kernel, accelerated, observing
+from harness.kernels.require import fits
 from harness.methods import Method
 
 
@@ -41,10 +44,11 @@ class Engine:
         Raises NotFiniteError when logits are NaN or infinite.
         """
         answers: list[list[Answer] | None] = [None] * len(methods)
-        for group in _by_prefill(methods):
-            chosen = [methods[i] for i in group]
-            for i, answer in zip(group, self._run_group(batch, chosen), strict=True):
-                answers[i] = answer
+        with current(self._bridge.device):
+            for group in _by_prefill(methods):
+                chosen = [methods[i] for i in group]
+                for i, answer in zip(group, self._run_group(batch, chosen), strict=True):
+                    answers[i] = answer
         return [a for a in answers if a is not None]
 
     def locate(self, work: Work, method: Method[Any]) -> str:
@@ -58,9 +62,11 @@ class Engine:
     def _run_group(self, batch: Sequence[Work], methods: list[Method[Any]]) -> list[list[Answer]]:
         room = max(work.steps for work in batch)
         cache, logits = self._prefill(batch, methods, room)
-        device, capped = self._bridge.device, self._bridge.capped
-        branches = [Branch.of(accelerated(m, self._kernel, device, capped), cache) for m in methods]
+        device = self._bridge.device
+        plain = fits(cache.head_dim, self._bridge.capped)
+        branches = [Branch.of(accelerated(m, self._kernel, device, plain), cache) for m in methods]
         session = Session(self._bridge, cache, branches, batch)
+        wait_for(device)  # the prefill is not the session's time
         begin = time.perf_counter()
         if batch[0].forced is None:
             session.generate(logits, room)

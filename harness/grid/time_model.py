@@ -93,10 +93,6 @@ class TimeModel:
         """Of so much arithmetic."""
         return flops / (device.flops * self.prefill_share)
 
-    def decode_seconds(self, device: Device, size: ModelSize, method: str, row_bytes: float, rows: int = 1) -> float:
-        """One step of `rows` sequences under one method, each moving `row_bytes` of KV cache over all layers."""
-        return self.linear_seconds(device, size, rows) + self.attention_seconds(device, size, method, row_bytes, rows)
-
     def linear_seconds(self, device: Device, size: ModelSize, rows: int) -> float:
         """All of a step but attention: weights are read once, unless the arithmetic of many rows takes longer."""
         read = size.parameters * size.bytes_per_element / (self.weights_share * device.bandwidth)

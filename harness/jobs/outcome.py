@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.errors import RunError
+from harness.errors import InputError, RunError
 from harness.grid.plan import Cell
 from harness.jobs.prepare import Prepared
 from harness.results.records import Failure
@@ -68,7 +69,8 @@ def _with_earlier(prepared: Prepared, store: Store) -> tuple[list[Cell], Done]:
     known = {cell.id: cell for cell in prepared.plan.cells}
     for name, told in store.cells().items():
         if name not in known:
-            known[name] = Cell.of(told)
+            with contextlib.suppress(InputError):  # a method or a knob that is gone since
+                known[name] = Cell.of(told)
     done = store.records({(key, cell) for key in keys for cell in known})
     planned = {cell.id for cell in prepared.plan.cells}
     kept = [cell for cell in known.values() if cell.id in planned or all((key, cell.id) in done for key in keys)]

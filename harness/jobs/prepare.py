@@ -39,7 +39,8 @@ class Prepared:
         """Identity of model, task and data: what must agree before a stored output may be used again."""
         spec, task = self.job.model, self.job.task
         identity = [PROTOCOL, self.checkpoint.fingerprint(), spec.gguf_file, spec.tokenizer, spec.trust_remote_code]
-        identity += [spec.dtype, self.checkpoint.device, self.checkpoint.max_length, self.job.engine.kernel]
+        device_type = self.checkpoint.device.partition(":")[0]
+        identity += [spec.dtype, device_type, self.checkpoint.max_length, self.job.engine.kernel]
         arguments = {name: value for name, value in self.source.arguments.items() if name != "source"}
         identity += [task.name, self.source.name, arguments, dict(task.overrides or {})]
         return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -105,6 +105,7 @@ def _describe(prepared: Prepared, store: Store, about: Mapping[str, Any]) -> Non
             "config": asdict(replace(prepared.job, shard=WHOLE)),
             "batch_tokens": agreed(prepared, store),
             "cells": store.cells() | {cell.id: cell.told for cell in prepared.plan.cells},
+            "planned": [cell.id for cell in prepared.plan.cells],
             "skipped": [asdict(skip) for skip in prepared.plan.skipped],
             "examples": [u.request.example for u in prepared.units],
             "model_fingerprint": prepared.checkpoint.fingerprint(),

@@ -80,13 +80,13 @@ def _dead(live: Tensor) -> Tensor:
     return (~live).sum((1, 2), dtype=torch.int32)
 
 
-def accelerated(method: Method[Any], kernel: Kernel, device: torch.device, capped: bool) -> Method[Any]:
-    """The method as the engine should run it: "auto" takes kernels on CUDA where they can serve it.
+def accelerated(method: Method[Any], kernel: Kernel, device: torch.device, fits: bool) -> Method[Any]:
+    """The method as the engine should run it: through its kernel, if it has one and the architecture `fits` kernels.
 
-    Raises InputError if "triton" is demanded where it cannot run.
+    "auto" takes kernels on CUDA. Raises InputError if "triton" is demanded where it cannot run.
     """
     by = served(method)
-    return Accelerated(method, by) if _wanted(kernel, device) and not capped and by else method
+    return Accelerated(method, by) if _wanted(kernel, device) and fits and by else method
 
 
 def observing(kernel: Kernel, device: torch.device) -> Observe:

@@ -18,7 +18,7 @@ from harness.kernels.jit_softmax import attend_blocks, attend_newest, query_rows
 def fused_kernel(
     q, k, v, kt, starts, stops, v_sum, packed, channel, temperature, masked, position, key, rough, out,
     k_b, k_h, k_n, v_b, v_h, v_n, kt_b, kt_h, kt_d, capacity, heads, window, want, scale,
-    r: tl.constexpr, d: tl.constexpr, width: tl.constexpr, chunk: tl.constexpr, together: tl.constexpr,
+    r: tl.constexpr, d: tl.constexpr, width: tl.constexpr, chunk: tl.constexpr,
     stages: tl.constexpr, covered: tl.constexpr, room: tl.constexpr, narrow: tl.constexpr, block: tl.constexpr,
     mix: tl.constexpr, wait: tl.constexpr, processors: tl.constexpr, resident: tl.constexpr, overlap: tl.constexpr,
 ):  # fmt: skip
@@ -40,7 +40,7 @@ def fused_kernel(
     token = tl.arange(0, chunk)
     logits = channel_logits(
         kt + batch * kt_b + inner * kt_h, packed, channel, temperature, tl.arange(0, chunk)[None, :],
-        kt_d, capacity, r, together, stages, covered,
+        kt_d, capacity, r, stages, covered,
     )  # fmt: skip
     top, whole, held = softmax_mass(logits, token, start, stop, window)
     score = tl.sum(logits, 0)

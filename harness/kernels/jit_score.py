@@ -14,8 +14,7 @@ from harness.kernels.jit_store import store_all, store_best
 
 @triton.jit
 def channel_logits(
-    kt, packed, channel, temperature, token, kt_d, capacity, read,
-    together: tl.constexpr, stages: tl.constexpr, covered: tl.constexpr,
+    kt, packed, channel, temperature, token, kt_d, capacity, read, stages: tl.constexpr, covered: tl.constexpr
 ):  # fmt: skip
     """Logits [1, chunk] at the tokens [1, chunk] from the first `read` chosen channels of kt, for one query head.
 
@@ -23,11 +22,10 @@ def channel_logits(
     the mask must not depend on data, or loads shrink to one element. `covered`: all tokens are within capacity.
     """
     total = tl.zeros([1, token.shape[1]], tl.float32)
-    for first in tl.range(0, read, together, num_stages=stages):
-        for i in tl.static_range(together):
-            at = kt + tl.load(channel + first + i) * kt_d + token
-            key = tl.load(at) if covered else tl.load(at, mask=token < capacity, other=0.0)
-            total += tl.load(packed + first + i) * key.to(tl.float32)
+    for i in tl.range(0, read, num_stages=stages):
+        at = kt + tl.load(channel + i) * kt_d + token
+        key = tl.load(at) if covered else tl.load(at, mask=token < capacity, other=0.0)
+        total += tl.load(packed + i) * key.to(tl.float32)
     return total * tl.load(temperature)
 
 
@@ -73,7 +71,7 @@ def chosen_mass(key, wanted, top, room: tl.constexpr):
 def score_kernel(
     q, kt, packed, channel, temperature, masked, starts, stops, position, key, rough, peak, total, held,
     kt_b, kt_h, kt_d, capacity, heads, chunks, window, want, scale,
-    r: tl.constexpr, d: tl.constexpr, width: tl.constexpr, chunk: tl.constexpr, together: tl.constexpr,
+    r: tl.constexpr, d: tl.constexpr, width: tl.constexpr, chunk: tl.constexpr,
     stages: tl.constexpr, covered: tl.constexpr, room: tl.constexpr,
     narrow: tl.constexpr, wait: tl.constexpr, processors: tl.constexpr,
     resident: tl.constexpr, overlap: tl.constexpr,
@@ -101,7 +99,7 @@ def score_kernel(
     token = begin + tl.arange(0, chunk)
     logits = channel_logits(
         kt + (head // heads).to(tl.int64) * kt_b + (head % heads).to(tl.int64) * kt_h, packed, channel, temperature,
-        begin + tl.arange(0, chunk)[None, :], kt_d, capacity, read, together, stages, covered,
+        begin + tl.arange(0, chunk)[None, :], kt_d, capacity, read, stages, covered,
     )  # fmt: skip
     top, mass, near = softmax_mass(logits, token, start, stop, window)
     row = tl.arange(0, 1)

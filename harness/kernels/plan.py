@@ -22,7 +22,7 @@ def logit_rows(group: int) -> int:
 class ScoreTiles:
     """How the approximate logits are computed: `chunk` tokens per program, with so many warps and registers each.
 
-    `stages` copies are under way at once, each of `together` channels. The first `resident` programs of every processor
+    `stages` copies of channels are under way at once. The first `resident` programs of every processor
     start `wait` nanoseconds apart. The search is to `narrow` the tokens down first. `fused` runs all of SparQ in one
     program per KV head, whose exact attention takes `block` tokens at a time. Groups have tiles of their own.
     """
@@ -33,7 +33,6 @@ class ScoreTiles:
     wait: int = 0
     resident: int = 4
     stages: int = 6
-    together: int = 1
     narrow: bool = True
     fused: bool = False
     block: int = 64

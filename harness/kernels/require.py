@@ -10,7 +10,6 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from harness.attention.scores import Scores
 from harness.errors import InputError
 
 LARGEST_HEAD = 256
@@ -23,13 +22,16 @@ def available(device: torch.device | str) -> bool:
     return _obstacle(torch.device(device)) is None
 
 
-def require(device: torch.device | str, scores: Scores | None = None) -> None:
-    """Raise InputError if the kernels cannot run on this device, or not with this architecture's logits."""
+def require(device: torch.device | str) -> None:
+    """Raise InputError if the kernels cannot run on this device."""
     obstacle = _obstacle(torch.device(device))
     if obstacle:
         raise InputError(f"kernel=triton cannot be used: {obstacle}; choose kernel=torch")
-    if scores is not None and scores.cap is not None:
-        raise InputError("the Triton kernels have no soft-cap, which this model uses; choose kernel=torch")
+
+
+def fits(head_dim: int, capped: bool) -> bool:
+    """Whether the kernels take an architecture's attention: its largest head dimension, whether it soft-caps logits."""
+    return head_dim <= LARGEST_HEAD and not capped
 
 
 def check_query(q: Tensor, k: Tensor) -> None:

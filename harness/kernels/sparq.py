@@ -116,7 +116,6 @@ def _options(q: Tensor, kt: Tensor, knobs: Knobs, tiles: ScoreTiles) -> dict[str
         "d": q.shape[3],
         "width": power(q.shape[3]),
         "chunk": tiles.chunk,
-        "together": tiles.together if knobs.r % tiles.together == 0 else 1,
         "stages": tiles.stages,
         "covered": kt.shape[3] % tiles.chunk == 0,
         "wait": tiles.wait if q.is_cuda else 0,  # only a GPU has programs to keep apart

@@ -21,14 +21,14 @@ class LRU(H2O):
     """H2O with another score: the time a token was last used, 1 for the first query, 0 for never.
 
     A token is used by a query that gives it at least the weight of an even spread over the tokens it looks at. One
-    query uses many tokens, so ties are the rule here: `ties="torch"` takes the order that torch.topk happens to give
-    over all N columns, which is what the authors' numbers contain and which padding can change; "newest" keeps the
-    newest, whatever the batch.
+    query uses many tokens, so ties are the rule here: `ties="newest"` keeps the newest, whatever the batch; "torch"
+    takes the order that torch.topk happens to give over all N columns, which is what the authors' numbers contain and
+    which padding can change.
     """
 
     observes: ClassVar[frozenset[str]] = frozenset({LAST_USED})
 
-    ties: Literal["torch", "newest"] = "torch"
+    ties: Literal["torch", "newest"] = "newest"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -17,7 +17,7 @@ from harness.grid.costs import LayerShape
 from harness.models.identity import fingerprint_commit, fingerprint_folder
 from harness.models.packaged import SCHEME, converted, gguf_in_package
 from harness.models.spec import ModelSpec
-from harness.models.weights import refuse_misfit
+from harness.models.weights import refuse_misfit, refuse_spread
 from harness.paths import asset
 
 DEFAULT_POSITIONS = 2048
@@ -80,6 +80,7 @@ class Checkpoint:
         placement |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # told below, all in one sentence
         model, report = AutoModelForCausalLM.from_pretrained(self.path, dtype=dtype, **placement, **_source(self.spec))
         refuse_misfit(self.spec.name, model.state_dict(), report)
+        refuse_spread(self.spec.name, getattr(model, "hf_device_map", {}))
         return model if self.spec.device_map else model.to(self.device)
 
 

@@ -26,5 +26,15 @@ def refuse_misfit(name: str, own: Collection[str], report: Mapping[str, Any]) ->
             raise InputError(f"model '{name}': {len(keys)} weights {what}, such as {keys[0]}: its configuration lies")
 
 
+def refuse_spread(name: str, placement: Mapping[str, Any]) -> None:
+    """Raise InputError for layers on several GPUs, by module; those that wait on the host or on disk are no trouble."""
+    used = sorted({str(place).removeprefix("cuda:") for place in placement.values()} - {"cpu", "disk"})
+    if len(used) > 1:
+        raise InputError(
+            f"model '{name}': model.device_map put it on {len(used)} GPUs, a batch decodes on one: choose "
+            f"model.device=cuda:{used[0]}, a smaller model.dtype, or let device_map use one GPU (CUDA_VISIBLE_DEVICES)"
+        )
+
+
 def _without_numbers(key: str) -> str:
     return re.sub(r"\.\d+\.", ".N.", key)

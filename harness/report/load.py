@@ -59,6 +59,11 @@ class Results:
                 found.append(rows[wanted].astype({"cell": str}))
         return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=list(columns))
 
+    def behind(self, panels: Sequence[Panel]) -> list[Run]:
+        """The runs whose cells are in some panels."""
+        names = {str(name) for panel in panels for name in _of_panel(self.cells, panel)["run"]}
+        return [run for run in self.runs if run.name in names]
+
     def only(self, models: Sequence[str] = (), tasks: Sequence[str] = ()) -> Results:
         """The part on some models and tasks; empty means all. Raises InputError for a name without results."""
         cells = self.cells

@@ -49,7 +49,7 @@ def status_command(arguments: Sequence[str]) -> None:
 
 def run_status(folder: Path) -> RunStatus:
     """Count what one run's folder holds, a line at a time."""
-    cells = [str(cell) for cell in read_json(folder / "run.json").get("cells", {})]
+    cells = [str(cell) for cell in read_json(folder / "run.json").get("planned", ())]
     units = {str(line.get("unit")) for line in read_lines(folder / "examples.jsonl")}
     if not cells or not units:
         return RunStatus(folder.name, (), "run.json or examples.jsonl is torn: the next launch writes it anew")

@@ -31,7 +31,7 @@ def to_request(name: str, task: Any, instance: Any) -> Request:
 
 def plain_request(name: str, instance: Any, rules: Mapping[str, Any] = NO_RULES) -> Request:
     """The request of an instance under the rules of a task's `metadata`. Raises InputError for unknown kinds."""
-    common = {"task": name, "example": example_id(instance.doc, instance.doc_id), "index": instance.idx}
+    common: dict[str, Any] = {"task": name, "example": example_id(instance.doc, instance.doc_id)}
     common["reserve"] = int(rules.get("reserve", 0))
     if instance.request_type == "generate_until":
         return _generate(instance, rules, common)

@@ -13,6 +13,7 @@ from lm_eval.api.registry import register_model
 from lm_eval.utils import simple_parse_args_string
 
 from harness import methods
+from harness.config.knobs import usual_knobs
 from harness.engine import Engine
 from harness.errors import InputError
 from harness.grid.plan import Cell
@@ -29,14 +30,16 @@ LM_EVAL_DEVICE = "cuda:0"
 class HarnessLM(LM):  # type: ignore[misc]
     """A model of conf/model/ (or any path) that decodes under one method.
 
-    --model_args pretrained=smollm2,method=sparq,r=16,k=128; model keys such as dtype or device may be given too.
+    --model_args pretrained=smollm2,method=sparq,r=16,k=128; model keys such as dtype or device may be given too. Knobs
+    that are not given are those of conf/method/.
     """
 
     def __init__(self, pretrained: str, method: str = "dense", batch_size: Any = None, **settings: Any) -> None:
         super().__init__()
         knobs = {knob: settings.pop(knob) for knob in methods.knobs(methods.find(method)) if knob in settings}
-        self._cell = Cell(method, methods.create(method, **knobs))
-        checkpoint = find(_spec(pretrained, settings))
+        spec = _spec(pretrained, settings)
+        self._cell = Cell(method, methods.create(method, **{**usual_knobs(method, spec), **knobs}))
+        checkpoint = find(spec)
         self._encoder = Encoder(checkpoint.tokenizer(), checkpoint.max_length)
         size = int(batch_size) if str(batch_size).isdigit() else None
         self._limits = Limits(PLAIN_TOKENS, size)

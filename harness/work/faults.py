@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from harness.engine import NotFiniteError
 from harness.errors import InputError, RunError
 
 _LOST_DEVICE: Any = getattr(torch, "AcceleratorError", ())
@@ -35,7 +36,7 @@ def examine(error: Exception) -> Trouble:
     if isinstance(error, _LOST_DEVICE) and not _out_of_memory(error):
         raise RunError(f"the device failed ({told[0]}): finished work is kept, run the same command again") from error
     lines = traceback.format_exception(error)
-    return Trouble(told[0], "".join(lines), _out_of_memory(error), isinstance(error, ArithmeticError))
+    return Trouble(told[0], "".join(lines), _out_of_memory(error), isinstance(error, NotFiniteError))
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -27,7 +27,6 @@ class Request:
 
     task: str
     example: str
-    index: int
     kind: Kind
     context: str = ""
     continuation: str = ""
@@ -43,7 +42,7 @@ class Request:
     @property
     def key(self) -> str:
         """Hash of all that the answer depends on, apart from model and method."""
-        asked = {name: value for name, value in asdict(self).items() if name not in ("target", "labels", "index")}
+        asked = {name: value for name, value in asdict(self).items() if name not in ("target", "labels")}
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:20]
 
 

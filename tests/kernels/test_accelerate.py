@@ -11,6 +11,7 @@ from harness import kernels, methods
 from harness.engine import Engine
 from harness.kernels import Heavy
 from harness.kernels.accelerate import Accelerated, accelerated
+from harness.kernels.require import fits
 from harness.kernels.served import served
 from harness.methods.h2o import H2O
 
@@ -25,7 +26,7 @@ def both(name, knobs, case, window=None):
         setattr(case, tensor, getattr(case, tensor).to(DEVICE))
     case.mask = case.mask.to(DEVICE)
     plain = methods.create(name, **knobs)
-    fast = accelerated(plain, "triton", torch.device(DEVICE), capped=False)
+    fast = accelerated(plain, "triton", torch.device(DEVICE), fits=True)
     for (step, state), (_, own) in zip(steps(case, plain, None, window), steps(case, fast, None, window), strict=True):
         yield plain.attend(step, state), fast.attend(step, own)
 
@@ -86,10 +87,15 @@ def test_the_engine_gives_the_same_answers(name, works):
             assert got.active == expected.active
 
 
-def test_a_soft_cap_keeps_every_method_in_torch():
+@pytest.mark.parametrize(("head_dim", "capped", "taken"), [(256, False, True), (256, True, False), (512, False, False)])
+def test_kernels_take_heads_up_to_256_and_no_soft_cap(head_dim, capped, taken):
+    assert fits(head_dim, capped) is taken
+
+
+def test_an_architecture_that_kernels_do_not_take_keeps_every_method_in_torch():
     for name, knobs in VARIANTS:
         method = methods.create(name, **knobs)
-        assert accelerated(method, "triton", torch.device(DEVICE), capped=True) is method
+        assert accelerated(method, "triton", torch.device(DEVICE), fits=False) is method
 
 
 def test_a_subclass_is_not_taken_for_what_it_derives_from():
@@ -97,7 +103,7 @@ def test_a_subclass_is_not_taken_for_what_it_derives_from():
         def rescore(self, score, weights, step):
             return score
 
-    assert isinstance(accelerated(H2O(k=4), "triton", torch.device(DEVICE), capped=False), Accelerated)
+    assert isinstance(accelerated(H2O(k=4), "triton", torch.device(DEVICE), fits=True), Accelerated)
     assert served(Other(k=4)) is None
 
 

@@ -7,7 +7,6 @@ import torch
 from reference import DEVICE, Inputs, error
 
 from harness import kernels
-from harness.attention.scores import Scores
 from harness.errors import InputError
 from harness.kernels import Heavy
 from harness.kernels.plan import AttendTiles
@@ -50,11 +49,6 @@ def test_h2o():
     column = torch.arange(n - 1, dtype=torch.int32, device=x.k.device).expand(b, h, -1)
     got = kernels.h2o(x.q, x.cache(), Heavy(column, received), k=20)
     assert error(got, x.expected("h2o", {"attention_received": received}, k=20)) < 1e-5
-
-
-def test_a_soft_cap_is_refused():
-    with pytest.raises(InputError, match="soft-cap"):
-        kernels.require(DEVICE, Scores(1.0, cap=50.0))
 
 
 def test_a_query_that_does_not_fit_is_refused():

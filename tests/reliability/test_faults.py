@@ -79,8 +79,9 @@ def test_a_failing_example_is_listed_the_rest_is_finished_and_the_next_launch_re
 
 
 @pytest.mark.usefixtures("reference")
-def test_a_failing_cell_leaves_the_other_cells_as_they_are(sweep, tmp_path, monkeypatch):
-    fails(monkeypatch, lambda _, methods: any(isinstance(m, SparQ) for m in methods), lambda: ValueError("no"))
+@pytest.mark.parametrize("error", [ValueError, ZeroDivisionError])
+def test_a_failing_cell_leaves_the_other_cells_as_they_are(sweep, tmp_path, monkeypatch, error):
+    fails(monkeypatch, lambda _, methods: any(isinstance(m, SparQ) for m in methods), lambda: error("no"))
     code, err, _ = sweep()
     assert (code, "8 example runs failed" in err) == (1, True)
     found, whole = numbers(tmp_path / "results"), numbers(tmp_path / "reference")

@@ -1,6 +1,8 @@
 """Two launches of one sweep, and a disk that takes no more: real locks, a real limit of the operating system."""
 
+import json
 import resource
+from dataclasses import replace
 
 import pytest
 from tables_of import only_run, tables
@@ -10,6 +12,7 @@ from harness.config.job import Job
 from harness.engine import Engine
 from harness.errors import InputError
 from harness.jobs.console import Console
+from harness.jobs.prepare import prepare
 from harness.jobs.run import run_job
 
 
@@ -38,6 +41,27 @@ def test_a_second_launch_while_the_first_runs_is_refused_and_changes_nothing(
     assert len(told) == 2
     assert all("another run is writing" in sentence for sentence in told)
     assert tables(tmp_path / "results") == reference
+
+
+def test_a_method_that_is_gone_since_leaves_what_others_gave(sweep, reference, tmp_path):
+    assert sweep()[0] == 0
+    described = only_run(tmp_path / "results") / "run.json"
+    told = json.loads(described.read_text())
+    told["cells"]["gone-00000000"] = {**next(iter(told["cells"].values())), "method": "gone"}
+    described.write_text(json.dumps(told))
+    assert sweep()[0] == 0
+    assert tables(tmp_path / "results") == reference
+
+
+def test_shards_on_different_gpus_meet_in_one_folder(job, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    prepared = prepare(job)
+
+    def folder(device):
+        spec = replace(prepared.checkpoint.spec, device=device)
+        return replace(prepared, checkpoint=replace(prepared.checkpoint, spec=spec)).folder
+
+    assert folder("cuda:0") == folder("cuda:1") == folder("cuda") != folder("cpu")
 
 
 def test_a_file_that_the_system_lets_grow_no_more_loses_nothing_finished(sweep, reference, tmp_path):

@@ -59,6 +59,16 @@ def test_examples_are_a_sample_that_says_so(tmp_path):
     ]
 
 
+def test_each_model_is_shown_with_its_own_answers(tmp_path):
+    for model in ("a", "b"):
+        Folder([Cell("dense", [1], text=f"said by {model}")], model=model).write(tmp_path)
+    subjects = data_of(page(tmp_path))["subjects"]
+    assert {key[0]: list(subjects[key]["examples"][0]["outputs"].values()) for key in subjects} == {
+        "a": ["said by a"],
+        "b": ["said by b"],
+    }
+
+
 def test_texts_are_cut_to_the_room_there_is(tmp_path):
     Folder([Cell("dense", [1.0] * 20, text="x" * 5000)]).write(tmp_path)
     results = load(tmp_path)

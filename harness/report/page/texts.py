@@ -54,7 +54,7 @@ def sample(results: Results, panels: Sequence[Panel], characters: int) -> Sample
     found = {example: Example(example) for example in chosen}
     for panel, frame in rows.items():
         _add_scores(found, panel, frame[frame["example"].isin(chosen)] if len(frame) else frame)
-    for run in results.runs:
+    for run in results.behind(panels):
         _add_texts(found, panels[0].task, run)
     return Sample(list(_fitting(list(found.values()), characters)), len(ids))
 

@@ -50,11 +50,6 @@ def find(name: str) -> Recipe:
     return Recipe(name, text.splitlines()[0].removeprefix("# "), models=models, tasks=tasks, **told)
 
 
-def everything() -> list[Recipe]:
-    """All recipes."""
-    return [find(name) for name in names()]
-
-
 def commands(recipes: list[Recipe], results: Path) -> list[str]:
     """Command lines that make all data, each experiment once, and then draw every figure."""
     lines = []
