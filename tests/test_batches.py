@@ -14,7 +14,7 @@ SIZES = st.tuples(st.integers(1, 30), st.integers(1, 6), st.booleans())
 
 def unit(number, prompt, steps, forced):
     work = Work((1,) * prompt, forced=(1,) * steps) if forced else Work((1,) * prompt, new_tokens=steps)
-    return Unit(Request("t", "e", number, "generate", context=str(number)), 0, work)
+    return Unit(Request("t", "e", "generate", context=str(number)), 0, work)
 
 
 @given(st.lists(SIZES, max_size=25), st.integers(1, 4), st.integers(1, 200), st.none() | st.integers(1, 4))

@@ -25,7 +25,7 @@ BYTES = 2
 """Per element, in half precision."""
 
 
-def costs(recipes: Sequence[Recipe]) -> pd.DataFrame:
+def costs(recipes: Sequence[Recipe], device: Device = MEASURED) -> pd.DataFrame:
     """A line per experiment, model and task that the recipes need, each once."""
     wanted = dict.fromkeys(
         (recipe.experiment, model, task)
@@ -35,21 +35,21 @@ def costs(recipes: Sequence[Recipe]) -> pd.DataFrame:
         for task in recipe.tasks
     )
     lines = [
-        _cost(experiment, model, load, MEASURED)
+        _cost(experiment, model, load, device)
         for experiment, model, task in wanted
         for load in loads(experiment, model, task)
     ]
     return pd.DataFrame(lines)
 
 
-def told(lines: pd.DataFrame) -> str:
+def told(lines: pd.DataFrame, device: Device = MEASURED) -> str:
     """The costs per experiment and model, and in all, as text."""
     shown = lines.groupby(["experiment", "model"], sort=False).sum(numeric_only=True)
     shown.loc[("all", ""), :] = shown.sum()
     hours = shown.pop("GPU-hours").map("{:,.1f}".format)
     table = shown.map("{:,.0f}".format).assign(**{"GPU-hours": hours})
     return (
-        f"{table.to_string()}\n\nHours of one {MEASURED.name}, by the time model of `harness plan` (harness/grid/"
+        f"{table.to_string()}\n\nHours of one {device.name}, by the time model of `harness plan` (harness/grid/"
         "time_model.yaml): one prefill per example, the cells of an example decoded side by side.\nDecoded tokens are "
         "upper bounds; KV bytes are those the methods move.\n"
     )

@@ -116,9 +116,9 @@ def encoder(tiny):
 @pytest.mark.parametrize("text", {**TEXTS, **SURROGATES}.values(), ids={**TEXTS, **SURROGATES})
 def test_any_text_becomes_work_that_fits_the_model(encoder, text):
     asked = {
-        "generate": Request("t", "e", 0, "generate", context=text, max_new=8, until=(text,) if text else ()),
-        "score": Request("t", "e", 0, "score", context=text, continuation=f"{text} is", separately=True),
-        "roll": Request("t", "e", 0, "roll", continuation=text),
+        "generate": Request("t", "e", "generate", context=text, max_new=8, until=(text,) if text else ()),
+        "score": Request("t", "e", "score", context=text, continuation=f"{text} is", separately=True),
+        "roll": Request("t", "e", "roll", continuation=text),
     }
     for request in asked.values():
         if request.kind == "score" and len(text) > 5_000:
@@ -133,7 +133,7 @@ def test_any_text_becomes_work_that_fits_the_model(encoder, text):
 
 @given(st.text(alphabet=st.characters(), max_size=200))
 def test_only_halves_of_pairs_are_changed_in_a_text(encoder, text):
-    prompt = encoder.units(Request("t", "e", 0, "generate", context=f"x{text}", max_new=8))[0].work.prompt
+    prompt = encoder.units(Request("t", "e", "generate", context=f"x{text}", max_new=8))[0].work.prompt
     kept = re.sub("[\ud800-\udfff]", "?", f"x{text}")
     assert prompt == tuple(encoder._tokenizer(kept).input_ids)
 

@@ -27,12 +27,13 @@ def shapes() -> pd.DataFrame:
     return pd.read_csv(HERE / "published_models.csv", index_col="model")
 
 
-def published() -> pd.DataFrame:
+def published(head_dims: dict[str, int] | None = None) -> pd.DataFrame:
     """All points, with `metric`, `elements` (per token, all KV heads and layers), `compression`, `reading_error` added.
 
-    `stderr` is the printed one, else that of a share of n examples, else NaN.
+    `stderr` is the printed one, else that of a share of n examples, else NaN. `head_dims` overrides true head sizes.
     """
     points = pd.read_csv(HERE / "published.csv").join(shapes(), on="model")
+    points["head_dim"] = points["model"].map(head_dims or {}).fillna(points["head_dim"])
     lengths = points.groupby(["model", "task"])["mean_prompt_tokens"].transform("first")
     points["mean_prompt_tokens"] = points["mean_prompt_tokens"].fillna(lengths)
     points["metric"] = points["task"].map(METRICS)
