@@ -69,6 +69,6 @@ def test_before_the_first_batch_no_time_is_made_up_and_after_the_last_none_is_to
 def test_a_torn_description_is_said_and_a_folder_without_runs_is_refused(run, tmp_path, capsys):
     (run / "run.json").write_text("{")
     status_command([str(run)])
-    assert "torn: the next launch writes it anew" in capsys.readouterr().out
+    assert "torn or old: the next launch writes it anew" in capsys.readouterr().out
     with pytest.raises(InputError, match="no run found"):
         status_command([str(tmp_path / "nothing")])

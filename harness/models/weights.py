@@ -32,7 +32,7 @@ def refuse_spread(name: str, placement: Mapping[str, Any]) -> None:
     if len(used) > 1:
         raise InputError(
             f"model '{name}': model.device_map put it on {len(used)} GPUs, a batch decodes on one: choose "
-            f"model.device=cuda:{used[0]}, a smaller model.dtype, or let device_map use one GPU (CUDA_VISIBLE_DEVICES)"
+            f"model.device_map=null model.device=cuda:{used[0]}, or show it one GPU (CUDA_VISIBLE_DEVICES)"
         )
 
 

@@ -52,7 +52,7 @@ def run_status(folder: Path) -> RunStatus:
     cells = [str(cell) for cell in read_json(folder / "run.json").get("planned", ())]
     units = {str(line.get("unit")) for line in read_lines(folder / "examples.jsonl")}
     if not cells or not units:
-        return RunStatus(folder.name, (), "run.json or examples.jsonl is torn: the next launch writes it anew")
+        return RunStatus(folder.name, (), "run.json or examples.jsonl is torn or old: the next launch writes it anew")
     done, seconds = _done(folder, cells, units)
     failed: dict[str, set[str]] = {cell: set() for cell in cells}
     for line in stored_failures(folder):
