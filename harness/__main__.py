@@ -62,7 +62,7 @@ def _guarded(command: Callable[[Sequence[str]], None], arguments: Sequence[str])
 
 
 def _run(arguments: Sequence[str]) -> None:
-    from harness.cli import run
+    from harness.commands.compose import run
 
     run(arguments)
 
@@ -70,43 +70,43 @@ def _run(arguments: Sequence[str]) -> None:
 def _list(arguments: Sequence[str]) -> None:
     if arguments:
         raise InputError("`harness list` takes no arguments")
-    from harness.config.catalog import catalog
+    from harness.commands.list import catalog
 
     sys.stdout.write(catalog())
 
 
 def _status(arguments: Sequence[str]) -> None:
-    from harness.results.status import status_command
+    from harness.store.status import status_command
 
     status_command(arguments)
 
 
 def _plan(arguments: Sequence[str]) -> None:
-    from harness.cli import plan
+    from harness.commands.compose import plan
 
     plan(arguments)
 
 
 def _report(arguments: Sequence[str]) -> None:
-    from harness.report.cli import report_command
+    from harness.commands.report import report_command
 
     report_command(arguments)
 
 
 def _figures(arguments: Sequence[str]) -> None:
-    from harness.report.cli import figures_command
+    from harness.commands.report import figures_command
 
     figures_command(arguments)
 
 
 def _bench(arguments: Sequence[str]) -> None:
-    from harness.bench.cli import bench_command
+    from harness.commands.bench import bench_command
 
     bench_command(arguments)
 
 
 def _lm_eval(arguments: Sequence[str]) -> None:
-    from harness.scoring.live import run_lm_eval
+    from harness.evaluation.lm_eval_model import run_lm_eval
 
     run_lm_eval(arguments)
 

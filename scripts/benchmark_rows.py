@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from harness.results.records import Record
+from harness.store.records import Record
 
 CELLS = 20
 BATCH = 200
@@ -50,7 +50,7 @@ def report(part: str, folder: Path, rows: int) -> None:
 
 def append(folder: Path, rows: int) -> str:
     """Write batches of records, each waited for until it is on the disk."""
-    from harness.results.store import Store
+    from harness.store.store import Store
 
     with Store(folder, "key") as store:
         examples = [{"unit": f"{i:020x}.0", "example": str(i), "task": "t"} for i in range(rows // CELLS)]
@@ -63,7 +63,7 @@ def append(folder: Path, rows: int) -> str:
 
 def scan(folder: Path, rows: int) -> str:
     """What a launch reads to know what is missing."""
-    from harness.results.store import Store
+    from harness.store.store import Store
 
     with Store(folder, "key") as store:
         there = len(store.settled())
@@ -73,7 +73,7 @@ def scan(folder: Path, rows: int) -> str:
 
 def status(folder: Path, rows: int) -> str:
     """`harness status`."""
-    from harness.results.status import run_status
+    from harness.store.status import run_status
 
     done = sum(cell.done for cell in run_status(folder).cells)
     assert done == rows, done
@@ -85,7 +85,7 @@ def summary(_: Path, rows: int) -> str:
     import numpy as np
     import pandas as pd
 
-    from harness.results.summary import summarise
+    from harness.tables.summary import summarise
 
     cells, examples = np.divmod(np.arange(rows), rows // CELLS)
     frame = pd.DataFrame({"cell": pd.Series(cells).map("method-{:08x}".format), "example": examples.astype(str)})

@@ -149,7 +149,7 @@ PARTS = {"hf_dense": hf_dense, "grid": grid, "scoring": scoring}
 
 
 def _checkpoint(given: argparse.Namespace) -> Any:
-    from harness.models import find, named
+    from harness.hf import find, named
 
     return find(named(given.model, **({"tokenizer": given.tokenizer} if given.tokenizer else {})))
 

@@ -1,4 +1,4 @@
-"""Fit the constants of harness/grid/time_model.yaml on the committed measurements of docs/speed/, and check them.
+"""Fit the constants of harness/forecast/time_model.yaml on the committed measurements of docs/speed/, and check them.
 
 python scripts/fit_time_model.py [--check]: writes the file, or only says whether it is what the fit gives.
 
@@ -22,8 +22,8 @@ from benchmark_sweep import GRIDS
 from scipy.optimize import nnls
 
 from harness import methods
-from harness.grid.decoding import LAUNCHED, Decoding
-from harness.grid.time_model import CONSTANTS, MEASURED, Attention, ModelSize, TimeModel
+from harness.forecast.decoding import LAUNCHED, Decoding
+from harness.forecast.time_model import CONSTANTS, MEASURED, Attention, ModelSize, TimeModel
 
 SPEED = Path(__file__).resolve().parents[1] / "docs" / "speed"
 SLOW = "math|packed"

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from harness import kernels, methods
 from harness.attention import LayerPrefix, Step
-from harness.attention.observe import ATTENTION_RECEIVED
 from harness.attention.scores import Scores
+from harness.attention.statistics import ATTENTION_RECEIVED
 from harness.bench.attention import bench_attention
 from harness.errors import InputError
 from harness.kernels import KVCache

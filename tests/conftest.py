@@ -17,10 +17,10 @@ import hypothesis
 import pytest
 import torch
 import transformers
-from paper_tasks import smollm2_spec
 from support import tiny_checkpoint
+from support.paper_tasks import smollm2_spec
 
-from harness import models
+from harness import hf
 from harness.__main__ import main
 from harness.errors import InputError
 
@@ -63,7 +63,7 @@ def shared():
 def smollm2():
     """The checkpoint of the embedded model, converted on first use; positions cut to 2048 as the golden runs were."""
     try:
-        return models.find(smollm2_spec())
+        return hf.find(smollm2_spec())
     except InputError as error:
         pytest.skip(str(error))
 

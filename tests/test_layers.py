@@ -11,33 +11,29 @@ ROOT = Path(harness.__file__).parent
 LAYERS = [
     ["errors", "paths", "__init__"],
     ["attention"],
-    ["budget"],
     ["methods"],
-    ["grid"],
     ["kernels"],
-    ["engine", "data"],
-    ["models"],
-    ["config"],
-    ["results"],
-    ["work"],
-    ["scoring"],
-    ["jobs"],
-    ["cli"],
+    ["engine"],
+    ["hf", "data", "store", "forecast"],
+    ["evaluation"],
+    ["tables"],
+    ["sweep"],
     ["bench", "report"],
+    ["commands"],
     ["__main__"],
 ]
 """From the bottom. Parts of one layer may import each other."""
 
 HEIGHT = {part: height for height, layer in enumerate(LAYERS) for part in layer}
 ONLY = {
-    "hydra": ["cli.py"],
-    "omegaconf": ["cli.py"],
-    "lm_eval": ["scoring/"],
-    "rich": ["jobs/console.py"],
+    "hydra": ["commands/compose.py"],
+    "omegaconf": ["commands/compose.py"],
+    "lm_eval": ["evaluation/"],
+    "rich": ["sweep/console.py"],
     "datasets": ["data/rows.py"],
-    "transformers": ["engine/bridge.py", "engine/standing.py", "models/checkpoint.py"],
-    "huggingface_hub": ["data/sources.py", "work/retry.py"],
-    "scipy": ["results/stats.py"],
+    "transformers": ["hf/"],
+    "huggingface_hub": ["data/sources.py", "hf/retry.py"],
+    "scipy": ["tables/stats.py"],
 }
 
 

@@ -5,20 +5,20 @@ Shape legend (used in every docstring of the package):
     S prompt tokens   N cached tokens, the newest included   K kept tokens   T decode steps
 """
 
-from harness.attention.choose import age, attend_to, gather_live, gather_tokens, top_newest
-from harness.attention.decoding import decode
+from harness.attention.layer_shape import LayerShape
 from harness.attention.mean_value import MeanValue
 from harness.attention.scores import Scores, softmax
+from harness.attention.selection import age, attend_to, gather_live, gather_tokens, top_newest
 from harness.attention.step import LayerPrefix, Step
 
 __all__ = [
     "LayerPrefix",
+    "LayerShape",
     "MeanValue",
     "Scores",
     "Step",
     "age",
     "attend_to",
-    "decode",
     "gather_live",
     "gather_tokens",
     "softmax",

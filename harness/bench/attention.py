@@ -14,9 +14,9 @@ from harness import methods
 from harness.bench.cases import Buffers, Layout, dense_calls, method_call
 from harness.bench.machine import cache_size, copy_bandwidth, describe, device_of
 from harness.bench.timing import Call, Timing, time_calls
-from harness.budget.solve import dense_transfers
 from harness.errors import InputError
 from harness.kernels import KVCache, available, require
+from harness.methods.ratio import dense_transfers
 
 LARGEST_SETS = 16
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}

@@ -11,11 +11,10 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
-from harness.attention import Step
+from harness.attention import LayerShape, Step
 from harness.bench.cases import Buffers, prompt_of, repeated, whole_step
-from harness.engine.bridge import Bridge
 from harness.engine.phase import LayerCall
-from harness.grid.costs import LayerShape
+from harness.hf.bridge import Bridge
 from harness.kernels.cache import KVCache
 from harness.kernels.served import Attend as KernelAttend
 from harness.kernels.served import Served

@@ -15,12 +15,12 @@ from harness import methods
 from harness.bench.decoding import Attend, Decoding, by_kernel, by_sdpa, by_torch, filled, no_attention, step_of
 from harness.bench.row import Row
 from harness.bench.timing import Timing, time_calls
-from harness.engine.bridge import Bridge
 from harness.errors import InputError
-from harness.grid.costs import transfers
+from harness.hf import Checkpoint
+from harness.hf.bridge import Bridge
 from harness.kernels.served import served
 from harness.methods import Method
-from harness.models import Checkpoint
+from harness.methods.cost import transfers
 
 BACKENDS = {
     "sdpa-flash": SDPBackend.FLASH_ATTENTION,

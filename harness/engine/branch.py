@@ -15,7 +15,7 @@ from harness.engine.phase import LayerCall
 from harness.kernels import extend
 from harness.kernels.accelerate import accelerated
 from harness.methods import Method
-from harness.methods.dense import Dense
+from harness.methods.controls.dense import Dense
 
 NEVER = 1 << 40
 

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from harness.engine.branch import Branch
-from harness.engine.bridge import Bridge
 from harness.engine.cache import PromptCache
 from harness.engine.clock import wait_for
 from harness.engine.current import current
 from harness.engine.finite import NotFiniteError, Watch
 from harness.engine.prefill import Prefill
+from harness.engine.prompt import Answer, Work, padded
 from harness.engine.session import Session
-from harness.engine.work import Answer, Work, padded
+from harness.hf.bridge import Bridge
 from harness.kernels.accelerate import Kernel, accelerated, observing
 from harness.kernels.require import fits
 from harness.methods import Method

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.engine.bridge import Bridge
 from harness.engine.phase import LayerCall, Phase
+from harness.hf.bridge import Bridge
 
 
 class NotFiniteError(ArithmeticError):

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from harness.attention.observe import Observe, observe
 from harness.attention.scores import softmax
+from harness.attention.statistics import Observe, observe
 from harness.engine.cache import PromptCache
 from harness.engine.phase import LayerCall
 

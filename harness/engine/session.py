@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from harness.engine.branch import Branch
-from harness.engine.bridge import Bridge
 from harness.engine.cache import PromptCache
 from harness.engine.decode import Decode
 from harness.engine.finite import Watch, refuse_not_finite
-from harness.engine.replay import WORTH, Replay, recorded
-from harness.engine.work import Answer, Work, padded
+from harness.engine.graph import WORTH, Replay, recorded
+from harness.engine.prompt import Answer, Work, padded
+from harness.hf.bridge import Bridge
 
 LOGIT_BYTES = 1 << 28
 """Of float32 logits in one pass over forced tokens."""

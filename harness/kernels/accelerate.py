@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, MeanValue, Step
-from harness.attention.observe import Observe, observe
+from harness.attention.statistics import Observe, observe
 from harness.kernels.cache import KVCache
 from harness.kernels.received import observe_by_kernel
 from harness.kernels.require import available, require

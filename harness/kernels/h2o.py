@@ -1,4 +1,4 @@
-"""H2O's decode step on the GPU (Zhang et al., NeurIPS 2023, arXiv 2306.14048): harness/methods/h2o.py over KVCache."""
+"""H2O's decode step on the GPU (Zhang et al., NeurIPS 2023, arXiv 2306.14048), over KVCache."""
 
 from __future__ import annotations
 

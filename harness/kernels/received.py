@@ -7,8 +7,8 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
-from harness.attention.observe import ATTENTION_RECEIVED, observe
 from harness.attention.scores import Scores
+from harness.attention.statistics import ATTENTION_RECEIVED, observe
 from harness.kernels.plan import power
 from harness.kernels.require import fits
 
@@ -35,7 +35,7 @@ def attention_received(q: Tensor, k: Tensor, live: Tensor | None, scale: float, 
 def observe_by_kernel(
     names: Collection[str], q: Tensor, k: Tensor, live: Tensor | None, scores: Scores, mask: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """As harness.attention.observe.observe, through kernels where only what H2O asks for is wanted."""
+    """As harness.attention.statistics.observe, through kernels where only what H2O asks for is wanted."""
     if set(names) == {ATTENTION_RECEIVED} and mask is None and fits(q.shape[-1], scores.cap is not None):
         return {ATTENTION_RECEIVED: attention_received(q, k, live, scores.scale)}
     return observe(names, q, k, live, scores, mask)

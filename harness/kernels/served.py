@@ -10,21 +10,21 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from harness.attention import LayerPrefix
-from harness.attention.observe import ATTENTION_RECEIVED
+from harness.attention.statistics import ATTENTION_RECEIVED
 from harness.kernels.attend import dense, lm_infinite
 from harness.kernels.cache import KVCache
 from harness.kernels.h2o import Heavy, h2o
 from harness.kernels.sparq import sparq
 from harness.kernels.top_weights import flexgen, oracle_topk
 from harness.methods import Method
-from harness.methods.dense import Dense
-from harness.methods.flexgen import FlexGen
-from harness.methods.h2o import H2O
-from harness.methods.lm_infinite import LMInfinite
-from harness.methods.oracle_topk import OracleTopK
-from harness.methods.sparq import SparQ
-from harness.methods.streaming import Streaming
-from harness.methods.window import Window
+from harness.methods.controls.dense import Dense
+from harness.methods.controls.oracle_topk import OracleTopK
+from harness.methods.eviction.h2o import H2O
+from harness.methods.eviction.lm_infinite import LMInfinite
+from harness.methods.eviction.streaming import Streaming
+from harness.methods.eviction.window import Window
+from harness.methods.selection.flexgen import FlexGen
+from harness.methods.selection.sparq import SparQ
 
 
 class Attend(Protocol):

@@ -50,7 +50,7 @@ def sparq(
 ) -> Tensor:
     """SparQ attention [B, H, G, D] of q [B, H, G, D]; the newest token must be in the cache already.
 
-    Exactly harness/methods/sparq.py. With cache.kt the r channels are read from it, without it all of K is.
+    Exactly harness/methods/selection/sparq.py. With cache.kt the r channels are read from it, without it all of K is.
     """
     check_query(q, cache.k)
     q = q.contiguous()

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.errors import InputError
-from harness.results.summary import COLUMNS
+from harness.tables.summary import COLUMNS
 
 REPEATED = ["model", "run", "method", "params", "cell", "task", "metric"]
 """Columns of rows.parquet with few different values: read as categories, a tenth of the memory."""

@@ -16,7 +16,7 @@ from harness.report.markup import frame_to_latex, frame_to_markdown, markdown_te
 from harness.report.page.build import build_page
 from harness.report.sources import Sources
 from harness.report.tables import LEGEND, score_tables, tidy
-from harness.results.files import write_whole
+from harness.store.files import write_whole
 
 MAIN = (
     "Largest model of each family at 1/2 and 1/8 of dense's transfers: the nearest setting, at most a factor of 2 away "

@@ -1,11 +1,10 @@
 """Methods through the engine's seam to the kernels: the same numbers as in torch, step after step."""
 
-import architectures
 import pytest
 import torch
-from engine_runs import generation, scoring
 from reference import DEVICE, Inputs
-from support import KNOBS, VARIANTS, label, random_case, steps
+from support import KNOBS, VARIANTS, architectures, label, random_case, steps
+from support.engine_runs import generation, scoring
 
 from harness import kernels, methods
 from harness.engine import Engine
@@ -13,7 +12,7 @@ from harness.kernels import Heavy
 from harness.kernels.accelerate import Accelerated, accelerated
 from harness.kernels.require import fits
 from harness.kernels.served import served
-from harness.methods.h2o import H2O
+from harness.methods.eviction.h2o import H2O
 
 IN_TORCH = {"lru", "low_rank", "low_rank-no_reallocate", "random_k", "flexgen-reallocate", "flexgen-before_softmax"}
 SERVED = [v for v in VARIANTS if served(methods.create(v[0], **v[1]))]

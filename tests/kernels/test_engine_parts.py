@@ -5,8 +5,8 @@ import torch
 from reference import DEVICE, error
 
 from harness import kernels
-from harness.attention.observe import ATTENTION_RECEIVED, observe
 from harness.attention.scores import Scores
+from harness.attention.statistics import ATTENTION_RECEIVED, observe
 
 
 def normal(*shape, seed=0, dtype=torch.float32):

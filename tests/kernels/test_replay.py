@@ -2,17 +2,16 @@
 
 import warnings
 
-import architectures
 import pytest
 import torch
-from engine_runs import generation, scoring
 from reference import DEVICE
-from support import KNOBS
+from support import KNOBS, architectures
+from support.engine_runs import generation, scoring
 
 from harness import methods
 from harness.engine import Engine
-from harness.engine.bridge import Bridge
 from harness.engine.decode import Decode
+from harness.hf.bridge import Bridge
 
 RECORDED = "harness.engine.session.recorded"
 ON_A_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")

@@ -1,7 +1,7 @@
 """A small sweep on a tiny model, in this process or in one that can be killed."""
 
 import pytest
-from tables_of import tables
+from support.tables_of import tables
 
 from harness.__main__ import main
 from harness.engine import Engine

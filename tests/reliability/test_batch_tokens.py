@@ -3,13 +3,13 @@
 import json
 
 import pytest
-from tables_of import only_run, tables
+from support.tables_of import only_run, tables
 from transformers import AutoModelForCausalLM
 
 from harness.engine import Engine
-from harness.jobs import run
-from harness.models import Checkpoint
-from harness.work.batches import PLAIN_TOKENS
+from harness.evaluation.batches import PLAIN_TOKENS
+from harness.hf import Checkpoint
+from harness.sweep import run
 
 WHOLE = "engine.batch_size=null"
 SMALL, LARGE = 922_000_000, 1 << 36

@@ -7,12 +7,12 @@ import os
 import pandas as pd
 import pytest
 import torch
-from tables_of import only_run, tables
+from support.tables_of import only_run, tables
 
 from harness.engine import Engine
-from harness.methods.sparq import SparQ
-from harness.models import Checkpoint
-from harness.results import files
+from harness.hf import Checkpoint
+from harness.methods.selection.sparq import SparQ
+from harness.store import files
 
 
 def fails(monkeypatch, when, error):

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from harness import methods
 from harness.__main__ import main
-from harness.config.job import EngineSpec, Job, TaskSpec
-from harness.config.typed import build, typed
-from harness.config.vetting import refuse_code
+from harness.commands.vetting import refuse_code
 from harness.data.sources import DataSpec
 from harness.errors import InputError
-from harness.models import checkpoint
-from harness.models.spec import ModelSpec
+from harness.hf import checkpoint
+from harness.hf.spec import ModelSpec
+from harness.sweep.job import EngineSpec, Job, TaskSpec
+from harness.sweep.typed import build, typed
 
 GOOD = {
     "model": {"name": "m", "path": "p"},

@@ -9,16 +9,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.__main__ import main
-from harness.cli import compositions
-from harness.config.job import Job
+from harness.commands.compose import compositions
 from harness.data.embedded import materialise
 from harness.errors import InputError
-from harness.jobs.prepare import Prepared, prepare
-from harness.models import find
-from harness.models.packaged import cache_root
-from harness.models.spec import ModelSpec
+from harness.evaluation.requests import Encoder, Request
+from harness.hf import find
+from harness.hf.packaged import cache_root
+from harness.hf.spec import ModelSpec
 from harness.paths import asset
-from harness.work.requests import Encoder, Request
+from harness.sweep.job import Job
+from harness.sweep.prepare import Prepared, prepare
 
 TASKS = {
     "squad": ["id", "title", "context", "question", "answers"],

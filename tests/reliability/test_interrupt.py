@@ -4,12 +4,12 @@ import os
 import signal
 
 import pytest
-from tables_of import only_run, tables
+from support.tables_of import only_run, tables
 
-from harness.cli import OverridesParser
+from harness.commands.compose import OverridesParser
 from harness.engine import Engine
-from harness.jobs import run
-from harness.results.records import stored_lines
+from harness.store.records import stored_lines
+from harness.sweep import run
 
 POLITE = [signal.SIGTERM, signal.SIGINT]
 

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tables_of import tables
+from support.tables_of import tables
 
-from harness.results.records import stored_lines
+from harness.store.records import stored_lines
 
 pytestmark = pytest.mark.slow
 

@@ -8,9 +8,9 @@ import pytest
 
 from harness.__main__ import main
 from harness.errors import InputError
-from harness.models import find
-from harness.models.spec import ModelSpec
-from harness.models.weights import refuse_spread
+from harness.hf import find
+from harness.hf.spec import ModelSpec
+from harness.hf.weights import refuse_spread
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.errors import InputError, RunError
-from harness.work.retry import PAUSES, patiently
+from harness.hf.retry import PAUSES, patiently
 
 
 class Flaky:

@@ -3,9 +3,9 @@
 import random
 
 import pytest
-from tables_of import only_run, tables
+from support.tables_of import only_run, tables
 
-from harness.results.records import stored_lines
+from harness.store.records import stored_lines
 
 FILES = [
     "outputs.jsonl",

@@ -5,15 +5,15 @@ import resource
 from dataclasses import replace
 
 import pytest
-from tables_of import only_run, tables
+from support.tables_of import only_run, tables
 
-from harness.cli import compositions
-from harness.config.job import Job
+from harness.commands.compose import compositions
 from harness.engine import Engine
 from harness.errors import InputError
-from harness.jobs.console import Console
-from harness.jobs.prepare import prepare
-from harness.jobs.run import run_job
+from harness.sweep.console import Console
+from harness.sweep.job import Job
+from harness.sweep.prepare import prepare
+from harness.sweep.run import run_job
 
 
 @pytest.fixture

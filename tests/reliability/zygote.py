@@ -15,9 +15,9 @@ def main():
     """Fork for each line; children run the command line and exit with its code."""
     import torch
 
-    import harness.jobs.run  # noqa: F401
+    import harness.sweep.run  # noqa: F401
     from harness.__main__ import main as command
-    from harness.results import files
+    from harness.store import files
 
     torch.set_num_threads(1)
     for line in sys.stdin:

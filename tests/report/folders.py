@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.results.summary import COLUMNS
+from harness.tables.summary import COLUMNS
 
 from .moments import moments
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from harness.commands.report import figures_command
 from harness.errors import InputError
-from harness.grid.time_model import MEASURED
+from harness.forecast.time_model import MEASURED
 from harness.paths import asset
 from harness.report import figures, recipes
 from harness.report.against.published import published
-from harness.report.cli import figures_command
 from harness.report.cost import costs
 from harness.report.experiments import loads, settings
 

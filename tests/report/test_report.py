@@ -6,8 +6,8 @@ import sys
 import pandas as pd
 import pytest
 
+from harness.commands.report import report_command
 from harness.errors import InputError
-from harness.report.cli import report_command
 
 from .folders import Cell, Folder, quarter_and_eighth
 
@@ -56,7 +56,7 @@ def test_a_report_needs_neither_torch_nor_transformers_nor_lm_eval(tmp_path):
     quarter_and_eighth().write(tmp_path)
     code = (
         "import sys\n"
-        "from harness.report.cli import report_command\n"
+        "from harness.commands.report import report_command\n"
         f"report_command([{str(tmp_path)!r}])\n"
         "heavy = {'torch', 'transformers', 'lm_eval', 'datasets', 'hydra'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)\n"

@@ -14,7 +14,7 @@ import pandas as pd
 
 from harness.report.load import Panel, Results
 from harness.report.runs import Run
-from harness.results.files import read_lines
+from harness.store.files import read_lines
 
 MOST_EXAMPLES = 40
 LONGEST = 600

@@ -1,0 +1,44 @@
+"""An lm-eval model that answers from what was generated before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lm_eval.api.model import LM
+
+from harness.store.records import Record
+
+Reply = str | tuple[float, bool] | float
+"""Generated text; (log-likelihood, greedy); or a rolling log-likelihood. Natural logarithms."""
+
+
+def reply(records: Sequence[Record], kind: str) -> Reply:
+    """What lm-eval would have got from the model for a request, from the records of its units."""
+    if kind == "generate":
+        return records[0].text
+    likelihood = -sum(sum(record.nll) for record in records)
+    return likelihood if kind == "roll" else (likelihood, all(record.greedy for record in records))
+
+
+class Replay(LM):  # type: ignore[misc]
+    """Looks answers up by task, document and request number."""
+
+    def __init__(self, answers: Mapping[tuple[str, int, int], Reply]) -> None:
+        super().__init__()
+        self._answers = answers
+
+    def _look_up(self, requests: list[Any]) -> list[Any]:
+        return [self._answers[r.task_name, r.doc_id, r.idx] for r in requests]
+
+    def generate_until(self, requests: list[Any]) -> list[str]:
+        """The texts."""
+        return self._look_up(requests)
+
+    def loglikelihood(self, requests: list[Any]) -> list[tuple[float, bool]]:
+        """The likelihoods of continuations."""
+        return self._look_up(requests)
+
+    def loglikelihood_rolling(self, requests: list[Any]) -> list[float]:
+        """The likelihoods of whole texts."""
+        return self._look_up(requests)

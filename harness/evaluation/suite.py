@@ -1,0 +1,147 @@
+"""lm-eval tasks, asked once and scored once per method."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lm_eval
+from lm_eval.tasks import TaskManager
+
+from harness.errors import InputError
+from harness.evaluation.convert import example_id, to_request
+from harness.evaluation.replay import Replay, Reply
+from harness.evaluation.requests import Request
+
+FEWSHOT_SEED = 1234  # lm-eval's own default
+TYPICAL = 128
+"""Examples of a task, its first, that stand for all when knobs are solved."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric of one example; NaN where only lm-eval's aggregate is a number (perplexities)."""
+
+    task: str
+    example: str
+    metric: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of a task; `aggregate` is lm-eval's own number where it is not the mean of the examples."""
+
+    task: str
+    name: str
+    higher_is_better: bool
+    aggregate: float | None = None
+
+
+class Suite:
+    """One lm-eval task, or the tasks of a group."""
+
+    def __init__(self, tasks: Mapping[str, Any], limit: int | None) -> None:
+        self._tasks = dict(tasks)
+        built = self._build(None if limit is None else max(limit, TYPICAL))
+        self._requests = [(r, place) for r, place in built if limit is None or place[1] < limit]
+        self.typical = [r for r, place in built if place[1] < TYPICAL]
+        """Questions of each task's first 128 examples, whatever the limit."""
+
+    @property
+    def requests(self) -> list[Request]:
+        """Every question of the first `limit` examples of each task."""
+        return [request for request, _ in self._requests]
+
+    def score(self, replies: Mapping[str, Reply]) -> tuple[list[Score], list[Metric]]:
+        """lm-eval's scores of the replies, by Request.key; examples of which a reply is missing are left out."""
+        lacking = {(r.task, doc) for r, (_, doc, _) in self._requests if r.key not in replies}
+        there = {(r.task, doc) for r, (_, doc, _) in self._requests} - lacking
+        samples = {name: sorted(doc for task, doc in there if task == name) for name in self._tasks}
+        tasks = {name: task for name, task in self._tasks.items() if samples[name]}
+        # lm-eval counts the chosen documents anew, from 0
+        place = {(name, doc): i for name, docs in samples.items() for i, doc in enumerate(docs)}
+        answers = {
+            (task_name, place[r.task, doc], index): replies[r.key]
+            for r, (task_name, doc, index) in self._requests
+            if (r.task, doc) in there
+        }
+        results = lm_eval.evaluate(
+            lm=Replay(answers), task_dict=self._task_dict(tasks), samples=samples, bootstrap_iters=0, log_samples=True
+        )
+        scores = [s for name in tasks for sample in results["samples"][name] for s in self._scores(name, sample)]
+        return scores, [m for name in tasks for m in _metrics(name, results, scores)]
+
+    def _build(self, limit: int | None) -> list[tuple[Request, tuple[str, int, int]]]:
+        """Requests of the first examples, each with its place in lm-eval: task, document and number."""
+        built = []
+        for name, task in self._task_dict(self._tasks)["tasks"].items():
+            task.build_all_requests(limit=limit, rank=0, world_size=1)
+            built += [(to_request(name, task, i), (i.task_name, i.doc_id, i.idx)) for i in task.instances]
+        return built
+
+    def _task_dict(self, tasks: Mapping[str, Any]) -> dict[str, Any]:
+        """The tasks, their few-shot samplers rewound so that every build draws the same examples."""
+        for task in tasks.values():
+            task.set_fewshot_seed(seed=FEWSHOT_SEED)
+        return {"tasks": dict(tasks), "groups": {}, "group_map": {}}
+
+    def _scores(self, name: str, sample: Mapping[str, Any]) -> list[Score]:
+        example = example_id(sample["doc"], sample["doc_id"])
+        found = {metric: sample[metric] for metric in sample["metrics"]}
+        return [
+            Score(name, example, _metric_name(metric, sample["filter"]), _number(value))
+            for metric, value in found.items()
+        ]
+
+
+def load_paper_task(name: str, folder: Path, arguments: Mapping[str, Any]) -> Any:
+    """A task of the project's own YAML folder, its construction called with `arguments`."""
+    manager = TaskManager(include_path=str(folder), include_defaults=False)
+    return _load(manager, name, {"dataset_kwargs": dict(arguments)})[name]
+
+
+def load_shipped_task(name: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """A task or group that lm-eval ships. Raises InputError for an unknown name or unreachable data."""
+    manager = TaskManager()
+    if name not in manager.all_tasks:
+        near = ", ".join(sorted(t for t in manager.all_tasks if t.startswith(name[:4]))[:5]) or "see `lm-eval ls tasks`"
+        raise InputError(f"lm-eval has no task '{name}' (close: {near})")
+    try:
+        return _load(manager, name, overrides)
+    except (OSError, ValueError, RuntimeError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"task {name}: its data cannot be loaded ({first_line}): check the network, or name local files in "
+            "task.overrides (dataset_path, dataset_kwargs)"
+        ) from None
+
+
+def _load(manager: TaskManager, name: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Tasks by name. Only as the member of a group does lm-eval lay overrides over a registered YAML."""
+    return dict(manager.load({"group": "harness", "task": [{"task": name, **overrides}]})["tasks"])
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else math.nan
+
+
+def _metric_name(metric: str, filter_name: str) -> str:
+    return metric if filter_name == "none" else f"{metric},{filter_name}"
+
+
+def _metrics(name: str, results: Mapping[str, Any], scores: Sequence[Score]) -> list[Metric]:
+    found = []
+    for key, value in results["results"][name].items():
+        metric, _, filter_name = key.partition(",")
+        better = results["higher_is_better"][name].get(metric)
+        if better is None or not isinstance(value, (int, float)):
+            continue
+        label = _metric_name(metric, filter_name)
+        values = [s.value for s in scores if s.task == name and s.metric == label]
+        is_mean = bool(values) and math.isclose(sum(values) / len(values), value, rel_tol=1e-6, abs_tol=1e-9)
+        found.append(Metric(name, label, bool(better), None if is_mean else float(value)))
+    return found

@@ -1,1 +1,0 @@
-"""The grid of one job: which cells, what each moves, and who computes which share."""

@@ -1,0 +1,56 @@
+"""What a model's attention layers look like, and whether all of them are ours to compute; before any weight is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness.attention import LayerShape
+from harness.engine.phase import LayerCall
+from harness.errors import InputError
+from harness.hf.bridge import Bridge
+
+
+@dataclass
+class _Roll:
+    """Notes the shape of every layer that calls us, and answers with zeros."""
+
+    layers: dict[int, LayerShape]
+    window: int | None
+    cached: int = 0
+
+    def attend(self, call: LayerCall) -> Tensor:
+        """Zeros of the right shape."""
+        _, h, _, d = call.k.shape
+        self.layers[call.layer] = LayerShape(h, d, None if call.mask is None else self.window)
+        return torch.zeros_like(call.q)
+
+
+def inspect_architecture(name: str, config: Any, build: Callable[[], Any]) -> tuple[LayerShape, ...]:
+    """The attention layers of a model, found in a 2-token pass without weights (meta device).
+
+    Raises InputError, naming the architecture, unless every layer calls the bridge.
+    """
+    kind = getattr(config, "model_type", "unknown")
+    text = config.get_text_config()
+    roll = _Roll({}, getattr(text, "sliding_window", None) or getattr(text, "attention_chunk_size", None))
+    try:
+        with torch.device("meta"):
+            model = build().eval()
+            model.config.pad_token_id = None  # some look for padding among the tokens, whose values meta has not
+            bridge = Bridge(model)
+            tokens = torch.zeros(1, 2, dtype=torch.long)
+            bridge.forward(tokens, torch.arange(2)[None], roll)
+    except Exception as error:  # foreign modelling code fails in its own ways
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"model '{name}': architecture '{kind}' is not supported: {reason}") from error
+    if sorted(roll.layers) != list(range(bridge.layers)):
+        raise InputError(
+            f"model '{name}': architecture '{kind}' is not supported: {len(roll.layers)} of {bridge.layers} layers "
+            "call the attention interface of transformers; choose a model whose layers all do, such as llama or qwen3"
+        )
+    return tuple(roll.layers[i] for i in range(bridge.layers))

@@ -1,0 +1,147 @@
+"""The seam to transformers: every attention layer of a model calls us, and nothing else about the model changes.
+
+An attention function and a mask function are registered under a key of the model's own; the KV cache that the model
+sees only tells it where it stands. What attention computes is up to the `Phase` of the forward pass.
+"""
+
+from __future__ import annotations
+
+import inspect
+import uuid
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.cache_utils import Cache
+from transformers.masking_utils import sdpa_mask
+
+from harness.attention.scores import Scores
+from harness.engine.phase import LayerCall, Phase
+from harness.errors import InputError
+from harness.hf.pass_through_cache import Standing
+
+_HARMLESS = {
+    "dropout",
+    "sliding_window",
+    "position_ids",
+    "cache_position",
+    "is_causal",
+    "use_cache",
+    "output_attentions",
+}
+_HARMLESS |= {"output_hidden_states", "return_dict", "logits_to_keep", "position_embeddings", "max_length_q"}
+
+
+class Bridge:
+    """A model whose attention is ours. One at a time per model."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._phase: Phase | None = None
+        self._cache_name = _cache_name(model)
+        self._key = f"harness_{uuid.uuid4().hex}"
+        AttentionInterface.register(self._key, _weakly(self._attend))
+        AttentionMaskInterface.register(self._key, _weakly(self._mask))
+        model.set_attn_implementation(self._key)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model takes its input."""
+        return self._model.get_input_embeddings().weight.device  # type: ignore[no-any-return]
+
+    @property
+    def capped(self) -> bool:
+        """Whether the architecture soft-caps its attention logits."""
+        return getattr(self._model.config.get_text_config(), "attn_logit_softcapping", None) is not None
+
+    @property
+    def replayable(self) -> bool:
+        """Whether a pass can be recorded as a CUDA graph."""
+        return self.device.type == "cuda"
+
+    @property
+    def layers(self) -> int:
+        """Attention layers of the model."""
+        return int(self._model.config.get_text_config().num_hidden_layers)
+
+    @torch.inference_mode()
+    def forward(self, tokens: Tensor, positions: Tensor, phase: Phase, last: Tensor | None = None) -> Tensor:
+        """Logits [R, T, V] of tokens and positions [R, T]; with `last` [R], only that token of each row: [R, 1, V]."""
+        self._phase = phase
+        cache = {self._cache_name: Cache(layers=[Standing(phase.cached) for _ in range(self.layers)])}
+        try:
+            with self._only(last):
+                return self._model(  # type: ignore[no-any-return]
+                    input_ids=tokens, position_ids=positions, use_cache=True, **cache
+                ).logits
+        finally:
+            self._phase = None
+
+    @contextmanager
+    def _only(self, last: Tensor | None) -> Iterator[None]:
+        """Cut the hidden states down before the vocabulary projection: [R, S, V] would not fit."""
+        if last is None:
+            yield
+            return
+        rows = torch.arange(len(last), device=last.device)
+
+        def cut(_: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor]:
+            return (inputs[0][rows.to(inputs[0].device), last.to(inputs[0].device)][:, None],)
+
+        handle = self._model.get_output_embeddings().register_forward_pre_hook(cut)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def _attend(
+        self,
+        module: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Tensor | None,
+        scaling: float | None = None,
+        softcap: float | None = None,
+        **kwargs: Any,
+    ) -> tuple[Tensor, None]:
+        unknown = [name for name, given in kwargs.items() if given is not None and name not in _HARMLESS]
+        if unknown or key.shape[-1] != value.shape[-1]:
+            why = f"passes {', '.join(unknown)} to attention" if unknown else "has values of another width than keys"
+            raise InputError(f"{type(module).__name__} {why}, which no method here can honour: choose another model")
+        if self._phase is None:
+            raise RuntimeError("the model was called outside Bridge.forward")
+        scores = Scores(query.shape[-1] ** -0.5 if scaling is None else scaling, softcap)
+        call = LayerCall(module.layer_idx, query, key, value, attention_mask, scores)
+        return self._phase.attend(call).transpose(1, 2).contiguous(), None
+
+    def _mask(
+        self, *, local_size: int | None = None, allow_is_causal_skip: bool = True, **kwargs: Any
+    ) -> Tensor | None:
+        """None means plain causal; anything narrower is written out, for one row: padding is the phase's business."""
+        if local_size is None and allow_is_causal_skip:
+            return None
+        kwargs |= {"batch_size": 1, "attention_mask": None, "local_size": local_size}
+        return sdpa_mask(allow_is_causal_skip=False, **kwargs)  # type: ignore[no-any-return]
+
+
+def _weakly(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method of an object that it does not keep alive: what transformers registers, it never lets go."""
+    reference = weakref.WeakMethod(method)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        bound = reference()
+        if bound is None:
+            raise RuntimeError("the model was called after its Bridge was gone")
+        return bound(*args, **kwargs)
+
+    return call
+
+
+def _cache_name(model: Any) -> str:
+    """What the model's forward pass calls its cache: transformers 5.24 renamed it for most architectures."""
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"

@@ -1,0 +1,140 @@
+"""From a ModelSpec to a configuration, a tokenizer and, last, the weights."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from harness.attention import LayerShape
+from harness.errors import InputError
+from harness.hf.architecture import inspect_architecture
+from harness.hf.identity import fingerprint_commit, fingerprint_folder
+from harness.hf.packaged import SCHEME, converted, gguf_in_package
+from harness.hf.spec import ModelSpec
+from harness.hf.weights import refuse_misfit, refuse_spread
+from harness.paths import asset
+
+DEFAULT_POSITIONS = 2048
+SHAPE = "shape:"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model whose configuration was read and accepted. Weights are loaded when asked for, not before."""
+
+    spec: ModelSpec
+    path: str
+    config: Any
+    layers: tuple[LayerShape, ...]
+
+    @property
+    def max_length(self) -> int:
+        """Positions the model may use."""
+        text = self.config.get_text_config()
+        return self.spec.max_length or int(getattr(text, "max_position_embeddings", DEFAULT_POSITIONS))
+
+    @property
+    def bytes_per_element(self) -> int:
+        """Of a cached key or value."""
+        return int(getattr(torch, self.spec.dtype).itemsize)
+
+    @property
+    def device(self) -> str:
+        """Where the model runs; "auto" is CUDA where there is one."""
+        asked = self.spec.device
+        return ("cuda" if torch.cuda.is_available() else "cpu") if asked == "auto" else asked
+
+    def tokenizer(self) -> Any:
+        """The checkpoint's tokenizer."""
+        path = _resolve(self.spec.tokenizer) if self.spec.tokenizer else self.path
+        return AutoTokenizer.from_pretrained(path, **_source(self.spec))
+
+    def load(self) -> Any:
+        """The model, ready for inference on its device."""
+        model = self._random() if self.spec.random_weights else self._pretrained()
+        return model.eval().requires_grad_(False)
+
+    def fingerprint(self) -> str:
+        """Identity of weights, tokenizer and configuration."""
+        if self.spec.random_weights:
+            return hashlib.sha256(f"random {self.config.to_json_string()}".encode()).hexdigest()[:16]
+        if Path(self.path).is_dir():
+            return fingerprint_folder(Path(self.path))
+        return fingerprint_commit(self.path, str(self.config._commit_hash))
+
+    def _random(self) -> Any:
+        torch.manual_seed(0)
+        with torch.device(self.device):
+            return AutoModelForCausalLM.from_config(self.config, dtype=getattr(torch, self.spec.dtype))
+
+    def _pretrained(self) -> Any:
+        placement: dict[str, Any] = {"device_map": self.spec.device_map} if self.spec.device_map else {}
+        dtype = getattr(torch, self.spec.dtype)
+        placement |= {"use_safetensors": None if self.spec.allow_pickle or self.spec.gguf_file else True}
+        placement |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # told below, all in one sentence
+        model, report = AutoModelForCausalLM.from_pretrained(self.path, dtype=dtype, **placement, **_source(self.spec))
+        refuse_misfit(self.spec.name, model.state_dict(), report)
+        refuse_spread(self.spec.name, getattr(model, "hf_device_map", {}))
+        return model if self.spec.device_map else model.to(self.device)
+
+
+def find(spec: ModelSpec) -> Checkpoint:
+    """Read the configuration and refuse what cannot be run. Raises InputError; loads no weights."""
+    _refuse_absent(spec.device)
+    path = _resolve(spec.path)
+    try:
+        config = AutoConfig.from_pretrained(path, **_source(spec))
+    except Exception as error:  # foreign configuration code fails in its own ways
+        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"model '{spec.name}': no usable configuration at {spec.path} ({first_line})") from None
+    layers = inspect_architecture(spec.name, config, lambda: AutoModelForCausalLM.from_config(copy.deepcopy(config)))
+    if not layers:
+        raise InputError(f"model '{spec.name}': its configuration has no attention layer")
+    if not spec.allow_pickle:
+        _refuse_pickle(spec.name, Path(path))
+    return Checkpoint(spec, path, config, layers)
+
+
+def _refuse_absent(device: str) -> None:
+    """A device that this machine lacks."""
+    kind, _, number = device.partition(":")
+    there = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(kind, 1)
+    if int(number or 0) >= there:
+        raise InputError(f"model.device={device} is not here, of {kind} there are {there}: auto takes what there is")
+
+
+def _refuse_pickle(name: str, folder: Path) -> None:
+    """A pickle runs code when it is read."""
+    if any(folder.glob("*.bin")) and not any(folder.glob("*.safetensors")) and not any(folder.glob("*.gguf")):
+        raise InputError(f"model '{name}': its weights are pickled (.bin), which can run code: model.allow_pickle=true")
+
+
+def _resolve(path: str) -> str:
+    if path.startswith(SCHEME):
+        return str(converted(gguf_in_package(path), _convert_gguf))
+    if path.startswith(SHAPE):
+        return str(asset("conf") / "shapes" / path.removeprefix(SHAPE))
+    return path
+
+
+def _source(spec: ModelSpec) -> dict[str, Any]:
+    optional = {"gguf_file": spec.gguf_file, "revision": spec.revision}
+    return {k: v for k, v in optional.items() if v is not None} | {"trust_remote_code": spec.trust_remote_code}
+
+
+def _convert_gguf(gguf: Path, folder: Path) -> None:
+    where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+    loaded = AutoModelForCausalLM.from_pretrained(dtype=torch.float32, **where)
+    if hasattr(loaded.config, "quantization_config"):
+        del loaded.config.quantization_config
+    # A model that was read from GGUF refuses to be saved, even dequantised; its twin does not.
+    plain = AutoModelForCausalLM.from_config(loaded.config, dtype=torch.float32)
+    plain.load_state_dict(loaded.state_dict())
+    plain.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(**where).save_pretrained(folder)

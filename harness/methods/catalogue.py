@@ -1,0 +1,77 @@
+"""The techniques by name, found by file: harness/methods/FAMILY/NAME.py. No list of them exists anywhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import harness.methods
+from harness.errors import InputError
+from harness.methods.contract import Method
+
+
+def names() -> list[str]:
+    """List every method, in alphabetical order."""
+    return sorted(_modules())
+
+
+def find(name: str) -> type[Method[Any]]:
+    """The class that a method's file exports. Raises InputError for an unknown name."""
+    if name not in names():
+        raise InputError(f"unknown method '{name}': choose from {', '.join(names())}")
+    module = importlib.import_module(_modules()[name])
+    (exported,) = module.__all__
+    return getattr(module, exported)  # type: ignore[no-any-return]
+
+
+def knobs(cls: type[Method[Any]]) -> dict[str, Any]:
+    """Knob names and defaults; dataclasses.MISSING where there is no default."""
+    return {f.name: f.default for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+
+
+def create(name: str, **settings: Any) -> Method[Any]:
+    """A method by name, such as create("sparq", r=8, k=16, local=4). Raises InputError for a bad name or knob."""
+    cls = find(name)
+    check_knobs(name, settings)
+    missing = [k for k, default in knobs(cls).items() if default is dataclasses.MISSING and k not in settings]
+    if missing:
+        raise InputError(f"method '{name}' needs {' and '.join(missing)}")
+    return cls(**settings)
+
+
+def check_knobs(name: str, settings: dict[str, Any]) -> None:
+    """Raise InputError when a setting is no knob of the method."""
+    known = knobs(find(name))
+    for knob in settings:
+        if knob not in known:
+            has = f"its knobs are {', '.join(known)}" if known else "it has none"
+            raise InputError(f"method '{name}' has no knob '{knob}': {has}")
+
+
+def solve(name: str, ratio: float, n: int, d: int, **fixed: Any) -> Method[Any]:
+    """The method at a compression ratio; `fixed` knobs are kept. Raises InputError if the ratio is out of reach."""
+    check_knobs(name, fixed)
+    try:
+        return find(name).at(ratio, n, d, **fixed)
+    except InputError as error:
+        raise InputError(f"{name} cannot reach ratio {ratio:g} at {n} tokens and head dimension {d}: {error}") from None
+
+
+def settings(method: Method[Any]) -> dict[str, Any]:
+    """The knobs of a method as a plain dictionary."""
+    return dataclasses.asdict(method)  # type: ignore[call-overload,no-any-return]
+
+
+@cache
+def _modules() -> Mapping[str, str]:
+    """Map each method's name to its module, a file of one of the families (the packages beside this file)."""
+    found: dict[str, str] = {}
+    for family in pkgutil.iter_modules(harness.methods.__path__, "harness.methods."):
+        if family.ispkg:
+            package = importlib.import_module(family.name)
+            found |= {m.name: f"{family.name}.{m.name}" for m in pkgutil.iter_modules(package.__path__)}
+    return found

@@ -1,0 +1,1 @@
+"""Baselines of every comparison: dense attention, and choices that are not meant as techniques."""

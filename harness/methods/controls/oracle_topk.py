@@ -1,0 +1,47 @@
+"""A control: the best choice of k tokens that exact scores can make, as if choosing were free."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from harness.attention import LayerPrefix, Step, attend_to, top_newest
+from harness.attention.scores import softmax
+from harness.methods.checks import check_integers
+from harness.methods.contract import Method
+from harness.methods.ratio import largest_knob
+
+__all__ = ["OracleTopK"]
+
+
+@dataclass(frozen=True)
+class OracleTopK(Method[None]):
+    """Exact attention over the k tokens with the largest softmax weight, summed over the group."""
+
+    clairvoyant: ClassVar[bool] = True
+
+    k: int
+
+    def __post_init__(self) -> None:
+        check_integers(self, k=1)
+
+    def start(self, prefix: LayerPrefix) -> None:
+        """The oracle needs no memory."""
+
+    def attend(self, step: Step, state: None) -> Tensor:
+        """Choose by all of K, pay for the chosen."""
+        weights = softmax(step.scores(step.q, step.k), step.live[:, :, None])
+        index = top_newest(weights.sum(2).masked_fill(~step.live, -torch.inf), self.k)
+        return attend_to(step, index)[0]
+
+    def transfers(self, n: int, d: int) -> float:
+        """2kD + 2D: only the chosen tokens are paid for."""
+        return 2 * min(self.k, n) * d + 2 * d
+
+    @classmethod
+    def at(cls, ratio: float, n: int, d: int, **fixed: Any) -> Self:
+        """Solve k."""
+        return largest_knob(cls, "k", (1, n), ratio, n, d, **fixed)

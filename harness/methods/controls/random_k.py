@@ -1,0 +1,70 @@
+"""A control: k tokens chosen blindly. A method that is no better has learnt nothing from its scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+import torch
+from torch import Tensor
+
+from harness.attention import LayerPrefix, Step, age, attend_to, top_newest
+from harness.methods.checks import check_integers
+from harness.methods.contract import Method
+from harness.methods.ratio import largest_knob
+
+__all__ = ["RandomK"]
+
+
+N = TypeVar("N", Tensor, int)
+
+
+@dataclass
+class Draw:
+    """Where the stream of random numbers of a layer stands."""
+
+    stream: int
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class RandomK(Method[Draw]):
+    """Exact attention over the newest token and k - 1 others, drawn anew for each step, layer and KV head.
+
+    A draw depends on a token's age alone, so padding and batch neighbours do not change it.
+    """
+
+    k: int
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_integers(self, k=1, seed=0)
+
+    def start(self, prefix: LayerPrefix) -> Draw:
+        """A stream of its own for each layer."""
+        return Draw(self.seed * 7919 + prefix.layer)
+
+    def attend(self, step: Step, state: Draw) -> Tensor:
+        """Keep the newest and the luckiest."""
+        state.step += 1
+        ages = age(step.live)
+        heads = torch.arange(step.k.shape[1], device=ages.device)[None, :, None]
+        luck = _hash(ages + _hash(heads + _hash(state.stream * 104_729 + state.step)))
+        luck = luck.float().masked_fill(ages == 0, torch.inf).masked_fill(~step.live, -torch.inf)
+        return attend_to(step, top_newest(luck, self.k))[0]
+
+    def transfers(self, n: int, d: int) -> float:
+        """2kD + 2D."""
+        return 2 * min(self.k, n) * d + 2 * d
+
+    @classmethod
+    def at(cls, ratio: float, n: int, d: int, **fixed: Any) -> Self:
+        """Solve k."""
+        return largest_knob(cls, "k", (1, n), ratio, n, d, **fixed)
+
+
+def _hash(x: N) -> N:
+    """Mix integers to 0 .. 2^31 - 1, the same on every device."""
+    for factor in (0x45D9F3B, 0x119DE1F3):
+        x = ((x ^ (x >> 16)) * factor) & 0x7FFFFFFF
+    return x ^ (x >> 16)

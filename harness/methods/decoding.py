@@ -1,0 +1,49 @@
+"""A method on raw tensors, without a model: what tests and users call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness.attention.scores import Scores
+from harness.attention.statistics import observe
+from harness.attention.step import LayerPrefix, Step
+from harness.methods.contract import Method
+
+
+def decode(
+    method: Method[Any],
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor,
+    prefill_length: int,
+    scores: Scores | None = None,
+) -> Tensor:
+    """Attention outputs of the T decode steps that follow a dense prefill of P tokens, [B, Hq, T, D].
+
+    query [B, Hq, P+T, D]; key and value [B, Hkv, P+T, D], already rotated; attention_mask [B, P+T] bool, False at
+    padding, whose contents do not matter. `scores` defaults to softmax scale D^-0.5 without soft-cap.
+    """
+    b, hq, total, d = query.shape
+    h = key.shape[1]
+    q = query.view(b, h, hq // h, total, d)
+    scores = scores or Scores(d**-0.5)
+    live = attention_mask.bool()
+    key, value = (x.masked_fill(~live[:, None, :, None], 0) for x in (key, value))
+    p = prefill_length
+    prefix = LayerPrefix(
+        k=key[:, :, :p],
+        v=value[:, :, :p],
+        live=live[:, None, :p],
+        room=total - p,
+        statistics=observe(method.observes, q[:, :, :, :p], key[:, :, :p], live[:, :p], scores),
+    )
+    state = method.start(prefix)
+    outputs = [
+        method.attend(Step(q[:, :, :, n - 1], key[:, :, :n], value[:, :, :n], live[:, None, :n], scores), state)
+        for n in range(p + 1, total + 1)
+    ]
+    return torch.stack(outputs, 3).reshape(b, hq, total - p, d)

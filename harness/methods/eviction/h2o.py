@@ -1,0 +1,84 @@
+"""H2O: heavy-hitter oracle (Zhang et al., NeurIPS 2023, arXiv 2306.14048), as the SparQ paper evaluates it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from harness.attention import LayerPrefix, Step, age, attend_to, gather_live, top_newest
+from harness.attention.statistics import ATTENTION_RECEIVED
+from harness.methods.checks import check_integers
+from harness.methods.contract import Method
+from harness.methods.ratio import largest_knob
+
+__all__ = ["H2O"]
+
+
+@dataclass
+class Kept:
+    """Columns that are still cached and their scores, both [B, H, K]."""
+
+    column: Tensor
+    score: Tensor
+
+    def admit(self, column: int) -> None:
+        """Add the newest token, which nobody has attended to yet."""
+        shape = (*self.column.shape[:2], 1)
+        self.column = torch.cat([self.column, self.column.new_full(shape, column)], -1)
+        self.score = torch.cat([self.score, self.score.new_zeros(shape)], -1)
+
+    def keep(self, index: Tensor) -> None:
+        """Forget everything but index [B, H, K'] into the kept tokens."""
+        self.column = self.column.gather(2, index)
+        self.score = self.score.gather(2, index)
+
+
+@dataclass(frozen=True)
+class H2O(Method[Kept]):
+    """Keeps the `local` newest tokens (default k/4) and those that received most attention, k + 1 in all."""
+
+    observes: ClassVar[frozenset[str]] = frozenset({ATTENTION_RECEIVED})
+
+    k: int
+    local: int | None = None
+
+    def __post_init__(self) -> None:
+        check_integers(self, k=1, local=0)
+
+    def start(self, prefix: LayerPrefix) -> Kept:
+        """Every prompt token, scored by the prompt's own queries."""
+        b, h, s, _ = prefix.k.shape
+        (statistic,) = self.observes
+        return Kept(torch.arange(s, device=prefix.k.device).expand(b, h, s), prefix.statistics[statistic])
+
+    def attend(self, step: Step, state: Kept) -> Tensor:
+        """Admit the newest token, evict down to k + 1 for good, attend to what is left, score it."""
+        state.admit(step.length - 1)
+        live = gather_live(step.live, state.column)
+        ages = age(step.live).expand(-1, live.shape[1], -1).gather(2, state.column)
+        recent = ages <= (self.k // 4 if self.local is None else self.local)
+        score = state.score.masked_fill(recent, torch.inf).masked_fill(~live, -torch.inf)
+        state.keep(self.choose(score, state.column, step.length))
+        output, weights = attend_to(step, state.column)
+        state.score = self.rescore(state.score, weights, step)
+        return output
+
+    def choose(self, score: Tensor, column: Tensor, n: int) -> Tensor:
+        """Which k + 1 of the kept tokens to go on with: indices into score and column, both [B, H, K]."""
+        return top_newest(score, self.k + 1, column)
+
+    def rescore(self, score: Tensor, weights: Tensor, step: Step) -> Tensor:
+        """Add the step's weights [B, H, G, K], averaged over the group, to the score [B, H, K]."""
+        return score + weights.mean(2)
+
+    def transfers(self, n: int, d: int) -> float:
+        """2kD + 2D for K and V, 2N + 1 for the scores."""
+        return 2 * min(self.k, n) * d + 2 * d + 2 * n + 1
+
+    @classmethod
+    def at(cls, ratio: float, n: int, d: int, **fixed: Any) -> Self:
+        """Solve k."""
+        return largest_knob(cls, "k", (1, n), ratio, n, d, **fixed)

@@ -1,0 +1,52 @@
+"""Eviction of the least recently used token: the SparQ paper's alternative to H2O's sum of weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from harness.attention import Step
+from harness.attention.statistics import LAST_USED, used
+from harness.errors import InputError
+from harness.methods.eviction.h2o import H2O
+
+__all__ = ["LRU"]
+
+
+@dataclass(frozen=True)
+class LRU(H2O):
+    """H2O with another score: the time a token was last used, 1 for the first query, 0 for never.
+
+    A token is used by a query that gives it at least the weight of an even spread over the tokens it looks at. One
+    query uses many tokens, so ties are the rule here: `ties="newest"` keeps the newest, whatever the batch; "torch"
+    takes the order that torch.topk happens to give over all N columns, which is what the authors' numbers contain and
+    which padding can change.
+    """
+
+    observes: ClassVar[frozenset[str]] = frozenset({LAST_USED})
+
+    ties: Literal["torch", "newest"] = "newest"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.ties not in ("torch", "newest"):
+            raise InputError(f"LRU needs ties as torch or newest, not {self.ties!r}")
+
+    def choose(self, score: Tensor, column: Tensor, n: int) -> Tensor:
+        """As H2O, or by torch.topk over a row of all n columns in which the evicted are -inf."""
+        if self.ties == "newest":
+            return super().choose(score, column, n)
+        b, h, kept = score.shape
+        row = score.new_full((b, h, n), -torch.inf).scatter(2, column, score)
+        position = column.new_zeros(b, h, n).scatter(
+            2, column, torch.arange(kept, device=column.device).expand(b, h, -1)
+        )
+        return position.gather(2, row.topk(min(self.k + 1, n)).indices)
+
+    def rescore(self, score: Tensor, weights: Tensor, step: Step) -> Tensor:
+        """Stamp the tokens that this step used with its time."""
+        now = step.live.sum(-1, keepdim=True).to(score.dtype)
+        return torch.where(used(weights), now, score)

@@ -1,0 +1,76 @@
+"""SparQ Attention (Ribar et al., ICML 2024, arXiv 2312.04985, algorithm 1).
+
+The r largest query components score all tokens approximately; exact attention over the best k, mixed with mean V.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from harness.attention import LayerPrefix, MeanValue, Step, age, attend_to, top_newest
+from harness.attention.scores import softmax
+from harness.methods.checks import check_integers, check_switches
+from harness.methods.contract import Method
+from harness.methods.ratio import rank_and_tokens
+
+__all__ = ["SparQ"]
+
+
+def attend_to_best(step: Step, logits: Tensor, k: int, local: int, mean: Tensor | None) -> Tensor:
+    """Steps 3 to 5 of SparQ: keep the best k + 1 tokens by approximate logits [B, H, G, N], attend, mix with mean V.
+
+    Logits are summed over the group to choose; the `local` newest and the newest itself are always kept. With `mean`
+    [B, H, D], the approximate mass of what was dropped goes to it.
+    """
+    best = logits.sum(2).masked_fill(~step.live, -torch.inf)
+    best = best.masked_fill(step.live & (age(step.live) <= local), torch.inf)
+    index = top_newest(best, k + 1)
+    output, _ = attend_to(step, index)
+    if mean is None:
+        return output
+    mass = softmax(logits, step.live[:, :, None])
+    kept = mass.gather(3, index[:, :, None].expand(-1, -1, logits.shape[2], -1)).sum(3, keepdim=True)
+    return (kept * output + (1 - kept) * mean[:, :, None]).to(output.dtype)
+
+
+@dataclass(frozen=True)
+class SparQ(Method[MeanValue | None]):
+    """Knobs: r channels, k tokens, `local` newest tokens always kept (default k/4), reallocate the rest to mean V."""
+
+    r: int
+    k: int = 128
+    local: int | None = None
+    reallocate: bool = True
+
+    def __post_init__(self) -> None:
+        check_integers(self, r=1, k=1, local=0)
+        check_switches(self, "reallocate")
+
+    def start(self, prefix: LayerPrefix) -> MeanValue | None:
+        """The running sum of V, if the dropped mass is reallocated."""
+        return MeanValue(prefix) if self.reallocate else None
+
+    def attend(self, step: Step, state: MeanValue | None) -> Tensor:
+        """Algorithm 1 with the channels and tokens chosen once per KV head, over its group of queries."""
+        local = self.k // 4 if self.local is None else self.local
+        return attend_to_best(step, self._approximate(step), self.k, local, state.update(step) if state else None)
+
+    def _approximate(self, step: Step) -> Tensor:
+        """Logits [B, H, G, N] from r channels, at a temperature that makes up for the missing ones."""
+        magnitude = step.q.abs().to(torch.promote_types(step.q.dtype, torch.float32))
+        channels = magnitude.sum(2).topk(min(self.r, step.q.shape[3])).indices[:, :, None]
+        q = step.q.gather(3, channels.expand(-1, -1, step.q.shape[2], -1))
+        k = step.k.gather(3, channels.expand(-1, -1, step.length, -1))
+        covered = q.abs().to(magnitude.dtype).sum(3, keepdim=True) / magnitude.sum(3, keepdim=True)
+        return step.scores((q / covered.nan_to_num(1).sqrt().clamp_min(1e-6)).to(q.dtype), k)
+
+    def transfers(self, n: int, d: int) -> float:
+        """rN + 2kD + 3D, and 2D more for the running mean of V (K is stored twice: paper, section 4)."""
+        return min(self.r, d) * n + 2 * min(self.k, n) * d + (5 if self.reallocate else 3) * d
+
+    @classmethod
+    def at(cls, ratio: float, n: int, d: int, **fixed: Any) -> Self:
+        """Solve r for a given k, or k for a given r; with neither, r = D/ratio and k as near to S/(2 ratio) as fits."""
+        return rank_and_tokens(cls, ratio, n, d, **fixed)

@@ -1,1 +1,0 @@
-"""What a run leaves behind: raw outputs first, tables derived from them."""

@@ -1,1 +1,0 @@
-"""The seam to lm-eval: its tasks become requests, its scorer gets replayed answers. Nothing else imports it."""

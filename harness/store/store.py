@@ -1,0 +1,117 @@
+"""Append-only raw outputs of a run, and what is already there when it starts again."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from harness.errors import InputError
+from harness.store.claim import Claim
+from harness.store.files import append_lines, read_json, write_whole
+from harness.store.records import Failure, Key, Record, stored_failures, stored_lines
+from harness.store.shard import WHOLE, Shard
+
+
+class Store:
+    """The folder of one run. A process holds one shard of it, and no other process holds the same.
+
+    outputs.jsonl (of a shard: outputs.1of4.jsonl) grows by a batch at a time. A batch that a crash tore is computed
+    again as the whole that it was: only the same rows side by side give the same numbers to the bit. errors.jsonl says
+    what failed in the latest launch, run.json what the run is, launches.jsonl what each launch ran on.
+    """
+
+    def __init__(self, folder: Path, key: str, shard: Shard = WHOLE) -> None:
+        self.folder = folder
+        self._key = key
+        self._outputs = folder / f"outputs{shard.suffix}.jsonl"
+        self._errors = folder / f"errors{shard.suffix}.jsonl"
+        self._count = shard.count
+        self.launch = uuid.uuid4().hex[:8]
+        self._claim = Claim(folder, shard)
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._claim.take()
+        try:
+            self._check_key()
+            self._forget_failures()
+        except BaseException:
+            self._claim.release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._claim.release()
+
+    def exclusive(self) -> AbstractContextManager[Any]:
+        """Held while files that all shards share are written."""
+        return self._claim.exclusive
+
+    def settled(self) -> set[Key]:
+        """Every example run that need not be computed again: its whole batch is there, in any shard's file."""
+        return {(line["unit"], line["cell"]) for line, whole in stored_lines(self.folder) if whole}
+
+    def records(self, wanted: Collection[Key] | None = None) -> dict[Key, Record]:
+        """The wanted records, or all: the latest of each, those of whole batches before those of torn ones."""
+        found: dict[Key, Record] = {}
+        loose: dict[Key, Record] = {}
+        for line, whole in stored_lines(self.folder):
+            key = line["unit"], line["cell"]
+            if wanted is None or key in wanted:
+                (found if whole else loose)[key] = Record(**line)
+        return loose | found
+
+    def failures(self) -> dict[Key, Failure]:
+        """What failed in the latest launch, of any shard."""
+        return {(line["unit"], line["cell"]): Failure(**line) for line in stored_failures(self.folder)}
+
+    def append(self, records: Sequence[Record]) -> None:
+        """Write the records of a batch so that they survive the process: all of them or none."""
+        batch = f"{uuid.uuid4().hex[:8]}/{len(records)}"
+        append_lines(self._outputs, (vars(record) | {"batch": batch, "launch": self.launch} for record in records))
+
+    def fail(self, failure: Failure) -> None:
+        """Note an example run that failed; the next launch tries it again."""
+        append_lines(self._errors, [vars(failure)])
+
+    def cells(self) -> dict[str, Any]:
+        """What earlier launches computed here, by cell: enough to make each cell again."""
+        return dict(read_json(self.folder / "run.json").get("cells", {}))
+
+    def batch_tokens(self) -> int | None:
+        """What bounded the batches of the latest launch; None if that is not decided, or there was none."""
+        told = read_json(self.folder / "run.json")
+        before_auto = told.get("config", {}).get("engine", {}).get("batch_tokens")
+        found: int | None = told.get("batch_tokens", before_auto)
+        return found
+
+    def note_launch(self, provenance: Mapping[str, Any]) -> None:
+        """Say what this process runs on; its records refer to that. To be called while `exclusive`."""
+        append_lines(self.folder / "launches.jsonl", [{"launch": self.launch, **provenance}])
+
+    def describe(self, description: Mapping[str, Any]) -> None:
+        """Write run.json whole."""
+        text = json.dumps({"key": self._key, **description}, indent=2, sort_keys=True, default=str)
+        write_whole(self.folder / "run.json", text + "\n")
+
+    def amend(self, entries: Mapping[str, Any]) -> None:
+        """Replace some entries of run.json. To be called while `exclusive`."""
+        self.describe({**read_json(self.folder / "run.json"), **entries})
+
+    def _check_key(self) -> None:
+        """A torn run.json blocks nothing: the folder's name carries the key too, and the file is written anew."""
+        told = read_json(self.folder / "run.json")
+        if told and told.get("key") != self._key:
+            raise InputError(f"{self.folder} holds results of another run: move it away, or choose results=FOLDER")
+
+    def _forget_failures(self) -> None:
+        for file in self.folder.glob("errors*.jsonl"):
+            if file == self._errors or not file.stem.endswith(f"of{self._count}"):
+                file.unlink(missing_ok=True)

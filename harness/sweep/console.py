@@ -1,0 +1,108 @@
+"""What a person at the terminal sees."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+from rich import box
+from rich import console as rich_console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from harness.sweep.job import Job
+from harness.sweep.plan import Plan
+
+DETACHED_WIDTH = 120
+
+
+class Console:
+    """Progress and tables on standard output."""
+
+    def __init__(self) -> None:
+        detached = None if sys.stdout.isatty() else DETACHED_WIDTH
+        self._out = rich_console.Console(width=detached)
+
+    def announce(self, folder: Path, job: Job, data: str, plan: Plan) -> None:
+        """What is about to run, and what cannot."""
+        self._out.rule(escape(f"{job.model.name} on {job.task.name}"))
+        if job.data.kind == "auto" and data == "embedded":
+            self._out.print("[yellow]The hub cannot be reached: using the embedded corpus (data=hub insists).[/]")
+        for skip in plan.skipped:
+            self._out.print(f"[yellow]skipped:[/] {escape(skip.reason)}")
+        self._out.print(f"{len(plan.cells)} cells, data {data} -> {escape(str(folder))}", highlight=False)
+
+    @contextmanager
+    def progress(self, total: int) -> Iterator[Callable[[int], None]]:
+        """A bar over example runs with an estimate of what is left."""
+        columns = (
+            TextColumn("example runs"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+        )
+        with Progress(*columns, TimeRemainingColumn(), console=self._out, transient=True) as bar:
+            task = bar.add_task("run", total=total)
+            yield lambda count: bar.advance(task, count)
+
+    def table(self, summary: pd.DataFrame, results: Path) -> None:
+        """One line per cell and metric, and where to look further."""
+        for (task, metric), group in summary.groupby(["task", "metric"], sort=False):
+            arrow = "higher" if group["higher_is_better"].iloc[0] else "lower"
+            examples = int(group["n"].max())
+            title = f"{group['model'].iloc[0]} on {task}: {metric} ({arrow} is better, {examples} examples)"
+            self._out.print(_table(escape(title), group))
+        self._out.print(
+            "ratio: dense / method transfers; ms: decoding per example; intervals: paired bootstrap\n"
+            f"figures, tables and a page to read the outputs: harness report {escape(str(results))}",
+            style="dim",
+            highlight=False,
+        )
+
+    def say(self, text: str) -> None:
+        """One line."""
+        self._out.print(escape(text), highlight=False)
+
+
+def _table(title: str, group: pd.DataFrame) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for name in ("method", "knobs"):
+        table.add_column(name)
+    for name in ("ratio", "MB/token", "score", "vs dense [95%]", "ms"):
+        table.add_column(name, justify="right")
+    for line in group.to_dict("records"):
+        table.add_row(
+            str(line["method"]),
+            escape(_knobs(line["params"])),
+            f"{line['compression']:.2f}",
+            f"{line['bytes_per_token'] / 1e6:.1f}",
+            _with_error(line["value"], line["stderr"]),
+            _interval(line["delta_dense"], line["delta_ci_low"], line["delta_ci_high"]),
+            f"{line['seconds'] * 1000:.0f}",
+        )
+    return table
+
+
+def _knobs(params: str) -> str:
+    """Numbers as name=value, switches by name when they are on."""
+    told = json.loads(params)
+    switches = [knob for knob, value in told.items() if value is True]
+    numbers = [f"{knob}={value}" for knob, value in told.items() if value is not None and not isinstance(value, bool)]
+    return " ".join(numbers + switches)
+
+
+def _with_error(value: float, error: float) -> str:
+    return f"{value:.3f}" if math.isnan(error) else f"{value:.3f} ± {error:.3f}"
+
+
+def _interval(mean: float, low: float, high: float) -> str:
+    if math.isnan(mean):
+        return "-"
+    return f"{mean:+.3f}" if math.isnan(low) else f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"

@@ -1,0 +1,82 @@
+"""Computing what is left of a job, whatever happens to single batches on the way."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import torch
+
+from harness.engine import Engine
+from harness.errors import RunError
+from harness.evaluation.batches import Piece, compute
+from harness.evaluation.requests import Encoder
+from harness.store.records import Failure, Record
+from harness.store.store import Store
+from harness.sweep.faults import Trouble, examine
+
+GIVE_UP = 32
+"""So many failures and not one success are no bad examples, but a run that cannot work."""
+
+
+@dataclass
+class Executor:
+    """Runs pieces. One that does not fit into memory, or fails, is halved until what fails stands alone.
+
+    `advance` is told the example runs that each step settled. `most_tokens` is learnt from what did not fit.
+    """
+
+    engine: Engine
+    encoder: Encoder
+    store: Store
+    advance: Callable[[int], None]
+    most_tokens: float = float("inf")
+    succeeded: int = 0
+    failed: int = 0
+
+    def run(self, pieces: Iterable[Piece]) -> None:
+        """Compute and store every piece, or note its failure. Raises RunError when nothing works at all."""
+        waiting = list(pieces)[::-1]
+        while waiting:
+            piece = waiting.pop()
+            if piece.tokens > self.most_tokens and piece.halves():
+                waiting += piece.halves()[::-1]
+                continue
+            outcome = self._attempt(piece)
+            if isinstance(outcome, Trouble):
+                self._make_room(piece, outcome)
+                waiting += piece.halves()[::-1] or self._give_up_on(piece, outcome)
+            else:
+                self.store.append(outcome)
+                self.succeeded += piece.runs
+                self.advance(piece.runs)
+
+    def _attempt(self, piece: Piece) -> list[Record] | Trouble:
+        """The records of a piece; the shared part of its time is what no cell's decoding took."""
+        begin = time.perf_counter()
+        try:
+            records = compute(self.engine, piece.units, piece.cells, self.encoder)
+        except Exception as error:  # whatever it is, it may be about one example only
+            return examine(error)
+        shared = time.perf_counter() - begin - sum(record.seconds for record in records)
+        return [replace(record, shared_seconds=round(shared / len(records), 6)) for record in records]
+
+    def _make_room(self, piece: Piece, trouble: Trouble) -> None:
+        if trouble.out_of_memory:
+            self.most_tokens = min(self.most_tokens, piece.tokens / 2)
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+    def _give_up_on(self, piece: Piece, trouble: Trouble) -> list[Piece]:
+        """Note the failure of a single example run; nothing of it is left to do."""
+        (unit,), (cell,) = piece.units, piece.cells
+        where = f", first seen in {self.engine.locate(unit.work, cell.method)}" if trouble.not_finite else ""
+        self.store.fail(Failure(unit.key, cell.id, unit.request.example, trouble.sentence + where, trouble.trace))
+        self.failed += 1
+        self.advance(1)
+        if self.failed >= GIVE_UP and not self.succeeded:
+            raise RunError(f"the first {self.failed} example runs all failed ({trouble.sentence + where}): giving up")
+        return []

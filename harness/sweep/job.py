@@ -1,0 +1,123 @@
+"""The configuration of one job, checked and frozen. Plain data in, dataclasses out: no file here knows Hydra."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from harness import methods
+from harness.data.sources import DataSpec
+from harness.errors import InputError
+from harness.hf.spec import ModelSpec
+from harness.kernels.accelerate import Kernel
+from harness.store.shard import WHOLE, Shard
+from harness.sweep.plan import check_grid
+from harness.sweep.typed import build, typed
+
+SIZES = (".k", ".r")
+"""Knobs that count what is kept or read: none of it is no method."""
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """A task: one of the paper's by `yaml` name with construction `arguments`, or one that lm-eval ships by `name`.
+
+    `overrides` replaces keys of a shipped task's YAML, such as dataset_path.
+    """
+
+    name: str
+    yaml: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """How batches are cut and attention is computed.
+
+    Tokens count prompts and decoded tokens of all cells, padding included; those of a batch are as many as memory holds
+    if "auto". `kernel` is auto, torch or triton.
+    """
+
+    batch_tokens: int | Literal["auto"] = "auto"
+    prefill_tokens: int = 2048
+    batch_size: int | None = None
+    kernel: Kernel = "auto"
+
+    def __post_init__(self) -> None:
+        for name, instead in (("batch_tokens", "auto"), ("prefill_tokens", None), ("batch_size", "null")):
+            value = getattr(self, name)
+            if value not in (None, "auto") and value < 1:
+                raise InputError(f"engine.{name}={value} must be at least 1{f', or {instead}' if instead else ''}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model on one task under a grid of methods and ratios, or a shard of it."""
+
+    model: ModelSpec
+    task: TaskSpec
+    data: DataSpec
+    methods: tuple[str, ...]
+    ratios: tuple[float, ...]
+    knobs: Mapping[str, Mapping[str, Any]]
+    limit: int | None
+    results: Path
+    engine: EngineSpec = field(default_factory=EngineSpec)
+    seed: int = 0
+    shard: Shard = WHOLE
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Job:
+        """From the composed configuration. Raises InputError for anything that cannot be meant."""
+        limit = typed("limit", config["limit"], int | None)
+        if limit is not None and limit < 1:
+            raise InputError(f"limit={limit} leaves no example: use limit=1 or more, or limit=null for all")
+        job = cls(
+            model=build(ModelSpec, config["model"], "model"),
+            task=build(TaskSpec, config["task"], "task"),
+            data=build(DataSpec, config["data"], "data"),
+            methods=tuple(typed("methods", config["methods"], list[str])),
+            ratios=tuple(typed("ratios", config["ratios"], list[float])),
+            knobs=_knobs(config["method"]),
+            limit=limit,
+            results=Path(typed("results", config["results"], str)),
+            engine=build(EngineSpec, config["engine"], "engine"),
+            seed=typed("seed", config["seed"], int),
+            shard=_shard(config),
+        )
+        check_grid(job.methods, job.knobs, job.ratios)
+        return job
+
+
+def _shard(config: Mapping[str, Any]) -> Shard:
+    """Without shard= one process does the work of all shards."""
+    shards, shard = typed("shards", config["shards"], int), typed("shard", config["shard"], int | None)
+    if shard is None and shards >= 1:
+        return WHOLE
+    return Shard(shard or 0, shards)
+
+
+def _knobs(settings: Any) -> Mapping[str, Mapping[str, Any]]:
+    """Values, or lists of values, of the kinds that the methods declare; null leaves a knob to the solver."""
+    given = typed("method", settings, Mapping[str, Any])
+    for name in given:
+        knobs, kinds = (
+            typed(f"method.{name}", given[name], Mapping[str, Any]),
+            typing.get_type_hints(methods.find(name)),
+        )
+        methods.check_knobs(name, dict(knobs))
+        for knob, values in knobs.items():
+            for value in values if isinstance(values, list) else [values]:
+                _check_knob(f"method.{name}.{knob}", value, kinds[knob] | None)
+    return given  # type: ignore[no-any-return]
+
+
+def _check_knob(name: str, value: Any, kind: Any) -> None:
+    typed(name, value, kind)
+    least = 1 if name.endswith(SIZES) else 0
+    if isinstance(value, int | float) and not value >= least:
+        raise InputError(f"{name}={value} must be at least {least}, or null to solve it for a ratio")

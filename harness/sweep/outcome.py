@@ -1,0 +1,93 @@
+"""What a job came to: the records that can be scored, and everything that cannot."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.errors import InputError, RunError
+from harness.evaluation.batches import Done, inert, refuse_inert
+from harness.evaluation.requests import Unit
+from harness.methods.cell import Cell
+from harness.store.records import Failure
+from harness.store.store import Store
+from harness.sweep.prepare import Prepared
+
+MOST_LISTED = 5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Records of whole examples by (unit, cell), the cells that can be scored, and why others cannot.
+
+    `pending` example runs are neither done nor failed: other shards have yet to do them.
+    """
+
+    done: Done
+    cells: list[Cell]
+    inert: list[Cell]
+    failures: Sequence[Failure]
+    pending: int
+    folder: str
+
+    def raise_failures(self) -> None:
+        """Raise RunError for failed example runs, and for cells that measured nothing."""
+        if self.failures:
+            listed = "; ".join(f"example {f.example} under {f.cell}: {f.error}" for f in self.failures[:MOST_LISTED])
+            more = f"; and {len(self.failures) - MOST_LISTED} more" if len(self.failures) > MOST_LISTED else ""
+            raise RunError(
+                f"{len(self.failures)} example runs failed, everything else is finished: {listed}{more} "
+                f"({self.folder}/errors*.jsonl has the details; the same command tries them again)"
+            )
+        refuse_inert(self.inert, [])
+
+
+def outcome_of(prepared: Prepared, store: Store) -> Outcome:
+    """Read back what is there for a job's plan, and for cells of earlier launches that have all of its examples."""
+    planned = prepared.plan.cells
+    wanted = {(unit.key, cell.id) for unit in prepared.units for cell in planned}
+    cells, done = _with_earlier(prepared, store)
+    failed = {key: failure for key, failure in store.failures().items() if key in wanted and key not in done}
+    tried = {cell for _, cell in done}
+    useless = inert([cell for cell in cells if cell.id in tried], done.values())
+    scorable = _of_whole_examples(prepared.units, cells, done)
+    scored = {cell for _, cell in scorable} - {cell.id for cell in useless}
+    return Outcome(
+        done=scorable,
+        cells=[cell for cell in cells if cell.id in scored],
+        inert=useless,
+        failures=list(failed.values()),
+        pending=len(wanted - done.keys() - failed.keys()),
+        folder=str(store.folder),
+    )
+
+
+def _with_earlier(prepared: Prepared, store: Store) -> tuple[list[Cell], Done]:
+    keys = [unit.key for unit in prepared.units]
+    known = {cell.id: cell for cell in prepared.plan.cells}
+    for name, told in store.cells().items():
+        if name not in known:
+            with contextlib.suppress(InputError):  # a method or a knob that is gone since
+                known[name] = Cell.of(told)
+    done = store.records({(key, cell) for key in keys for cell in known})
+    planned = {cell.id for cell in prepared.plan.cells}
+    kept = [cell for cell in known.values() if cell.id in planned or all((key, cell.id) in done for key in keys)]
+    kept.sort(key=lambda cell: not cell.method.lossless)
+    names = {cell.id for cell in kept}
+    return kept, {key: record for key, record in done.items() if key[1] in names}
+
+
+def _of_whole_examples(units: Sequence[Unit], cells: Sequence[Cell], done: Done) -> Done:
+    """Without the records of examples of which a cell lacks a part: they cannot be scored."""
+    parts: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for unit in units:
+        parts[unit.request.task, unit.request.example].append(unit.key)
+    return {
+        (key, cell.id): done[key, cell.id]
+        for keys in parts.values()
+        for cell in cells
+        if all((key, cell.id) in done for key in keys)
+        for key in keys
+    }

@@ -1,0 +1,95 @@
+"""The grid of one model and task: which methods, with which knobs, at which ratios."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness import methods
+from harness.errors import InputError
+from harness.methods.cell import Cell
+
+PROTOCOL = 2
+"""Raised whenever the same cell would give other numbers; results of another protocol are never reused."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A ratio that a method cannot reach, and why."""
+
+    name: str
+    ratio: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells to run and what had to be left out."""
+
+    cells: list[Cell]
+    skipped: list[Skipped]
+
+
+def check_grid(names: Sequence[str], knobs: Mapping[str, Mapping[str, Any]], ratios: Sequence[float]) -> None:
+    """Raise InputError for unknown methods or knobs and for ratios below 1."""
+    if not names:
+        raise InputError("methods=[] runs nothing: name at least one, for example methods=[dense,sparq]")
+    for name in names:
+        methods.check_knobs(name, dict(knobs.get(name, {})))
+    for ratio in ratios:
+        if not ratio >= 1:
+            raise InputError(f"ratio {ratio:g} is no compression: ratios are dense / method transfers, such as 2, 4, 8")
+
+
+def make_plan(
+    names: Sequence[str], knobs: Mapping[str, Mapping[str, Any]], ratios: Sequence[float], n: int, d: int
+) -> Plan:
+    """Cells for each method: as set, or solved for each ratio at n prompt tokens and head dimension d.
+
+    A knob that is a list makes a cell of each value. Raises InputError for a ratio that no compressing method reaches.
+    """
+    check_grid(names, knobs, ratios)
+    cells: dict[str, Cell] = {}
+    skipped: list[Skipped] = []
+    for name in dict.fromkeys(names):
+        for settings in _combinations(knobs.get(name, {})):
+            for cell in _cells(name, settings, ratios, n, d, skipped):
+                cells.setdefault(cell.id, cell)
+    _refuse_unreachable(list(cells.values()), skipped)
+    return Plan(list(cells.values()), skipped)
+
+
+def _cells(
+    name: str, settings: dict[str, Any], ratios: Sequence[float], n: int, d: int, skipped: list[Skipped]
+) -> list[Cell]:
+    if _is_complete(name, settings):
+        return [Cell(name, methods.create(name, **settings), 1.0 if methods.find(name).lossless else None)]
+    found = []
+    for ratio in ratios:
+        try:
+            found.append(Cell(name, methods.solve(name, ratio, n, d, **settings), ratio))
+        except InputError as error:
+            skipped.append(Skipped(name, ratio, str(error)))
+    return found
+
+
+def _is_complete(name: str, settings: Mapping[str, Any]) -> bool:
+    defaults = methods.knobs(methods.find(name))
+    return all(knob in settings for knob, default in defaults.items() if default is dataclasses.MISSING)
+
+
+def _combinations(knobs: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every combination of listed values; knobs that are null are left for the solver or the default."""
+    given = {knob: value if isinstance(value, list) else [value] for knob, value in knobs.items() if value is not None}
+    return [dict(zip(given, values, strict=True)) for values in itertools.product(*given.values())]
+
+
+def _refuse_unreachable(cells: Sequence[Cell], skipped: Sequence[Skipped]) -> None:
+    reached = {cell.ratio for cell in cells}
+    for ratio in dict.fromkeys(s.ratio for s in skipped):
+        if ratio not in reached:
+            reasons = "; ".join(s.reason for s in skipped if s.ratio == ratio)
+            raise InputError(f"no method reaches ratio {ratio:g}: {reasons}. Lower the ratio or try budget=balanced")

@@ -1,0 +1,91 @@
+"""Everything that can be known of a job before weights are loaded: its model, requests, grid, and where results go."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import statistics
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from harness.data.sources import Source, resolve
+from harness.errors import InputError
+from harness.evaluation.requests import Encoder, Unit
+from harness.evaluation.suite import Suite, load_paper_task, load_shipped_task
+from harness.hf import Checkpoint, find
+from harness.hf.packaged import cache_root
+from harness.paths import asset
+from harness.sweep.job import Job
+from harness.sweep.plan import PROTOCOL, Plan, make_plan
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job that was found possible: nothing expensive has happened yet."""
+
+    job: Job
+    checkpoint: Checkpoint
+    suite: Suite
+    source: Source
+    encoder: Encoder
+    units: list[Unit]
+    plan: Plan
+
+    @cached_property
+    def key(self) -> str:
+        """Identity of model, task and data: what must agree before a stored output may be used again."""
+        spec, task = self.job.model, self.job.task
+        identity = [PROTOCOL, self.checkpoint.fingerprint(), spec.gguf_file, spec.tokenizer, spec.trust_remote_code]
+        device_type = self.checkpoint.device.partition(":")[0]
+        identity += [spec.dtype, device_type, self.checkpoint.max_length, self.job.engine.kernel]
+        arguments = {name: value for name, value in self.source.arguments.items() if name != "source"}
+        identity += [task.name, self.source.name, arguments, dict(task.overrides or {})]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+    @property
+    def folder(self) -> Path:
+        """Where the results of this model on this task and data go; more cells and examples go there too."""
+        names = (self.job.model.name, self.job.task.name, self.source.name, self.key[:8])
+        return self.job.results / "-".join(re.sub(r"[^\w.-]+", "_", name) for name in names)
+
+
+def prepare(job: Job) -> Prepared:
+    """Check all that can be checked without weights. Raises InputError."""
+    checkpoint = find(job.model)
+    encoder = Encoder(checkpoint.tokenizer(), checkpoint.max_length)
+    suite, source = _suite(job, encoder, checkpoint.max_length)
+    units = [unit for request in suite.requests for unit in encoder.units(request)]
+    head_dim = checkpoint.layers[0].head_dim
+    plan = make_plan(job.methods, job.knobs, job.ratios, _typical_length(suite, encoder), head_dim)
+    return Prepared(job, checkpoint, suite, source, encoder, units, plan)
+
+
+def _typical_length(suite: Suite, encoder: Encoder) -> int:
+    """Mean prompt length in tokens, of the same examples for every limit: more examples find the cells of fewer."""
+    lengths = []
+    for request in suite.typical:
+        with contextlib.suppress(InputError):  # one beyond the limit that does not fit is nobody's concern
+            lengths += [len(unit.work.prompt) for unit in encoder.units(request)]
+    return round(statistics.mean(lengths))
+
+
+def _suite(job: Job, encoder: Encoder, positions: int) -> tuple[Suite, Source]:
+    """A construction sees text; for lengths in tokens it is lent the tokenizer's count and the model's limit."""
+    task = job.task
+    if task.yaml is None:
+        return Suite(load_shipped_task(task.name, task.overrides or {}), job.limit), Source("lm_eval", {})
+    source = resolve(job.data, task.yaml.removeprefix("paper_"), asset("tasks") / "corpus", cache_root())
+    asked = {name: value for name, value in task.arguments.items() if value is not None}
+    source = Source(source.name, {**source.arguments, **asked})
+    try:
+        told = {**source.arguments, "count": encoder.count, "positions": positions}
+        loaded = load_paper_task(task.yaml, asset("tasks") / "paper", told)
+        return Suite({task.name: loaded}, job.limit), source
+    except (TypeError, AttributeError, KeyError, IndexError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        what = f"with {asked}" if asked else "from these rows"
+        raise InputError(f"task {task.name} cannot be built {what}: {type(error).__name__}: {error}") from error

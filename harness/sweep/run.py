@@ -1,0 +1,116 @@
+"""One job from configuration to table: what is missing is computed, everything is scored anew."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from functools import cache, partial
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock
+
+from harness.engine import Engine
+from harness.evaluation.batches import PLAIN_TOKENS, Limits, Piece, work_left
+from harness.hf.retry import patiently
+from harness.store.files import write_whole
+from harness.store.provenance import provenance
+from harness.store.shard import WHOLE
+from harness.store.store import Store
+from harness.sweep.batch_tokens import agreed, decide, free_bytes
+from harness.sweep.console import Console
+from harness.sweep.execute import Executor
+from harness.sweep.interrupt import interruptible
+from harness.sweep.job import Job
+from harness.sweep.outcome import Outcome, outcome_of
+from harness.sweep.plan import PROTOCOL
+from harness.sweep.prepare import Prepared, prepare
+from harness.sweep.score import write_tables
+from harness.tables.summary import aggregate
+
+PROMPT_TAIL = 600
+"""Characters of a prompt that are kept for the reader of results."""
+
+
+def run_job(job: Job, console: Console) -> pd.DataFrame | None:
+    """Run what is missing, score everything, write and print the tables; returns the summary.
+
+    A shard returns None while others still compute; the last to finish writes the tables of all. Raises RunError when
+    example runs failed, after everything else was finished and written.
+    """
+    with interruptible():
+        prepared = prepare(job)
+        console.announce(prepared.folder, job, prepared.source.name, prepared.plan)
+        with Store(prepared.folder, prepared.key, job.shard) as store:
+            with store.exclusive():
+                about = provenance() | {"device": prepared.checkpoint.device}
+                _describe(prepared, store, about)
+                store.note_launch(about)
+            _compute(prepared, store, console)
+            with store.exclusive():
+                return _conclude(prepared, outcome_of(prepared, store), console)
+
+
+def _compute(prepared: Prepared, store: Store, console: Console) -> None:
+    """Everything of this shard that is missing."""
+    job = prepared.job
+    load = cache(partial(patiently, prepared.checkpoint.load, f"the weights of model '{job.model.name}'"))
+    pieces = _pieces(prepared, store, load)
+    if pieces:
+        engine = Engine(load(), job.engine.prefill_tokens, job.engine.kernel)
+        with console.progress(sum(piece.runs for piece in pieces)) as advance:
+            Executor(engine, prepared.encoder, store, advance).run(pieces)
+
+
+def _pieces(prepared: Prepared, store: Store, load: Callable[[], Any]) -> list[Piece]:
+    """What this shard has to compute; loads the model if only its device can tell how large batches may be."""
+    job, settled, tokens = prepared.job, store.settled(), agreed(prepared, store)
+    missing = partial(work_left, prepared.units, prepared.plan.cells, settled)
+    if tokens is None:
+        if not missing(Limits(PLAIN_TOKENS)):
+            return []
+        tokens = decide(prepared, store, free_bytes(load()))
+    return missing(Limits(tokens, job.engine.batch_size), job.shard)
+
+
+def _conclude(prepared: Prepared, outcome: Outcome, console: Console) -> pd.DataFrame | None:
+    """Tables of all that is there, unless other shards are still at work; then what failed is raised."""
+    if outcome.pending:
+        console.say(f"{outcome.pending} example runs are left to other shards: the last one writes the tables")
+        outcome.raise_failures()
+        return None
+    if not outcome.cells:
+        outcome.raise_failures()
+    summary = write_tables(replace(prepared, plan=replace(prepared.plan, cells=outcome.cells)), outcome.done)
+    with FileLock(prepared.job.results / ".mutex"):
+        aggregate(prepared.job.results)
+    console.table(summary, prepared.job.results)
+    outcome.raise_failures()
+    return summary
+
+
+def _describe(prepared: Prepared, store: Store, about: Mapping[str, Any]) -> None:
+    """run.json, and examples.jsonl: what a reader needs beside an output."""
+    shown = (
+        {"unit": u.key, "example": u.request.example, "task": u.request.task, "target": u.request.target}
+        | {"prompt_tail": u.request.context[-PROMPT_TAIL:], "continuation": u.request.continuation[:PROMPT_TAIL]}
+        for u in prepared.units
+    )
+    write_whole(store.folder / "examples.jsonl", "".join(json.dumps(line) + "\n" for line in shown))
+    asked = "".join(f"{u.key}{u.request.target}" for u in prepared.units).encode(errors="surrogatepass")
+    store.describe(
+        {
+            "config": asdict(replace(prepared.job, shard=WHOLE)),
+            "batch_tokens": agreed(prepared, store),
+            "cells": store.cells() | {cell.id: cell.told for cell in prepared.plan.cells},
+            "planned": [cell.id for cell in prepared.plan.cells],
+            "skipped": [asdict(skip) for skip in prepared.plan.skipped],
+            "examples": [u.request.example for u in prepared.units],
+            "model_fingerprint": prepared.checkpoint.fingerprint(),
+            "data_fingerprint": hashlib.sha256(asked).hexdigest()[:16],
+            "protocol": PROTOCOL,
+            **about,
+        }
+    )

@@ -1,0 +1,89 @@
+"""From raw records to tables: lm-eval scores replayed answers, costs and divergence are added, cells are compared."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from harness.evaluation.batches import Done
+from harness.evaluation.replay import Reply, reply
+from harness.evaluation.requests import Unit
+from harness.methods import create
+from harness.methods.cell import Cell
+from harness.methods.cost import transfers
+from harness.store.files import replacing, write_whole
+from harness.store.records import Record
+from harness.sweep.prepare import Prepared
+from harness.tables.rows import CellFacts, example_facts, to_frame
+from harness.tables.summary import summarise
+
+
+def write_tables(prepared: Prepared, done: Done) -> pd.DataFrame:
+    """Score all cells, write rows.parquet and summary.csv; returns the summary."""
+    cells, folder = prepared.plan.cells, prepared.folder
+    dense = next((cell for cell in cells if cell.method.lossless), None)
+    rows: list[dict[str, Any]] = []
+    aggregates: dict[tuple[str, str, str], float] = {}
+    for cell in cells:
+        scored, more = _score(prepared, cell, dense, done)
+        rows += scored
+        aggregates |= more
+    frame = to_frame(rows)
+    with replacing(folder / "rows.parquet") as partial:
+        frame.to_parquet(partial, index=False)
+    summary = summarise(frame, dense.id if dense else None, aggregates)
+    write_whole(folder / "summary.csv", summary.to_csv(index=False))
+    return summary
+
+
+def _score(
+    prepared: Prepared, cell: Cell, dense: Cell | None, done: Done
+) -> tuple[list[dict[str, Any]], dict[tuple[str, str, str], float]]:
+    """Rows of one cell, and lm-eval's aggregate of metrics that are no mean."""
+    scores, metrics = prepared.suite.score(_replies(prepared, cell, done))
+    better = {(m.task, m.name): m.higher_is_better for m in metrics}
+    facts = _facts(prepared, cell)
+    by_example = _records_by_example(prepared.units, cell, done)
+    dense_by_example = _records_by_example(prepared.units, dense, done) if dense else {}
+    common = {
+        example: example_facts(facts, records, dense_by_example.get(example)) for example, records in by_example.items()
+    }
+    labels = {(unit.request.task, unit.request.example): unit.request.labels for unit in prepared.units}
+    rows = [
+        {**labels[s.task, s.example], **common[s.task, s.example], "task": s.task, "metric": s.metric, "value": s.value}
+        | {"higher_is_better": better[s.task, s.metric]}
+        for s in scores
+    ]
+    return rows, {(m.task, cell.id, m.name): m.aggregate for m in metrics if m.aggregate is not None}
+
+
+def _facts(prepared: Prepared, cell: Cell) -> CellFacts:
+    layers, lengths = prepared.checkpoint.layers, {len(unit.work.prompt) for unit in prepared.units}
+    labels: dict[str, Any] = {"model": prepared.job.model.name, "run": prepared.folder.name, "method": cell.name}
+    labels |= {"params": cell.params, "ratio": cell.ratio, "cell": cell.id}
+    dense = {n: transfers(create("dense"), layers, n) for n in lengths}
+    moved = {n: transfers(cell.method, layers, n) for n in lengths}
+    return CellFacts(labels, moved, dense, prepared.checkpoint.bytes_per_element)
+
+
+def _records_by_example(units: Sequence[Unit], cell: Cell, done: Done) -> dict[tuple[str, str], list[Record]]:
+    found: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for unit in units:
+        if (unit.key, cell.id) in done:
+            found[unit.request.task, unit.request.example].append(done[unit.key, cell.id])
+    return found
+
+
+def _replies(prepared: Prepared, cell: Cell, done: Done) -> dict[str, Reply]:
+    """What lm-eval would have got from the model, by request; requests that failed are left out."""
+    parts: dict[str, list[Unit]] = defaultdict(list)
+    for unit in prepared.units:
+        parts[unit.request.key].append(unit)
+    return {
+        key: reply([done[unit.key, cell.id] for unit in units], units[0].request.kind)
+        for key, units in parts.items()
+        if all((unit.key, cell.id) in done for unit in units)
+    }

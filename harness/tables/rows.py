@@ -1,0 +1,76 @@
+"""Tidy rows: one per cell, example and metric."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from harness.store.records import Record
+
+
+@dataclass(frozen=True)
+class CellFacts:
+    """What a row says of its cell besides the score: labels, and costs of a decode step by prompt length."""
+
+    labels: Mapping[str, Any]
+    transfers: Mapping[int, float]
+    dense_transfers: Mapping[int, float]
+    bytes_per_element: int
+
+
+def example_facts(facts: CellFacts, records: Sequence[Record], dense: Sequence[Record] | None) -> dict[str, Any]:
+    """Costs and divergence of one example under one cell; its records are the units of its requests, in order."""
+    lengths = [r.prompt_tokens for r in records]
+    moved = _mean([facts.transfers[n] for n in lengths])
+    return {
+        **facts.labels,
+        "example": records[0].example,
+        "prompt_tokens": _mean(lengths),
+        "new_tokens": sum(len(r.tokens) for r in records),
+        "seconds": sum(r.seconds for r in records),
+        "transfers_elements": moved,
+        "bytes_per_token": moved * facts.bytes_per_element,
+        "compression": _mean([facts.dense_transfers[n] for n in lengths]) / moved,
+        "active": any(r.active for r in records),
+        "first_difference": _first_difference(records, dense) if dense else math.nan,
+        "delta_nll": _delta_nll(records, dense) if dense else math.nan,
+        "launch": records[-1].launch,
+    }
+
+
+def to_frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """The rows as a table, sorted by cell, example and metric as they came."""
+    return pd.DataFrame(list(rows))
+
+
+def _first_difference(records: Sequence[Record], dense: Sequence[Record]) -> float:
+    """Index of the first generated token that differs from dense; NaN if none does."""
+    offset = 0
+    for record, other in zip(records, dense, strict=True):
+        pairs = zip(record.tokens, other.tokens, strict=False)
+        found = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
+        if found is None and len(record.tokens) != len(other.tokens):
+            found = min(len(record.tokens), len(other.tokens))
+        if found is not None:
+            return float(offset + found)
+        offset += len(record.tokens)
+    return math.nan
+
+
+def _delta_nll(records: Sequence[Record], dense: Sequence[Record]) -> float:
+    """Mean |difference| in log-likelihood per token to dense, over tokens that both were given."""
+    pairs = [
+        abs(a - b)
+        for record, other in zip(records, dense, strict=True)
+        if record.tokens == other.tokens
+        for a, b in zip(record.nll, other.nll, strict=True)
+    ]
+    return _mean(pairs)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan

@@ -1,0 +1,121 @@
+"""One prefill for all methods, batches whose rows are on their own, scoring that is decoding."""
+
+import gc
+import weakref
+
+import pytest
+import torch
+from support import VARIANTS, architectures
+from support.engine_runs import NEW, cells, generation, scoring
+
+from harness import methods
+from harness.engine import Engine, Work
+from harness.hf.bridge import Bridge
+
+
+@pytest.fixture(params=["llama", "mistral", "gpt_neox"])
+def engine(request):
+    return Engine(architectures.model(request.param, dtype=torch.float64), prefill_tokens=50)
+
+
+@pytest.fixture
+def llama():
+    return Engine(architectures.model("llama", dtype=torch.float64))
+
+
+def same(found, expected, tolerance=1e-5):
+    """nll is computed in float32 from float64 logits."""
+    assert found.tokens == expected.tokens
+    assert found.nll == pytest.approx(expected.nll, abs=tolerance)
+    assert found.greedy == expected.greedy
+    assert found.active == expected.active
+
+
+def test_one_prefill_per_example_serves_all_methods(llama):
+    llama.run(generation(), cells())
+    assert llama.prefills == 3
+    llama.run(scoring(), cells())
+    assert llama.prefills == 6
+
+
+def test_a_method_that_masks_the_prompt_gets_a_prefill_of_its_own(llama):
+    masked = [methods.create("lm_infinite", k=6, initial=2, mask_prefill=True), methods.create("streaming", k=6)]
+    llama.run(generation(), [*masked, methods.create("dense"), methods.create("window", k=6, mask_prefill=True)])
+    assert llama.prefills == 9
+
+
+def test_the_model_sees_each_prompt_once_and_each_step_once(llama, monkeypatch):
+    seen, forward = [], Bridge.forward
+
+    def spy(self, tokens, *args):
+        seen.append(tuple(tokens.shape))
+        return forward(self, tokens, *args)
+
+    monkeypatch.setattr(Bridge, "forward", spy)
+    llama.run(generation(), cells())
+    rows = 3 * len(VARIANTS)
+    assert seen == [(3, 21), *[(rows, 1)] * (NEW - 1)]
+    seen.clear()
+    llama.run(scoring(), cells())
+    assert seen == [(3, 21), (rows, 7)]
+
+
+@pytest.mark.parametrize("works", [generation, scoring])
+def test_a_cell_has_the_same_numbers_alone_or_beside_others(engine, works):
+    together = engine.run(works(), cells())
+    assert any(answer.active for of_cell in together for answer in of_cell)
+    for cell, of_cell in zip(cells(), together, strict=True):
+        (alone,) = engine.run(works(), [cell])
+        for a, b in zip(alone, of_cell, strict=True):
+            same(a, b)
+
+
+@pytest.mark.parametrize("works", [generation, scoring])
+def test_the_order_of_cells_is_irrelevant(engine, works):
+    forwards, backwards = engine.run(works(), cells()), engine.run(works(), cells()[::-1])[::-1]
+    for of_cell, other in zip(forwards, backwards, strict=True):
+        for a, b in zip(of_cell, other, strict=True):
+            same(a, b)
+
+
+@pytest.mark.parametrize("works", [generation, scoring])
+def test_results_do_not_depend_on_the_batch(engine, works):
+    batch = engine.run(works(), cells())
+    for row, work in enumerate(works()):
+        for of_cell, (single,) in zip(batch, engine.run([work], cells()), strict=True):
+            same(single, of_cell[row])
+    backwards = engine.run(works()[::-1], cells())
+    for of_cell, other in zip(batch, backwards, strict=True):
+        for a, b in zip(of_cell, other[::-1], strict=True):
+            same(a, b)
+
+
+@pytest.mark.parametrize("chunk", [1 << 28, 1], ids=["one_pass", "token_by_token"])
+def test_scoring_in_one_pass_is_generating_token_by_token(engine, monkeypatch, chunk):
+    monkeypatch.setattr("harness.engine.session.LOGIT_BYTES", chunk)
+    generated = engine.run(generation(), cells())
+    for cell, of_cell in zip(cells(), generated, strict=True):
+        forced = [Work(w.prompt, forced=tuple(a.tokens)) for w, a in zip(generation(), of_cell, strict=True)]
+        (scored,) = engine.run(forced, [cell])
+        for a, b in zip(scored, of_cell, strict=True):
+            assert all(a.greedy)
+            same(a, b)
+
+
+def test_the_first_token_comes_from_the_dense_prefill(engine):
+    answers = engine.run(generation(), cells())
+    (dense,) = engine.run(generation(new=1), [methods.create("dense")])
+    for of_cell in answers:
+        assert [a.tokens[0] for a in of_cell] == [a.tokens[0] for a in dense]
+        assert [a.nll[0] for a in of_cell] == pytest.approx([a.nll[0] for a in dense], abs=1e-6)
+    one = engine.run(generation(new=1), cells())
+    assert not any(answer.active for of_cell in one for answer in of_cell)
+
+
+def test_an_engine_that_is_gone_leaves_the_model_to_be_freed():
+    model = architectures.model("llama").to(torch.float64)
+    left = weakref.ref(model)
+    Engine(model).run(generation(new=2), cells()[:1])
+    del model
+    gc.collect()
+    assert left() is None

@@ -1,0 +1,77 @@
+"""Masked prefills, generations that end early, and rows that ask for different lengths."""
+
+import pytest
+import torch
+from support import architectures
+from support.engine_runs import NEW, cells, generation, scoring
+
+from harness import methods
+from harness.engine import Engine, Work
+from harness.hf.bridge import Bridge
+
+
+@pytest.fixture
+def llama():
+    return Engine(architectures.model("llama", dtype=torch.float64))
+
+
+def masked_eager(prompt, tokens, k, initial):
+    """nll of tokens after the prompt, every query of the model under the LM-Infinite pattern."""
+    model = architectures.model("llama", dtype=torch.float64, attn_implementation="eager")
+    whole = [*prompt, *tokens]
+    query, key = torch.arange(len(whole))[:, None], torch.arange(len(whole))[None]
+    sees = (key <= query) & ((key < initial) | (query - key < k - initial))
+    bias = torch.zeros(sees.shape, dtype=torch.float64).masked_fill(~sees, torch.finfo(torch.float64).min)
+    logits = model(torch.tensor([whole]), attention_mask=bias[None, None]).logits[0].log_softmax(-1)
+    return [-float(logits[len(prompt) - 1 + i, token]) for i, token in enumerate(tokens)]
+
+
+@pytest.mark.parametrize(("k", "initial"), [(7, 3), (5, 0), (12, 1)])
+def test_masking_the_prefill_equals_a_model_that_was_masked_all_along(llama, k, initial):
+    method = methods.create("lm_infinite", k=k, initial=initial, mask_prefill=True)
+    (answers,) = llama.run(scoring(), [method])
+    for work, answer in zip(scoring(), answers, strict=True):
+        assert answer.nll == pytest.approx(masked_eager(work.prompt, work.forced, k, initial), abs=1e-5)
+
+
+def test_masking_the_prefill_keeps_to_a_sliding_window_that_is_narrower():
+    engine = Engine(architectures.model("mistral", dtype=torch.float64))
+    wide = methods.create("lm_infinite", k=14, initial=0, mask_prefill=True)
+    for answer, plain in zip(*engine.run(scoring(), [wide, methods.create("dense")]), strict=True):
+        assert answer.nll == pytest.approx(plain.nll, abs=1e-5)
+
+
+def test_a_generation_ends_when_it_says_so_and_its_neighbours_go_on(llama):
+    (plain,) = llama.run(generation(), [methods.create("dense")])
+    stop = plain[1].tokens[2]
+    end = plain[1].tokens.index(stop) + 1
+    works = generation()
+    works[1] = Work(works[1].prompt, new_tokens=NEW, finished=lambda tokens: tokens[-1] == stop)
+    for cell, answers in zip(cells(), llama.run(works, cells()), strict=True):
+        assert len(answers[0].tokens) == len(answers[2].tokens) == NEW
+        if cell.lossless:
+            assert answers[1].tokens == plain[1].tokens[:end]
+            assert len(answers[1].nll) == len(answers[1].greedy) == end
+
+
+def test_decoding_stops_when_all_have_finished(llama, monkeypatch):
+    passes, forward = [], Bridge.forward
+    monkeypatch.setattr(Bridge, "forward", lambda *args: passes.append(1) or forward(*args))
+    works = [Work(p, new_tokens=50, finished=lambda tokens: len(tokens) >= 3) for p in architectures.prompts()]
+    (answers,) = llama.run(works, [methods.create("dense")])
+    assert [len(a.tokens) for a in answers] == [3, 3, 3]
+    assert len(passes) == 3
+
+
+def test_rows_of_one_batch_may_ask_for_different_numbers_of_tokens(llama):
+    lengths = (2, 6, 1)
+    works = [Work(p, new_tokens=n) for p, n in zip(architectures.prompts(), lengths, strict=True)]
+    for answers, whole in zip(llama.run(works, cells()), llama.run(generation(), cells()), strict=True):
+        for answer, other, n in zip(answers, whole, lengths, strict=True):
+            assert answer.tokens == other.tokens[:n]
+            assert len(answer.nll) == n
+
+
+def test_time_is_shared_out_and_positive(llama):
+    answers = llama.run(generation(), cells())
+    assert all(answer.seconds > 0 for of_cell in answers for answer in of_cell)

@@ -1,0 +1,34 @@
+"""Decoding never asks the device for a number, nor sends it one: each time it would wait for all layers before."""
+
+import pytest
+import torch
+from support import architectures
+from support.engine_runs import cells
+
+from harness.engine.branch import Branch
+from harness.engine.cache import PromptCache
+from harness.engine.decode import Decode
+from harness.engine.prefill import Prefill
+from harness.hf.bridge import Bridge
+
+META = torch.device("meta")
+"""Tensors without contents: whoever reads one fails."""
+
+
+@pytest.mark.parametrize("name", ["llama", "mistral", "gemma2"])
+def test_a_decode_step_of_any_method_needs_no_contents(name, monkeypatch):
+    bridge = Bridge(architectures.model(name).to(META))
+    cache = PromptCache([21, 13], 2, META)
+    observed = frozenset().union(*(cell.observes for cell in cells()))
+    tokens, rows = torch.zeros(2, 21, dtype=torch.long, device=META), 2 * len(cells())
+    bridge.forward(tokens, tokens, Prefill(cache, slice(0, 2), observed), cache.count - 1)
+    branches = [Branch.of(cell, cache) for cell in cells()]
+    monkeypatch.setattr(torch, "tensor", _refuse)
+    for done in range(2):
+        token = torch.zeros(rows, 1, dtype=torch.long, device=META)
+        column = torch.arange(done, done + 1, device=META)
+        assert bridge.forward(token, token + done, Decode(branches, done, column)).shape[:2] == (rows, 1)
+
+
+def _refuse(*_, **__):
+    raise AssertionError("a tensor was made of numbers of the host")

@@ -1,0 +1,143 @@
+"""lm-eval's own command line with our model, and lm-eval's tasks under our grid; against eager transformers."""
+
+import json
+import math
+import os
+import re
+
+import pandas as pd
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from harness.__main__ import main
+from harness.commands.compose import compositions
+from harness.commands.knobs import usual_knobs
+from harness.hf import named
+
+TASK = """
+task: tiny_mill
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {file}}}}}
+test_split: test
+output_type: {kind}
+doc_to_text: "{{{{text}}}}"
+doc_to_target: "{{{{target}}}}"
+metric_list: [{{metric: {metric}, aggregation: {aggregation}, higher_is_better: true}}]
+generation_kwargs: {{until: [">"], max_gen_toks: 6, do_sample: false}}
+metadata: {{version: 1.0}}
+"""
+TEXTS = [f"Question {i}: " + " ".join(["what is at the mill before the feast?"] * (5 + i)) for i in range(4)]
+
+
+@pytest.fixture
+def by_hand(tiny):
+    """Log-likelihood of a continuation given a context, by eager attention in one pass."""
+    model = AutoModelForCausalLM.from_pretrained(tiny, attn_implementation="eager")
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+
+    @torch.inference_mode()
+    def likelihood(context, continuation):
+        whole = tokenizer(context + continuation).input_ids
+        start = len(tokenizer(context).input_ids) if context else 0
+        said = model(torch.tensor([[0, *whole]] if not context else [whole])).logits[0].log_softmax(-1)
+        first = start - 1 if context else 0
+        return sum(float(said[first + i, token]) for i, token in enumerate(whole[start:]))
+
+    return likelihood
+
+
+@pytest.fixture
+def lm_eval(tiny, tmp_path, monkeypatch):
+    """Run lm-eval's command line on the tiny task; returns its numbers and samples."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("os.environ", os.environ.copy())
+
+    def call(kind, metric, aggregation, method):
+        docs = tmp_path / "docs.json"
+        docs.write_text("".join(json.dumps({"text": text, "target": "a red lantern"}) + "\n" for text in TEXTS))
+        settings = {"file": docs, "kind": kind, "metric": metric, "aggregation": aggregation}
+        (tmp_path / "tiny.yaml").write_text(TASK.format(**settings))
+        asked = ["--model", "harness", "--model_args", f"pretrained={tiny},method={method}", "--tasks", "tiny_mill"]
+        out = tmp_path / "out"
+        more = ["--include_path", str(tmp_path), "--output_path", str(out), "--log_samples"]
+        assert main(["lm-eval", "run", *asked, *more]) == 0
+        (results,), (samples,) = out.rglob("results_*.json"), out.rglob("samples_*.jsonl")
+        found = json.loads(results.read_text())["results"]["tiny_mill"]
+        return found, [json.loads(line) for line in samples.read_text().splitlines()]
+
+    return call
+
+
+def test_lm_evals_command_line_scores_dense_like_eager_attention(lm_eval, by_hand):
+    found, samples = lm_eval("loglikelihood", "perplexity", "perplexity", "dense")
+    asked = [sample["arguments"]["gen_args_0"] for sample in samples]
+    assert [arguments["arg_0"] for arguments in asked] == TEXTS
+    mean = sum(by_hand(arguments["arg_0"], arguments["arg_1"]) for arguments in asked) / 4
+    assert found["perplexity,none"] == pytest.approx(math.exp(-mean), rel=1e-4)
+
+
+def test_lm_evals_command_line_generates_under_a_method(lm_eval):
+    _, samples = lm_eval("generate_until", "exact_match", "mean", "sparq,r=2,k=8")
+    assert len(samples) == 4
+    assert all(sample["resps"][0][0] for sample in samples)
+
+
+def test_the_command_line_of_lm_eval_names_an_unknown_method(lm_eval, capsys):
+    with pytest.raises(AssertionError):
+        lm_eval("loglikelihood", "perplexity", "perplexity", "nope")
+    assert "harness: unknown method 'nope'" in capsys.readouterr().err
+
+
+def test_knobs_that_are_not_given_are_those_of_harness_run():
+    (config,) = compositions(["model=llama-3-8b", "task=wikitext", "seed=0"])
+    for name, knobs in config["method"].items():
+        given = {knob: value for knob, value in knobs.items() if value is not None and knob != "seed"}
+        assert usual_knobs(name, named("llama-3-8b")) == given
+    assert usual_knobs("sparq", named("llama-3-8b"))["reallocate"] is False
+
+
+@pytest.fixture
+def harness(tiny, tmp_path, monkeypatch):
+    """Run a shipped task on rows of ours; returns rows and summary."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(name, split, rows):
+        pd.DataFrame(rows).to_parquet(tmp_path / "rows.parquet")
+        data = f"{{dataset_path: parquet, dataset_name: null, dataset_kwargs: {{data_files: {{{split}: rows.parquet}}}}"
+        splits = f"training_split: null, test_split: {split}, validation_split: null}}"
+        task = ["task=lm_eval", f"task.name={name}", f"task.overrides={data}, {splits}"]
+        methods = ["methods=[dense,sparq]", "method.sparq.r=2", "method.sparq.k=8"]
+        assert main(["run", "model=custom", f"model.path={tiny}", *task, *methods]) == 0
+        (folder,) = (tmp_path / "results").glob("custom-*")
+        return pd.read_parquet(folder / "rows.parquet"), pd.read_csv(folder / "summary.csv")
+
+    return call
+
+
+def test_a_multiple_choice_task_of_lm_eval_runs_under_the_grid(harness, by_hand):
+    wanted = ["put it at the mill", "sell a lantern"]
+    docs = [
+        {"goal": text.strip(), "sol1": wanted[0], "sol2": wanted[1], "label": i % 2} for i, text in enumerate(TEXTS)
+    ]
+    rows, table = harness("piqa", "validation", docs)
+    assert set(table.metric) == {"acc", "acc_norm"}
+    dense = rows[(rows.method == "dense") & (rows.metric == "acc")]
+    for value, doc in zip(dense.value, docs, strict=True):
+        first, second = (by_hand(f"Question: {doc['goal']}\nAnswer:", f" {choice}") for choice in wanted)
+        assert value == (int(second > first) == doc["label"])
+
+
+def test_a_rolling_task_of_lm_eval_is_scored_through_decoding(harness, by_hand):
+    pages = [{"page": f"The mill of Orla, part {i}. " + "They say that Alda met Beric. " * (4 + i)} for i in range(3)]
+    rows, table = harness("wikitext", "test", pages)
+    dense, sparq = (
+        table[(table.method == m) & (table.metric == "word_perplexity")].iloc[0] for m in ("dense", "sparq")
+    )
+    total = sum(by_hand("", page["page"]) for page in pages)
+    words = sum(len(re.split(r"\s+", page["page"])) for page in pages)
+    assert dense.value == pytest.approx(math.exp(-total / words), rel=1e-4)
+    assert sparq.value != pytest.approx(dense.value, rel=1e-6)
+    assert dense.delta_dense == 0 and math.isnan(dense.delta_ci_low)
+    assert not dense.higher_is_better
+    assert rows[rows.method == "sparq"].active.all()

@@ -1,0 +1,112 @@
+"""What `harness plan` counts, against what a run does."""
+
+import copy
+import dataclasses
+import json
+
+import pandas as pd
+import pytest
+import torch
+from support.architectures import CONFIGS
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from harness.__main__ import main
+from harness.commands.compose import compositions
+from harness.errors import InputError
+from harness.forecast.decoding import Decoding
+from harness.forecast.estimate import Estimate, estimate, multiplied
+from harness.forecast.text import told
+from harness.forecast.time_model import Attention, Device, ModelSize, TimeModel
+from harness.hf.architecture import inspect_architecture
+from harness.sweep.job import Job
+from harness.sweep.prepare import prepare
+
+SWEEP = ["model=custom", "data=embedded", "task=repetition", "methods=[dense,h2o]", "ratios=[2,4]", "limit=3"]
+CHIP = Device("chip", flops=1e12, bandwidth=1e9, memory=1e9)
+MODEL = TimeModel(
+    weights_share=1.0, prefill_share=0.5, call_us=1000.0, attention={"sparq/triton": Attention(0.0, 0.0, 1.0)}
+)
+
+
+def test_a_plan_counts_what_the_run_then_does(harness, tiny, tmp_path):
+    (config,) = compositions([*SWEEP, f"model.path={tiny}", f"results={tmp_path / 'results'}"])
+    found = estimate(prepare(Job.of(config)))
+    assert harness(*SWEEP[2:])[0] == 0
+    (folder,) = (tmp_path / "results").glob("custom-*")
+    lines = [json.loads(line) for line in (folder / "outputs.jsonl").read_text().splitlines()]
+    rows = pd.read_parquet(folder / "rows.parquet")
+    assert (found.cells, found.examples, found.runs) == (3, 3, len(lines))
+    assert found.prefill_tokens == sum(line["prompt_tokens"] for line in lines) / found.cells
+    assert found.decode_tokens == sum(len(line["tokens"]) for line in lines)
+    assert dict(found.decoding[0].reads[:1]) == {
+        "dense": pytest.approx(rows[rows["method"] == "dense"]["bytes_per_token"].mean(), rel=0.01)
+    }
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_weights_that_multiply_are_those_of_the_model_without_its_table(name):
+    wide = {"hidden_size": 512, "intermediate_size": 1024, "vocab_size": 997, "n_embd": 512, "ffn_dim": 1024}
+    wide |= {"word_embed_proj_dim": 512, "head_dim": 128}
+    settings = {key: wide.get(key, value) for key, value in CONFIGS[name].items()} | {
+        "tie_word_embeddings": True,
+        "pad_token_id": None,
+    }
+    if "n_embd" in settings:  # four times the width, as its family has it
+        del settings["intermediate_size"]
+    config = AutoConfig.for_model(name, **settings)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(copy.deepcopy(config))
+    layers = inspect_architecture(name, config, lambda: AutoModelForCausalLM.from_config(copy.deepcopy(config)))
+    positions = 256 * 512 if name in ("gpt2", "opt") else 0  # learnt, and looked up like the table
+    exact = sum(p.numel() for p in model.parameters()) - positions
+    assert multiplied(config, layers) == pytest.approx(exact, rel=0.01)
+
+
+def test_a_device_with_less_memory_is_planned_with_smaller_batches_unless_their_size_is_given(tiny, tmp_path):
+    def batches(*more):
+        (config,) = compositions([*SWEEP, "limit=8", f"model.path={tiny}", f"results={tmp_path}", *more])
+        prepared = prepare(Job.of(config))
+        devices = (dataclasses.replace(CHIP, memory=memory) for memory in (0.92e9, 1e12))
+        return [len(estimate(prepared, device).decoding) for device in devices]
+
+    few, all_of_them = batches()
+    assert few > all_of_them == 1
+    assert batches("engine.batch_tokens=1") == [8, 8]
+
+
+def small(decoding):
+    return Estimate("m on t", ModelSize(1e9, 10, 4), 2, 1, 100, 20, 1, 1, 1, 1e12, decoding)
+
+
+def test_a_step_takes_as_long_as_its_kernels_and_the_first_two_their_launches_too():
+    reads = [("a", 2e6), ("b", 6e6)]
+    step = 2e9 / 1e9 + (2e6 + 6e6) * 3 / 1e9  # weights, and three rows of each cell
+    five, model = small([Decoding(5, 3, reads)]), dataclasses.replace(MODEL, call_us=1e6)
+    assert five.kernel_seconds(model, CHIP) == pytest.approx(5 * step)
+    assert five.decode_seconds(model, CHIP) == pytest.approx(5 * step + 2 * 2 * 10)  # steps, cells, layers: seconds
+    assert small([Decoding(1, 3, reads)]).decode_seconds(model, CHIP) == pytest.approx(step + 2 * 10)
+    assert five.prefill_seconds(MODEL, CHIP) == pytest.approx(1e12 / 0.5e12)
+
+
+def test_the_plan_of_the_papers_grid_tells_sizes_hours_and_what_sharing_saves(capsys):
+    assert main(["plan", "experiment=paper_grid", "model=llama-2-7b-shape", "data=embedded", "limit=2"]) == 0
+    out, err = capsys.readouterr()
+    assert not err
+    row = next(line for line in out.splitlines() if line.startswith("llama-2-7b-shape on squad"))
+    assert row.split()[3:6] == ["20", "2", "40"]
+    hours = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.endswith("x")}
+    assert set(hours) == {"A100-80", "H100", "H200", "L40S"}
+    for whole, prefill, kernels, alone, _ in hours.values():
+        assert float(prefill) <= float(kernels) <= float(whole) <= float(alone.rstrip(","))
+    assert "assumed, not measured" in out
+
+
+def test_a_job_that_cannot_be_planned_is_named_and_the_others_are_planned(tiny):
+    config = {"name": "tiny", "path": str(tiny), "device": "cpu"}
+    gone = {"name": "gone", "path": "/no/such/folder", "device": "cpu"}
+    plain = compositions(["model=custom", "model.path=x", *SWEEP[1:]])[0]
+    text = told([{**plain, "model": config}, {**plain, "model": gone}])
+    assert "1 jobs" in text
+    assert "cannot be planned: gone on repetition: model 'gone'" in text
+    with pytest.raises(InputError, match="no job can be planned: gone on repetition"):
+        told([{**plain, "model": gone}])

@@ -1,0 +1,112 @@
+"""How many tokens a batch may have: by hand, and against what the engine allocates on a tiny model."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from support import KNOBS
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from transformers import AutoModelForCausalLM
+
+from harness import methods
+from harness.attention import LayerShape
+from harness.attention.statistics import BLOCK
+from harness.engine import Engine, Work, session
+from harness.forecast.memory import Demand, Widths, fitting_tokens
+from harness.sweep.batch_tokens import demand_of, free_bytes
+
+LAYERS, WIDTHS = (LayerShape(2, 16), LayerShape(2, 16)), Widths(hidden=64, inner=96, vocabulary=400, heads=4)
+LLAMA_2 = (LayerShape(32, 128),) * 32, 2, Widths(hidden=4096, inner=11008, vocabulary=32000, heads=32)
+SQUAD = Demand(columns=1.02, rows=1 / 30, prefill=2048, block=128, logit_bytes=1 << 28)
+
+
+def test_tokens_are_what_nine_tenths_hold_beside_the_passes_of_one_layer_with_one_number_of_everything():
+    one = Widths(hidden=1, inner=1, vocabulary=1, heads=1)
+    column = (2 * 2 + 2 * 4) + 2 * 2 * 2 + 3 * 4  # K, V, two statistics; two copies of K and V; weights in float32
+    row = (8 + 3) * 2 + (2 + 4 + 4)  # through a layer; logits, the same in float32, likelihoods
+    prefill = (8 + 3) * 2 + 3 * 4 * 5  # through a layer; weights of five queries in float32
+    demand = Demand(columns=1.5, rows=0.25, prefill=7, block=5, logit_bytes=100)
+    free = (7 * prefill + 3 * 100 + 10 * (1.5 * column + 0.25 * row)) / 0.9
+    assert fitting_tokens(free + 1, [LayerShape(1, 1)], 2, one, demand) == 10
+    assert fitting_tokens(free - 1, [LayerShape(1, 1)], 2, one, demand) == 9
+
+
+def test_llama_2_7b_fills_most_of_an_h200_with_its_cache():
+    free = 141e9 - 2 * 6.74e9
+    cached = 2 * 32 * 32 * 128 * 2 * fitting_tokens(free, *LLAMA_2, SQUAD)
+    assert 0.7 * free < cached < 0.9 * free
+
+
+@given(st.floats(-1e12, 1e12), st.floats(0, 1e12))
+def test_more_free_memory_never_holds_less_and_however_little_there_is_one_token_is_tried(free, more):
+    least = fitting_tokens(free, *LLAMA_2, SQUAD)
+    assert 1 <= least <= fitting_tokens(free + more, *LLAMA_2, SQUAD)
+
+
+def test_the_fullest_of_a_model_s_gpus_tells_what_is_free_and_the_cpu_does_not_count(monkeypatch):
+    free = {0: 7, 1: 5, 2: 1}
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free[device.index], 100))
+    weights = [SimpleNamespace(device=torch.device(name)) for name in ("cpu", "cuda:1", "cuda:0", "cuda:1")]
+    assert free_bytes(SimpleNamespace(parameters=lambda: weights)) == 5
+    assert free_bytes(SimpleNamespace(parameters=lambda: weights[:1])) is None
+
+
+def test_demand_is_that_of_the_unit_that_asks_most():
+    sizes = (90, 10), (20, 5), (4, 8)
+    units = [SimpleNamespace(work=Work((1,) * prompt, new_tokens=steps)) for prompt, steps in sizes]
+    demand = demand_of(units, prefill_tokens=50)
+    assert (demand.columns, demand.rows, demand.prefill) == (20 / 12, 1 / 5, 90)
+    assert demand_of(units, prefill_tokens=100).prefill == 100
+
+
+class Peak(TorchDispatchMode):
+    """Counts the bytes of all tensors that live at once, those of the weights apart."""
+
+    def __init__(self, weights):
+        super().__init__()
+        self.bytes = 0
+        self._live = {}
+        self._weights = {weight.untyped_storage()._cdata for weight in weights}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            storage = tensor.untyped_storage() if isinstance(tensor, torch.Tensor) else None
+            if storage and storage._cdata not in self._weights:
+                self._live[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
+        self._live = {name: found for name, found in self._live.items() if not found[0].expired()}
+        self.bytes = max(self.bytes, sum(size for _, size in self._live.values()))
+        return result
+
+
+@pytest.mark.parametrize("forced", [True, False], ids=["forced", "generated"])
+@pytest.mark.parametrize(
+    ("names", "rows", "prompt", "steps"),
+    [
+        (["dense"], 16, 60, 50),
+        (list(KNOBS), 6, 400, 12),
+        (["h2o"] * 8, 6, 600, 8),
+        (["dense", "sparq"] * 10, 20, 100, 9),
+    ],
+    ids=["one cell", "every method", "states as large as the cache", "many rows"],
+)
+def test_a_batch_takes_no_more_memory_than_was_reckoned_and_not_much_less(
+    tiny, monkeypatch, names, rows, prompt, steps, forced
+):
+    logit_bytes = 1 << 16
+    monkeypatch.setattr(session, "LOGIT_BYTES", logit_bytes)
+    half = {"k": prompt // 2}
+    chosen = [methods.create(name, **(KNOBS[name] | (half if "k" in KNOBS[name] else {}))) for name in names]
+    given_text = {"forced": tuple(range(2, 2 + steps))} if forced else {"new_tokens": steps}
+    work = [Work(tuple(torch.randint(2, 400, (prompt - i,)).tolist()), **given_text) for i in range(rows)]
+    model = AutoModelForCausalLM.from_pretrained(tiny).eval().requires_grad_(False)
+    with Peak(model.parameters()) as peak:
+        Engine(model, prefill_tokens=prompt).run(work, chosen)
+    demand = Demand((prompt + 2 * steps) / (prompt + steps), 1 / steps, prompt, BLOCK, logit_bytes)
+    counted = rows * (prompt + len(names) * steps)
+    assert fitting_tokens(peak.bytes, LAYERS, 4, WIDTHS, demand) < counted
+    assert fitting_tokens(6 * peak.bytes, LAYERS, 4, WIDTHS, demand) > counted

@@ -1,0 +1,134 @@
+"""Dense decoding through the engine against transformers' own eager attention, on small random models."""
+
+import functools
+import math
+
+import pytest
+import torch
+from support import VARIANTS, architectures
+from transformers import AutoModelForCausalLM
+
+from harness import methods
+from harness.attention import LayerShape
+from harness.engine import Engine, Work
+from harness.errors import InputError
+from harness.hf.architecture import inspect_architecture
+
+NEW = 10
+every_architecture = pytest.mark.parametrize("name", list(architectures.CONFIGS))
+
+
+@functools.cache
+def models(name):
+    """The same weights twice: with transformers' attention and with ours."""
+    eager = architectures.model(name, attn_implementation="eager")
+    ours = architectures.model(name)
+    assert all(torch.equal(a, b) for a, b in zip(eager.parameters(), ours.parameters(), strict=True))
+    return eager, Engine(ours)
+
+
+@torch.inference_mode()
+def likelihoods(eager, tokens):
+    """[n, V] of the token that follows each prefix of one row, in a single eager forward pass without cache."""
+    return eager(torch.tensor([tokens]), use_cache=False).logits[0].float().log_softmax(-1)
+
+
+@every_architecture
+def test_greedy_decoding_of_a_batch_equals_eager_attention(name):
+    eager, engine = models(name)
+    prompts = architectures.prompts()
+    (answers,) = engine.run([Work(p, new_tokens=NEW) for p in prompts], [methods.create("dense")])
+    for prompt, answer in zip(prompts, answers, strict=True):
+        said = likelihoods(eager, [*prompt, *answer.tokens])[len(prompt) - 1 : -1]
+        assert answer.tokens == said.argmax(-1).tolist()  # so by induction, eager attention generates the same
+        assert len(answer.tokens) == NEW
+        assert answer.nll == pytest.approx((-said.amax(-1)).tolist(), abs=2e-5)
+
+
+@every_architecture
+def test_scoring_of_a_batch_equals_eager_attention(name):
+    eager, engine = models(name)
+    prompts, forced = architectures.prompts(), architectures.prompts((7, 12, 1), seed=1)
+    works = [Work(p, forced=f) for p, f in zip(prompts, forced, strict=True)]
+    (answers,) = engine.run(works, [methods.create("dense")])
+    for work, answer in zip(works, answers, strict=True):
+        n = len(work.prompt)
+        said = likelihoods(eager, work.prompt + work.forced)[n - 1 : -1]
+        nll = [-float(said[i, token]) for i, token in enumerate(work.forced)]
+        assert answer.nll == pytest.approx(nll, abs=2e-5)
+        assert answer.greedy == [int(said[i].argmax()) == token for i, token in enumerate(work.forced)]
+        assert answer.tokens == list(work.forced)
+
+
+@every_architecture
+def test_a_left_padded_batch_of_transformers_agrees(name):
+    eager, engine = models(name)
+    prompts = architectures.prompts()
+    width = max(map(len, prompts))
+    ids = torch.tensor([[0] * (width - len(p)) + list(p) for p in prompts])
+    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    told = {} if name == "opt" else {"position_ids": positions}
+    with torch.inference_mode():
+        logits = eager(ids, attention_mask=mask, **told).logits[:, -1].float().log_softmax(-1)
+    (answers,) = engine.run([Work(p, new_tokens=1) for p in prompts], [methods.create("dense")])
+    assert [a.tokens[0] for a in answers] == logits.argmax(-1).tolist()
+    assert [a.nll[0] for a in answers] == pytest.approx((-logits.amax(-1)).tolist(), abs=2e-5)
+
+
+@every_architecture
+def test_every_method_decodes_it_and_a_full_budget_is_dense(name):
+    _, engine = models(name)
+    cells = [methods.create(method, **knobs) for method, knobs in VARIANTS]
+    full = [methods.create("sparq", r=64, k=256), methods.create("h2o", k=256), methods.create("dense")]
+    works = [Work(p, forced=f) for p, f in zip(architectures.prompts(), [(5, 6, 7, 8, 9)] * 3, strict=True)]
+    answers = engine.run(works, [*cells, *full])
+    assert all(math.isfinite(value) for of_cell in answers for answer in of_cell for value in answer.nll)
+    sparq, h2o, dense = answers[-3:]
+    for a, b, c in zip(sparq, h2o, dense, strict=True):
+        assert a.nll == pytest.approx(c.nll, abs=2e-5)
+        assert b.nll == pytest.approx(c.nll, abs=2e-5)
+    for (method, _), of_cell in zip(VARIANTS, answers, strict=False):
+        assert of_cell[0].active == (method != "dense")
+        assert not of_cell[0].active or of_cell[0].nll != pytest.approx(dense[0].nll, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", list(architectures.REFUSED))
+def test_what_the_bridge_cannot_honour_is_refused_by_name_without_weights(name):
+    config = architectures.config(name)
+    with pytest.raises(InputError) as refusal:
+        inspect_architecture("tiny", config, lambda: AutoModelForCausalLM.from_config(config))
+    assert f"architecture '{name}' is not supported" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@every_architecture
+def test_every_layer_is_found_before_weights(name):
+    config = architectures.config(name)
+    found = inspect_architecture("tiny", config, lambda: AutoModelForCausalLM.from_config(config))
+    assert len(found) == config.num_hidden_layers
+
+
+def test_layers_are_found_with_their_windows_before_weights():
+    def found(name):
+        config = architectures.config(name)
+        return inspect_architecture(name, config, lambda: AutoModelForCausalLM.from_config(config))
+
+    assert found("llama") == (LayerShape(2, 8, None),) * 3
+    assert found("mistral") == (LayerShape(2, 8, 9),) * 3
+    assert found("gpt_neox") == (LayerShape(4, 8, None),) * 3
+    kinds = architectures.config("gemma3_text").layer_types
+    assert found("gemma3_text") == tuple(LayerShape(2, 16, 9 if "sliding" in kind else None) for kind in kinds)
+    assert {layer.window for layer in found("gemma2")} == {9, None}
+
+
+def test_a_half_precision_model_decodes_close_to_float32():
+    (single,) = Engine(architectures.model("llama")).run(
+        [Work(p, forced=(5, 6, 7)) for p in architectures.prompts()], [methods.create("dense")]
+    )
+    (half,) = Engine(architectures.model("llama", dtype=torch.bfloat16)).run(
+        [Work(p, forced=(5, 6, 7)) for p in architectures.prompts()], [methods.create("dense")]
+    )
+    for a, b in zip(single, half, strict=True):
+        assert b.nll == pytest.approx(a.nll, abs=0.5)
+        assert b.nll != a.nll

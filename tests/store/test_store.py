@@ -1,0 +1,100 @@
+"""Raw outputs that survive crashes."""
+
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import record
+
+from harness.errors import InputError
+from harness.store.files import append_lines, read_lines, write_whole
+from harness.store.store import Store
+
+
+def records(count):
+    return [record(unit=f"u{i}", cell="c", text=f'line\n"{i}" é ☃\u2028') for i in range(count)]
+
+
+def test_records_come_back_as_they_were_with_the_launch_that_made_them(tmp_path):
+    with Store(tmp_path / "new" / "run", "key") as store:
+        assert store.records() == {}
+        store.append(records(3))
+        store.append([record(unit="u1", cell="other")])
+        named = [dataclasses.replace(r, launch=store.launch) for r in [*records(3), record(unit="u1", cell="other")]]
+        assert store.records() == {(r.unit, r.cell): r for r in named}
+
+
+def test_the_latest_record_of_a_unit_and_cell_counts(tmp_path):
+    with Store(tmp_path, "key") as store:
+        store.append([record(text="old"), record(unit="v")])
+        store.append([record(text="new")])
+        assert store.records()["u", "c"].text == "new"
+        assert len(store.records()) == 2
+
+
+def test_a_last_record_torn_at_any_byte_is_ignored_and_writing_goes_on(tmp_path):
+    with Store(tmp_path, "key") as store:
+        store.append(records(2))
+        file = tmp_path / "outputs.jsonl"
+        whole = file.read_bytes()
+        last = whole.rindex(b"\n", 0, -1) + 1
+        for cut in range(last, len(whole)):
+            file.write_bytes(whole[:cut])
+            complete = cut == len(whole) - 1  # only the line's end is missing
+            assert set(store.records()) == ({("u0", "c"), ("u1", "c")} if complete else {("u0", "c")})
+            store.append([record(unit="u2")])
+            assert {("u0", "c"), ("u2", "c")} <= set(store.records())
+            assert store.records()["u2", "c"] == record(unit="u2", launch=store.launch)
+            assert file.read_bytes().startswith(whole[:cut])
+
+
+@given(st.binary(max_size=40).filter(lambda junk: b"\n" not in junk), st.integers(0, 2))
+def test_junk_between_records_is_ignored(tmp_path_factory, junk, where):
+    file = tmp_path_factory.mktemp("junk") / "lines.jsonl"
+    append_lines(file, [{"a": 1}, {"a": 2}])
+    lines = file.read_bytes().splitlines(keepends=True)
+    lines.insert(where, b'{"torn": ' + junk + b"\n")
+    file.write_bytes(b"".join(lines))
+    found = list(read_lines(file))
+    assert [line for line in found if "a" in line] == [{"a": 1}, {"a": 2}]
+
+
+def test_a_second_run_on_the_same_folder_is_refused(tmp_path):
+    with Store(tmp_path, "key"), pytest.raises(InputError, match="another run is writing"), Store(tmp_path, "key"):
+        pass
+    with Store(tmp_path, "key") as again:
+        assert again.records() == {}
+
+
+def test_the_folder_of_another_run_is_refused(tmp_path):
+    with Store(tmp_path, "key") as store:
+        store.describe({"note": 1})
+    with pytest.raises(InputError, match="another run"), Store(tmp_path, "other"):
+        pass
+    with Store(tmp_path, "key") as store:
+        assert json.loads((tmp_path / "run.json").read_text()) == {"key": "key", "note": 1}
+
+
+def test_a_refused_folder_is_not_left_locked(tmp_path):
+    with Store(tmp_path, "key") as store:
+        store.describe({})
+    for _ in range(2):
+        with pytest.raises(InputError, match="holds results of another run"), Store(tmp_path, "other"):
+            pass
+    with Store(tmp_path, "key"):
+        pass
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    file = tmp_path / "table.csv"
+    write_whole(file, "old")
+    monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError("killed")))
+    with pytest.raises(OSError, match="killed"):
+        write_whole(file, "new")
+    assert file.read_text() == "old"
+
+
+def test_a_record_is_plain_json():
+    assert json.loads(json.dumps(dataclasses.asdict(record()))) == dataclasses.asdict(record())

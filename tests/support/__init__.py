@@ -1,0 +1,116 @@
+"""Helpers of several tests: random decode cases, knob settings of every method, tiny models."""
+
+from dataclasses import dataclass
+
+import torch
+
+from harness.attention import LayerPrefix, Step
+from harness.attention.scores import Scores
+from harness.attention.statistics import observe
+from harness.store.records import Record
+
+KNOBS = {
+    "dense": {},
+    "sparq": {"r": 3, "k": 6, "local": 2},
+    "h2o": {"k": 6, "local": 2},
+    "lru": {"k": 6, "local": 2, "ties": "newest"},
+    "lm_infinite": {"k": 7, "initial": 3},
+    "streaming": {"k": 7},
+    "window": {"k": 7},
+    "flexgen": {"k": 5},
+    "low_rank": {"r": 3, "k": 6, "local": 2},
+    "oracle_topk": {"k": 6},
+    "random_k": {"k": 6},
+}
+"""A small budget of each method; a new method gets its line here and is tested against every law."""
+
+VARIANTS = [
+    *KNOBS.items(),
+    ("sparq", {"r": 3, "k": 6, "local": 0, "reallocate": False}),
+    ("low_rank", {"r": 3, "k": 6, "local": 2, "reallocate": False}),
+    ("flexgen", {"k": 5, "reallocate": True}),
+    ("flexgen", {"k": 5, "before_softmax": True}),
+]
+
+
+def label(value):
+    """Name of a parametrised (method, knobs)."""
+    name, knobs = value
+    switches = [k if v else f"no_{k}" for k, v in knobs.items() if isinstance(v, bool)]
+    return "-".join([name, *switches])
+
+
+@dataclass
+class Case:
+    """Tensors of a few decode steps: q [B, Hq, P+T, D], k and v [B, H, P+T, D], mask [B, P+T], P prompt tokens."""
+
+    q: torch.Tensor
+    k: torch.Tensor
+    v: torch.Tensor
+    mask: torch.Tensor
+    p: int
+
+    def __iter__(self):
+        return iter((self.q, self.k, self.v, self.mask, self.p))
+
+
+def random_case(pads=(0, 4), h=2, g=3, p=18, t=4, d=8, seed=0, dtype=torch.float64):
+    """A case with rows that are left-padded by `pads` tokens."""
+    make = torch.Generator().manual_seed(seed)
+    n, b = p + t, len(pads)
+    q = torch.randn(b, h * g, n, d, generator=make, dtype=torch.float64).to(dtype)
+    k, v = (torch.randn(b, h, n, d, generator=make, dtype=torch.float64).to(dtype) for _ in range(2))
+    mask = torch.arange(n) >= torch.tensor(pads)[:, None]
+    return Case(q, k, v, mask, p)
+
+
+def steps(case, method, scores=None, sliding_window=None):
+    """(step, state) of each decode step of one case, the state carried along; for tests that look inside."""
+    q, k, v, mask, p = case
+    b, hq, total, d = q.shape
+    h = k.shape[1]
+    grouped = q.view(b, h, hq // h, total, d)
+    scores = scores or Scores(d**-0.5)
+    live = mask[:, None]
+    statistics = observe(method.observes, grouped[:, :, :, :p], k[:, :, :p], mask[:, :p], scores)
+    state = method.start(LayerPrefix(k[:, :, :p], v[:, :, :p], live[..., :p], total - p, statistics=statistics))
+    for n in range(p + 1, total + 1):
+        seen = live[..., :n]
+        if sliding_window is not None:
+            seen = seen & (torch.arange(n, device=seen.device) > n - 1 - sliding_window)
+        yield Step(grouped[:, :, :, n - 1], k[:, :, :n], v[:, :, :n], seen, scores, sliding_window is not None), state
+
+
+def close(found, expected, tolerance=1e-11):
+    """Fail unless two tensors agree."""
+    torch.testing.assert_close(found, expected, atol=tolerance, rtol=0)
+
+
+def record(unit="u", cell="c", tokens=(1, 2), nll=(0.5, 0.25), **more):
+    """A record of one unit under one cell."""
+    common = {"example": "e", "greedy": True, "active": True, "seconds": 0.5, "prompt_tokens": 10}
+    return Record(unit=unit, cell=cell, tokens=list(tokens), nll=list(nll), **{**common, **more})
+
+
+def tiny_checkpoint(folder):
+    """Save a llama with random weights and a byte-pair tokenizer of 400 entries; returns the folder."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
+
+    from harness.data.chronicle import chronicle
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=["<s>", "</s>"], initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator([chronicle(200)], trainer)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>").save_pretrained(folder)
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "vocab_size": 400}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 1024}
+    torch.manual_seed(0)
+    config = LlamaConfig(**sizes, **heads, initializer_range=0.1, bos_token_id=0, eos_token_id=1)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    return folder

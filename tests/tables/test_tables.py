@@ -1,0 +1,140 @@
+"""Statistics and tables made from raw outputs."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import sem
+from support import record
+
+from harness.store.files import write_whole
+from harness.tables.rows import CellFacts, example_facts, to_frame
+from harness.tables.stats import paired_difference, stderr
+from harness.tables.summary import aggregate, summarise
+
+
+def test_the_standard_error_is_scipys():
+    values = np.random.default_rng(0).normal(size=17)
+    assert stderr(values) == pytest.approx(sem(values))
+    assert math.isnan(stderr(np.array([3.0])))
+
+
+def test_a_paired_difference_has_the_error_and_interval_of_the_differences():
+    rng = np.random.default_rng(1)
+    dense, shift = rng.normal(size=200) * 50, rng.normal(0.3, 0.1, size=200)
+    found = paired_difference(dense + shift, dense)
+    assert found.mean == pytest.approx(shift.mean())
+    assert found.stderr == pytest.approx(sem(shift))
+    assert found.low == pytest.approx(shift.mean() - 1.96 * sem(shift), abs=0.2 * sem(shift))
+    assert found.high == pytest.approx(shift.mean() + 1.96 * sem(shift), abs=0.2 * sem(shift))
+    assert found == paired_difference(dense + shift, dense)
+
+
+@pytest.mark.parametrize(("values", "mean"), [([], math.nan), ([2.0], 1.0), ([2.0, math.inf], math.inf)])
+def test_a_difference_without_spread_has_no_interval(values, mean):
+    found = paired_difference(np.array(values), np.ones(len(values)))
+    assert found.mean == pytest.approx(mean, nan_ok=True)
+    assert all(map(math.isnan, (found.stderr, found.low, found.high)))
+
+
+def test_equal_scores_differ_by_exactly_nothing():
+    found = paired_difference(np.array([1.0, 0.0, 1.0]), np.array([1.0, 0.0, 1.0]))
+    assert (found.mean, found.stderr, found.low, found.high) == (0, 0, 0, 0)
+
+
+LABELS = {"model": "m", "run": "r", "method": "x", "params": "{}", "ratio": 2.0, "cell": "x-1"}
+FACTS = CellFacts(LABELS, transfers={10: 100.0, 20: 150.0}, dense_transfers={10: 400.0, 20: 800.0}, bytes_per_element=2)
+
+
+def test_the_costs_of_an_example_are_those_of_its_own_length():
+    found = example_facts(FACTS, [record(), record(prompt_tokens=20, tokens=[5], nll=[1.0])], None)
+    assert (found["transfers_elements"], found["bytes_per_token"], found["prompt_tokens"]) == (125, 250, 15)
+    assert found["compression"] == pytest.approx(600 / 125)
+    assert (found["new_tokens"], found["seconds"], found["active"]) == (3, 1.0, True)
+    assert math.isnan(found["first_difference"])
+    assert math.isnan(found["delta_nll"])
+
+
+@pytest.mark.parametrize(
+    ("tokens", "dense", "expected"),
+    [
+        ([[1, 2, 3]], [[1, 2, 3]], math.nan),
+        ([[1, 2, 3]], [[1, 9, 3]], 1),
+        ([[9, 2]], [[1, 2]], 0),
+        ([[1, 2]], [[1, 2, 3]], 2),
+        ([[1, 2, 3]], [[1]], 1),
+        ([[1, 2], [3, 4]], [[1, 2], [3, 5]], 3),
+    ],
+)
+def test_the_first_difference_is_the_index_of_the_first_other_token(tokens, dense, expected):
+    ours, theirs = ([record(tokens=t, nll=[0.0] * len(t)) for t in rows] for rows in (tokens, dense))
+    assert example_facts(FACTS, ours, theirs)["first_difference"] == pytest.approx(expected, nan_ok=True)
+
+
+def test_the_difference_in_likelihood_is_over_tokens_that_both_were_given():
+    ours = [record(nll=[1.0, 2.0]), record(tokens=[7], nll=[100.0])]
+    theirs = [record(nll=[0.5, 2.25]), record(tokens=[8], nll=[0.0])]
+    assert example_facts(FACTS, ours, theirs)["delta_nll"] == pytest.approx((0.5 + 0.25) / 2)
+    assert math.isnan(example_facts(FACTS, ours[1:], theirs[1:])["delta_nll"])
+
+
+def frame():
+    """Two cells, one metric, four examples; the dense rows come in another order."""
+    scores = {"dense-1": {"a": 1.0, "b": 0.0, "c": 1.0, "d": 1.0}, "x-1": {"d": 1.0, "c": 0.0, "a": 0.5, "b": 0.25}}
+    rows = []
+    for cell, by_example in scores.items():
+        for example, value in by_example.items():
+            labels = {**LABELS, "cell": cell, "method": cell[:-2], "task": "t", "example": example, "metric": "match"}
+            facts = {"bytes_per_token": 2.0, "transfers_elements": 1.0 if cell == "x-1" else 4.0, "prompt_tokens": 9.0}
+            facts |= {"new_tokens": 3, "seconds": 0.1, "active": cell == "x-1", "delta_nll": math.nan}
+            facts |= {"first_difference": 2.0 if cell == "x-1" and example != "d" else math.nan, "compression": 9.0}
+            rows.append({**labels, **facts, "value": value, "higher_is_better": True})
+    return to_frame(rows)
+
+
+def test_the_summary_pairs_examples_by_name():
+    table = summarise(frame(), "dense-1", {}).set_index("cell")
+    line, dense = table.loc["x-1"], table.loc["dense-1"]
+    assert (line["value"], dense["value"], line["n"]) == (0.4375, 0.75, 4)
+    assert line["delta_dense"] == -0.3125
+    assert line["delta_stderr"] == pytest.approx(sem([0, -1, -0.5, 0.25]))
+    assert -1 <= line["delta_ci_low"] < -0.3125 < line["delta_ci_high"] <= 0.25
+    assert line["stderr"] == pytest.approx(sem([1, 0, 0.5, 0.25]))
+    assert (line["first_difference"], line["same_output"]) == (2.0, 0.25)
+    assert (line["compression"], dense["compression"]) == (4, 1)
+    assert (dense["delta_dense"], dense["delta_ci_low"], dense["delta_ci_high"]) == (0, 0, 0)
+
+
+def test_only_examples_that_dense_has_too_are_compared():
+    rows = frame()
+    rows = rows[~((rows.cell == "dense-1") & (rows.example == "c"))]
+    line = summarise(rows, "dense-1", {}).set_index("cell").loc["x-1"]
+    assert line["delta_dense"] == pytest.approx(-0.25 / 3)
+    assert line["n"] == 4
+
+
+def test_without_dense_nothing_is_compared():
+    rows = frame()
+    line = summarise(rows[rows.cell == "x-1"], None, {}).iloc[0]
+    assert math.isnan(line["delta_dense"])
+    assert math.isnan(line["same_output"])
+    assert line["compression"] == 9
+
+
+def test_an_aggregate_that_is_no_mean_stands_as_it_is():
+    line = summarise(frame(), "dense-1", {("t", "x-1", "match"): 7.5}).set_index("cell").loc["x-1"]
+    assert line["value"] == 7.5
+    assert math.isnan(line["stderr"])
+    assert math.isnan(line["delta_dense"])
+
+
+def test_summaries_of_all_runs_join_in_one_table(tmp_path):
+    assert len(aggregate(tmp_path)) == 0
+    for run in ("one", "two"):
+        (tmp_path / run).mkdir()
+        table = summarise(frame().assign(run=run), "dense-1", {})
+        write_whole(tmp_path / run / "summary.csv", table.to_csv(index=False))
+    whole = aggregate(tmp_path)
+    assert list(whole["run"]) == ["one", "one", "two", "two"]
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "summary.csv"), whole)
