@@ -108,12 +108,12 @@ def _correctness() -> Iterator[tuple[str, float, str, float]]:
 def _worst_step(method: methods.Method[Any], x: Step, steps: int = 6) -> float:
     """Largest relative error of some decode steps as the engine takes them, state and all, against float64."""
     fast = accelerated(method, "triton", x.q.device, fits=True)
-    double = Step(x.q.double(), x.k.double(), x.v.double(), x.live, x.scores)
+    double = Step(x.q.double(), x.k.double(), x.v.double(), x.mask, x.scores)
     s = x.length - steps
     received = torch.rand(*x.k.shape[:2], s, device=x.k.device)
     known = {ATTENTION_RECEIVED: received}
     state, expected_state = (
-        each.start(LayerPrefix(of.k[:, :, :s], of.v[:, :, :s], of.live[..., :s], steps, statistics=known))
+        each.start(LayerPrefix(of.k[:, :, :s], of.v[:, :, :s], of.mask[..., :s], steps, statistics=known))
         for each, of in ((fast, x), (method, double))
     )
     return max(
@@ -124,7 +124,7 @@ def _worst_step(method: methods.Method[Any], x: Step, steps: int = 6) -> float:
 
 def _until(x: Step, n: int) -> Step:
     """The step at n cached tokens; queries differ from step to step."""
-    return Step(x.q.roll(n, 3), x.k[:, :, :n], x.v[:, :, :n], x.live[..., :n], x.scores)
+    return Step(x.q.roll(n, 3), x.k[:, :, :n], x.v[:, :, :n], x.mask[..., :n], x.scores)
 
 
 def _error(b: int, h: int, g: int, n: int, d: int, dtype: torch.dtype, size: float) -> float:
@@ -151,13 +151,13 @@ def _inputs(b: int, h: int, g: int, n: int, d: int, dtype: torch.dtype, size: fl
     k, v = torch.randn(2, b, h, n, d, dtype=dtype, device=DEVICE)
     k[:, :, n // 2 : n // 2 + equal] = k[:, :, n // 2 : n // 2 + 1]
     q = torch.randn(b, h, g, d, dtype=dtype, device=DEVICE) * size
-    live = torch.arange(n, device=DEVICE) >= 100 * torch.arange(b, device=DEVICE)[:, None] % 500
-    return Step(q.clamp(-6e4, 6e4), k, v, live[:, None], Scores(d**-0.5))
+    mask = torch.arange(n, device=DEVICE) >= 100 * torch.arange(b, device=DEVICE)[:, None] % 500
+    return Step(q.clamp(-6e4, 6e4), k, v, mask[:, None], Scores(d**-0.5))
 
 
 def _cache(x: Step) -> KVCache:
     """The step's cache, its newest token appended by the kernel."""
-    cache = KVCache.of(x.k[:, :, :-1], x.v[:, :, :-1], (~x.live[:, 0]).sum(-1), room=1)
+    cache = KVCache.of(x.k[:, :, :-1], x.v[:, :, :-1], (~x.mask[:, 0]).sum(-1), room=1)
     cache.append(x.k[:, :, -1], x.v[:, :, -1])
     return cache
 
@@ -165,8 +165,8 @@ def _cache(x: Step) -> KVCache:
 def _double(method: methods.Method[object], x: Step) -> Tensor:
     """The method's own output in float64."""
     k, v = x.k.double(), x.v.double()
-    prefix = LayerPrefix(k[:, :, :-1], v[:, :, :-1], x.live[..., :-1], room=1)
-    return method.attend(Step(x.q.double(), k, v, x.live, x.scores), method.start(prefix))
+    prefix = LayerPrefix(k[:, :, :-1], v[:, :, :-1], x.mask[..., :-1], decode_steps=1)
+    return method.attend(Step(x.q.double(), k, v, x.mask, x.scores), method.start(prefix))
 
 
 def _distance(got: Tensor, expected: Tensor) -> float:

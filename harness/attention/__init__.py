@@ -8,7 +8,7 @@ Shape legend (used in every docstring of the package):
 from harness.attention.layer_shape import LayerShape
 from harness.attention.mean_value import MeanValue
 from harness.attention.scores import Scores, softmax
-from harness.attention.selection import age, attend_to, gather_live, gather_tokens, top_newest
+from harness.attention.selection import age, attend_to, gather_mask, gather_tokens, top_newest
 from harness.attention.step import LayerPrefix, Step
 
 __all__ = [
@@ -19,7 +19,7 @@ __all__ = [
     "Step",
     "age",
     "attend_to",
-    "gather_live",
+    "gather_mask",
     "gather_tokens",
     "softmax",
     "top_newest",

@@ -15,8 +15,8 @@ class MeanValue:
     """
 
     def __init__(self, prefix: LayerPrefix) -> None:
-        self._live = prefix.live
-        live_v = prefix.v.masked_fill(~prefix.live[..., None], 0)
+        self._mask = prefix.mask
+        live_v = prefix.v.masked_fill(~prefix.mask[..., None], 0)
         self.total = live_v.sum(2, dtype=torch.promote_types(live_v.dtype, torch.float32))
 
     def add(self, newest: Tensor) -> None:
@@ -27,7 +27,7 @@ class MeanValue:
         """Add the step's newest token and return the mean, [B, H, D]."""
         self.total = self.total + step.newest_v
         if step.sliding:
-            departed = self._live & ~step.live[..., :-1]
+            departed = self._mask & ~step.mask[..., :-1]
             self.total = self.total - (step.v[:, :, :-1] * departed[..., None]).sum(2, dtype=self.total.dtype)
-        self._live = step.live
-        return self.total / step.live.sum(-1, keepdim=True)
+        self._mask = step.mask
+        return self.total / step.mask.sum(-1, keepdim=True)

@@ -21,7 +21,7 @@ class Scores:
         return logits if self.cap is None else self.cap * torch.tanh(logits / self.cap)
 
 
-def softmax(logits: Tensor, live: Tensor) -> Tensor:
-    """Softmax over the last axis in at least float32, exactly zero where `live` (broadcast) is False."""
+def softmax(logits: Tensor, mask: Tensor) -> Tensor:
+    """Softmax over the last axis in at least float32, exactly zero where `mask` (broadcast) is False."""
     accurate = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return accurate.masked_fill(~live, -torch.inf).softmax(-1).masked_fill(~live, 0)
+    return accurate.masked_fill(~mask, -torch.inf).softmax(-1).masked_fill(~mask, 0)

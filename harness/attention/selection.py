@@ -11,9 +11,9 @@ from harness.attention.scores import softmax
 from harness.attention.step import Step
 
 
-def age(live: Tensor) -> Tensor:
+def age(mask: Tensor) -> Tensor:
     """Number of live tokens newer than each token, [..., N]; the newest live token has age 0."""
-    count = live.cumsum(-1)
+    count = mask.cumsum(-1)
     return count[..., -1:] - count
 
 
@@ -47,9 +47,9 @@ def gather_tokens(x: Tensor, index: Tensor) -> Tensor:
     return rows.index_select(0, (first + index * per_token).flatten()).view(b, h, -1, d)
 
 
-def gather_live(live: Tensor, index: Tensor) -> Tensor:
-    """live [B, 1, N] at index [B, H, K] -> [B, H, K]."""
-    return live.expand(-1, index.shape[1], -1).gather(2, index)
+def gather_mask(mask: Tensor, index: Tensor) -> Tensor:
+    """mask [B, 1, N] at index [B, H, K] -> [B, H, K]."""
+    return mask.expand(-1, index.shape[1], -1).gather(2, index)
 
 
 def attend_to(step: Step, index: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,7 +57,7 @@ def attend_to(step: Step, index: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns the output [B, H, G, D] and the weights [B, H, G, K].
     """
-    live = gather_live(step.live, index)
+    mask = gather_mask(step.mask, index)
     logits = step.scores(step.q, gather_tokens(step.k, index))
-    weights = softmax(logits, live[:, :, None])
+    weights = softmax(logits, mask[:, :, None])
     return weights.to(step.v.dtype) @ gather_tokens(step.v, index), weights

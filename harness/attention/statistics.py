@@ -28,9 +28,9 @@ class Observe(Protocol):
         names: Collection[str],
         q: Tensor,
         k: Tensor,
-        live: Tensor | None,
+        mask: Tensor | None,
         scores: Scores,
-        mask: Tensor | None = None,
+        window_mask: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """As `observe`."""
         ...
@@ -38,27 +38,27 @@ class Observe(Protocol):
 
 @dataclass(frozen=True)
 class _Block:
-    """Weights [B, H, G, Q, N] of some consecutive queries; live [B, Q]; time [B, Q], 1 for a row's first live query."""
+    """Weights [B, H, G, Q, N] of some consecutive queries; mask [B, Q]; time [B, Q], 1 for a row's first live query."""
 
     weights: Tensor
-    live: Tensor
+    mask: Tensor
     time: Tensor
 
 
 def observe(
-    names: Collection[str], q: Tensor, k: Tensor, live: Tensor | None, scores: Scores, mask: Tensor | None = None
+    names: Collection[str], q: Tensor, k: Tensor, mask: Tensor | None, scores: Scores, window_mask: Tensor | None = None
 ) -> dict[str, Tensor]:
     """Gather the named statistics of a causal prefill, each [B, H, S].
 
-    q [B, H, G, S, D]; k [B, H, S, D]; live [B, S] bool, False at padding on either side, None if there is none;
-    mask [B or 1, 1, S, S] bool replaces plain causality (sliding windows). Padding neither gives nor receives.
+    q [B, H, G, S, D]; k [B, H, S, D]; mask [B, S] bool, False at padding on either side, None if there is none;
+    window_mask [B or 1, 1, S, S] bool replaces plain causality (sliding windows). Padding neither gives nor receives.
     """
     if not names:
         return {}
     b, h, s, _ = k.shape
     dtype = torch.promote_types(k.dtype, torch.float32)
     found = {name: torch.zeros(b, h, s, dtype=dtype, device=k.device) for name in sorted(names)}
-    for block in _blocks(q, k, live, scores, mask):
+    for block in _blocks(q, k, mask, scores, window_mask):
         n = block.weights.shape[-1]
         for name, so_far in found.items():
             _FOLDS[name](so_far[..., :n], block)
@@ -74,35 +74,35 @@ def used(weights: Tensor) -> Tensor:
     return mean * (mean > 1e-9).sum(-1, keepdim=True) >= 1
 
 
-def _blocks(q: Tensor, k: Tensor, live: Tensor | None, scores: Scores, mask: Tensor | None) -> Iterator[_Block]:
+def _blocks(q: Tensor, k: Tensor, mask: Tensor | None, scores: Scores, window_mask: Tensor | None) -> Iterator[_Block]:
     b, h, g, s, d = q.shape
-    every = torch.ones(b, s, dtype=torch.bool, device=q.device) if live is None else live
+    every = torch.ones(b, s, dtype=torch.bool, device=q.device) if mask is None else mask
     time = every.cumsum(-1)
     for start in range(0, s, BLOCK):
         end = min(start + BLOCK, s)
         logits = scores(q[:, :, :, start:end].reshape(b, h, -1, d), k[:, :, :end]).view(b, h, g, -1, end)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        if mask is None:
+        if window_mask is None:
             future = torch.ones(end - start, end - start, dtype=torch.bool, device=q.device).triu(1)
             logits[..., start:].masked_fill_(future, -torch.inf)
         else:
-            logits.masked_fill_(~mask[:, :, None, start:end, :end], -torch.inf)
-        if live is not None:
-            logits.masked_fill_(~live[:, None, None, None, :end], -torch.inf)
+            logits.masked_fill_(~window_mask[:, :, None, start:end, :end], -torch.inf)
+        if mask is not None:
+            logits.masked_fill_(~mask[:, None, None, None, :end], -torch.inf)
         weights = logits.softmax(-1)
-        if live is not None:
+        if mask is not None:
             weights.nan_to_num_(0)  # a padded query sees nothing
         yield _Block(weights, every[:, start:end], time[:, start:end])
 
 
 def _fold_received(received: Tensor, block: _Block) -> None:
     b, h, g, queries, n = block.weights.shape
-    share = (block.live[:, None, None].to(received.dtype) / g).expand(b, h, g, queries).reshape(b, h, 1, g * queries)
+    share = (block.mask[:, None, None].to(received.dtype) / g).expand(b, h, g, queries).reshape(b, h, 1, g * queries)
     received += (share @ block.weights.view(b, h, g * queries, n)).squeeze(2)
 
 
 def _fold_last_used(last: Tensor, block: _Block) -> None:
-    stamp = used(block.weights) * (block.live * block.time)[:, None, :, None]
+    stamp = used(block.weights) * (block.mask * block.time)[:, None, :, None]
     torch.maximum(last, stamp.amax(2).to(last.dtype), out=last)
 
 

@@ -14,41 +14,41 @@ from harness.attention.scores import Scores
 class LayerPrefix:
     """What a layer hands to a method once the shared dense prefill is done. Read only.
 
-    k, v: [B, H, S, D] views of the cache, newest token last, zero at padding. live: [B, 1, S] bool, False at padding.
-    statistics: what the method's `observes` asked for, each [B, H, S]. room: decode steps to come.
+    k, v: [B, H, S, D] views of the cache, newest token last, zero at padding. mask: [B, 1, S] bool, False at padding.
+    statistics: what the method's `observes` asked for, each [B, H, S]. decode_steps: how many are to come.
     """
 
     k: Tensor
     v: Tensor
-    live: Tensor
-    room: int
+    mask: Tensor
+    decode_steps: int
     layer: int = 0
     statistics: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One decode step of one layer: q [B, H, G, D], k and v [B, H, N, D], live [B, 1, N] bool.
+    """One decode step of one layer: q [B, H, G, D], k and v [B, H, N, D], mask [B, 1, N] bool.
 
-    Padding is never live and zero in k and v. `scores` carries the architecture's softmax scale and soft-cap; `sliding`
-    is True where a window makes old tokens leave `live` again. Kernels alone are given k and v with free columns behind
-    the newest token: only those before `stop` [B] int32, a number of the device, are filled.
+    Padding is False in `mask` and zero in k and v. `scores` carries the architecture's softmax scale and soft-cap;
+    `sliding` is True where a window makes old tokens leave `mask` again. Kernels alone are given k and v with free
+    columns behind the newest token: `kv_lengths` [B] int32, a tensor on the device, counts the columns that are filled.
     """
 
     q: Tensor
     k: Tensor
     v: Tensor
-    live: Tensor
+    mask: Tensor
     scores: Scores
     sliding: bool = False
-    stop: Tensor | None = None
+    kv_lengths: Tensor | None = None
 
     @property
     def newest_v(self) -> Tensor:
         """V of the newest token, [B, H, D]."""
-        if self.stop is None:
+        if self.kv_lengths is None:
             return self.v[:, :, -1]
-        return self.v.index_select(2, self.stop[:1] - 1)[:, :, 0]
+        return self.v.index_select(2, self.kv_lengths[:1] - 1)[:, :, 0]
 
     @property
     def length(self) -> int:

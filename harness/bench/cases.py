@@ -104,7 +104,7 @@ def prompt_of(method: Method[Any], step: Step, tokens: int, layer: int = 0) -> L
     """The first `tokens` of what a step sees as a prompt with random statistics; the rest is decoded."""
     k, v = step.k[:, :, :tokens], step.v[:, :, :tokens]
     statistics = {name: torch.rand(k.shape[:3], device=k.device) for name in sorted(method.observes)}
-    return LayerPrefix(k, v, step.live[..., :tokens], step.length - tokens, layer, statistics)
+    return LayerPrefix(k, v, step.mask[..., :tokens], step.length - tokens, layer, statistics)
 
 
 def repeated(method: Method[Any], step: Step, layer: int = 0) -> Callable[[Step], Tensor]:
@@ -113,16 +113,16 @@ def repeated(method: Method[Any], step: Step, layer: int = 0) -> Callable[[Step]
     What only the first step after a prompt does, such as H2O's eviction of most of it, is not timed.
     """
     state = method.start(prompt_of(method, step, step.length - 2, layer))
-    live = step.live[..., :-1]
-    method.attend(Step(step.q, step.k[:, :, :-1], step.v[:, :, :-1], live, step.scores), state)
+    mask = step.mask[..., :-1]
+    method.attend(Step(step.q, step.k[:, :, :-1], step.v[:, :, :-1], mask, step.scores), state)
     return lambda again: method.attend(again, copy(state))
 
 
 def whole_step(x: Buffers, scores: Scores) -> Step:
     """The step that reads all of a cache without padding."""
     n = x.cache.longest
-    live = torch.ones(x.q.shape[0], 1, n, dtype=torch.bool, device=x.q.device)
-    return Step(x.q, x.cache.k[:, :, :n], x.cache.v[:, :, :n], live, scores)
+    mask = torch.ones(x.q.shape[0], 1, n, dtype=torch.bool, device=x.q.device)
+    return Step(x.q, x.cache.k[:, :, :n], x.cache.v[:, :, :n], mask, scores)
 
 
 def _torch_call(method: Method[Any], x: Buffers, scores: Scores) -> Call:

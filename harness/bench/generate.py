@@ -80,7 +80,7 @@ class Bench:
         if self.device.type != "cuda":
             yield "torch", by_torch(method, length)
             return
-        if method.lossless:
+        if method.is_dense:
             yield from ((name, by_sdpa(backend, length)) for name, backend in BACKENDS.items())
         kernel = served(method)
         if kernel is None:
@@ -128,7 +128,7 @@ class Bench:
 
 def solved(checkpoint: Checkpoint, name: str, ratio: float, length: int) -> Named:
     """A method at the ratio; dense as it is. Raises InputError."""
-    if methods.find(name).lossless:
+    if methods.find(name).is_dense:
         return name, methods.create(name)
     fixed = PAPER_TOKENS if name == "sparq" else {}
     method = methods.solve(name, ratio, length, checkpoint.layers[0].head_dim, **fixed)

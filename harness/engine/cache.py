@@ -1,7 +1,7 @@
 """The KV cache of a batch: prompts written once, then rewound for every method that decodes from them.
 
 Prompts are right-aligned, so the newest token of every row is in the same column and a view of the buffers is what a
-decode step attends to. Shape legend: harness/attention/__init__.py; T is the room for decoded tokens.
+decode step attends to. Shape legend: harness/attention/__init__.py; T is the number of decoded tokens.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class LayerCache:
 
 
 @dataclass(frozen=True)
-class Tail:
+class DecodedKV:
     """The decoded tokens of one method in one layer: k and v [B, H, T, D], of which the first are filled."""
 
     k: Tensor
@@ -31,18 +31,18 @@ class Tail:
 
 
 class PromptCache:
-    """Buffers of all layers for B prompts of `lengths` tokens and `room` decoded ones.
+    """Buffers of all layers for B prompts of `lengths` tokens and `decode_steps` decoded ones.
 
     `count` [B] is the lengths once more, on the device: copying them there takes as long as the device has work.
     """
 
-    def __init__(self, lengths: list[int], room: int, device: torch.device) -> None:
+    def __init__(self, lengths: list[int], decode_steps: int, device: torch.device) -> None:
         self.lengths = lengths
-        self.room = room
+        self.decode_steps = decode_steps
         self.prompt = max(lengths)
         self.count = torch.tensor(lengths, device=device)
-        columns = torch.arange(self.prompt + room, device=device)
-        self.live = (columns >= self.prompt - self.count[:, None])[:, None]  # [B, 1, S + T]
+        columns = torch.arange(self.prompt + decode_steps, device=device)
+        self.mask = (columns >= self.prompt - self.count[:, None])[:, None]  # [B, 1, S + T]
         self.layers: dict[int, LayerCache] = {}
 
     def write(self, layer: int, rows: slice, k: Tensor, v: Tensor, statistics: Mapping[str, Tensor]) -> None:
@@ -71,12 +71,12 @@ class PromptCache:
         """The first and the last layer."""
         return min(self.layers), max(self.layers)
 
-    def tail(self, layer: int) -> Tail:
-        """An empty tail for one method."""
+    def decoded_kv(self, layer: int) -> DecodedKV:
+        """An empty decoded_kv for one method."""
         b, h, _, d = self.layers[layer].k.shape
-        return Tail(*(self.layers[layer].k.new_empty(2, b, h, self.room, d)))
+        return DecodedKV(*(self.layers[layer].k.new_empty(2, b, h, self.decode_steps, d)))
 
     def _allocate(self, like: Tensor) -> LayerCache:
         _, h, _, d = like.shape
-        k, v = like.new_zeros(2, len(self.lengths), h, self.prompt + self.room, d)
+        k, v = like.new_zeros(2, len(self.lengths), h, self.prompt + self.decode_steps, d)
         return LayerCache(k, v)

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.engine.branch import Branch
 from harness.engine.cache import PromptCache
 from harness.engine.clock import wait_for
 from harness.engine.current import current
+from harness.engine.decode_stream import DecodeStream
 from harness.engine.finite import NotFiniteError, Watch
 from harness.engine.prefill import Prefill
 from harness.engine.prompt import Answer, Work, padded
@@ -60,26 +60,28 @@ class Engine:
         return watch.place
 
     def _run_group(self, batch: Sequence[Work], methods: list[Method[Any]]) -> list[list[Answer]]:
-        room = max(work.steps for work in batch)
-        cache, logits = self._prefill(batch, methods, room)
+        decode_steps = max(work.steps for work in batch)
+        cache, logits = self._prefill(batch, methods, decode_steps)
         device = self._bridge.device
         plain = fits(cache.head_dim, self._bridge.capped)
-        branches = [Branch.of(accelerated(m, self._kernel, device, plain), cache) for m in methods]
+        branches = [DecodeStream.of(accelerated(m, self._kernel, device, plain), cache) for m in methods]
         session = Session(self._bridge, cache, branches, batch)
         wait_for(device)  # the prefill is not the session's time
         begin = time.perf_counter()
         if batch[0].forced is None:
-            session.generate(logits, room)
+            session.generate(logits, decode_steps)
         else:
-            session.score(logits, room)
+            session.score(logits, decode_steps)
         session.share_time(time.perf_counter() - begin)
         return session.answers
 
-    def _prefill(self, batch: Sequence[Work], methods: list[Method[Any]], room: int) -> tuple[PromptCache, Tensor]:
+    def _prefill(
+        self, batch: Sequence[Work], methods: list[Method[Any]], decode_steps: int
+    ) -> tuple[PromptCache, Tensor]:
         """The filled cache and the logits [B, V] of every prompt's last token."""
         device = self._bridge.device
         lengths = [len(work.prompt) for work in batch]
-        cache = PromptCache(lengths, room, device)
+        cache = PromptCache(lengths, decode_steps, device)
         observes = frozenset().union(*(m.observes for m in methods))
         mask = methods[0].prefill_mask(max(lengths))
         pattern = None if mask is None else mask.to(device)
@@ -90,8 +92,8 @@ class Engine:
             rows = slice(start, min(start + rows_per_pass, len(batch)))
             tokens = padded([work.prompt for work in batch[rows]], device)
             positions = torch.arange(tokens.shape[1], device=device).expand_as(tokens)
-            phase = Prefill(cache, rows, observes, observe, pattern)
-            logits.append(self._bridge.forward(tokens, positions, phase, cache.count[rows] - 1)[:, 0])
+            mode = Prefill(cache, rows, observes, observe, pattern)
+            logits.append(self._bridge.forward(tokens, positions, mode, cache.count[rows] - 1)[:, 0])
             self.prefills += len(tokens)
         return cache, torch.cat(logits)
 

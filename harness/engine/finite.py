@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.engine.phase import LayerCall, Phase
+from harness.engine.forward_mode import ForwardMode, LayerCall
 from harness.hf.bridge import Bridge
 
 
@@ -45,9 +45,9 @@ class Watch:
         """As Bridge.capped."""
         return self._bridge.capped
 
-    def forward(self, tokens: Tensor, positions: Tensor, phase: Phase, last: Tensor | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, positions: Tensor, mode: ForwardMode, last: Tensor | None = None) -> Tensor:
         """As Bridge.forward."""
-        return self._bridge.forward(tokens, positions, _Watched(phase, self), last)
+        return self._bridge.forward(tokens, positions, _Watched(mode, self), last)
 
     def note(self, place: str) -> None:
         """Keep the first place."""
@@ -57,19 +57,19 @@ class Watch:
 
 @dataclass(frozen=True)
 class _Watched:
-    """A phase whose inputs and outputs are looked at."""
+    """A mode whose inputs and outputs are looked at."""
 
-    phase: Phase
+    mode: ForwardMode
     watch: Watch
 
     @property
     def cached(self) -> int:
-        return self.phase.cached
+        return self.mode.cached
 
     def attend(self, call: LayerCall) -> Tensor:
         if not all(torch.isfinite(part).all() for part in (call.q, call.k, call.v)):
             self.watch.note(f"layer {call.layer}, in the queries, keys or values")
-        output = self.phase.attend(call)
+        output = self.mode.attend(call)
         if not torch.isfinite(output).all():
             self.watch.note(f"layer {call.layer}, in the attention output")
         return output

@@ -11,14 +11,14 @@ from torch.nn.functional import scaled_dot_product_attention
 from harness.attention.scores import softmax
 from harness.attention.statistics import Observe, observe
 from harness.engine.cache import PromptCache
-from harness.engine.phase import LayerCall
+from harness.engine.forward_mode import LayerCall
 
 BLOCK = 256
 
 
 @dataclass(frozen=True)
 class Prefill:
-    """A phase over rows of left-aligned prompts: padding follows the prompt, where causality already hides it.
+    """A mode over rows of left-aligned prompts: padding follows the prompt, where causality already hides it.
 
     `observe` gathers the statistics. `pattern` [S, S] bool narrows what each query sees, for methods that mask the
     prompt too.
@@ -35,17 +35,23 @@ class Prefill:
         """Attend, then store keys, values and statistics of the layer."""
         r, hq, s, d = call.q.shape
         h = call.k.shape[1]
-        mask = self._visible(call)
+        window_mask = self._visible(call)
         grouped = call.q.view(r, h, hq // h, s, d)
-        found = self.observe(self.observes, grouped, call.k, self._live(call), call.scores, mask)
+        found = self.observe(self.observes, grouped, call.k, self._mask(call), call.scores, window_mask)
         self.cache.write(call.layer, self.rows, call.k, call.v, found)
         if call.scores.cap is not None:
-            return _capped(call, grouped, mask).view(r, hq, s, d)
+            return _capped(call, grouped, window_mask).view(r, hq, s, d)
         return scaled_dot_product_attention(
-            call.q, call.k, call.v, mask, is_causal=mask is None, scale=call.scores.scale, enable_gqa=hq != h
+            call.q,
+            call.k,
+            call.v,
+            window_mask,
+            is_causal=window_mask is None,
+            scale=call.scores.scale,
+            enable_gqa=hq != h,
         )
 
-    def _live(self, call: LayerCall) -> Tensor | None:
+    def _mask(self, call: LayerCall) -> Tensor | None:
         """[R, S] bool, or None without padding."""
         s = call.q.shape[2]
         if min(self.cache.lengths[self.rows]) == s:
@@ -55,21 +61,21 @@ class Prefill:
     def _visible(self, call: LayerCall) -> Tensor | None:
         """[1, 1, S, S] bool, or None for plain causality."""
         if self.pattern is None:
-            return call.mask
+            return call.window_mask
         s = call.q.shape[2]
         pattern = self.pattern[:s, :s][None, None]
-        return pattern if call.mask is None else pattern & call.mask
+        return pattern if call.window_mask is None else pattern & call.window_mask
 
 
-def _capped(call: LayerCall, q: Tensor, mask: Tensor | None) -> Tensor:
+def _capped(call: LayerCall, q: Tensor, window_mask: Tensor | None) -> Tensor:
     """Attention with soft-capped logits, in blocks of queries; q [R, H, G, S, D] -> the same shape."""
     s = q.shape[3]
-    if mask is None:
-        mask = torch.ones(1, 1, s, s, dtype=torch.bool, device=q.device).tril()
+    if window_mask is None:
+        window_mask = torch.ones(1, 1, s, s, dtype=torch.bool, device=q.device).tril()
     blocks = []
     for start in range(0, s, BLOCK):
         end = min(start + BLOCK, s)
         logits = call.scores(q[:, :, :, start:end], call.k[:, :, None, :end])
-        weights = softmax(logits, mask[:, :, None, start:end, :end])
+        weights = softmax(logits, window_mask[:, :, None, start:end, :end])
         blocks.append(weights.to(call.v.dtype) @ call.v[:, :, None, :end])
     return torch.cat(blocks, 3)

@@ -9,9 +9,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from harness.engine.branch import Branch
 from harness.engine.cache import PromptCache
 from harness.engine.decode import Decode
+from harness.engine.decode_stream import DecodeStream
 from harness.engine.finite import Watch, refuse_not_finite
 from harness.engine.graph import WORTH, Replay, recorded
 from harness.engine.prompt import Answer, Work, padded
@@ -27,7 +27,7 @@ class Session:
 
     bridge: Bridge | Watch
     cache: PromptCache
-    branches: list[Branch]
+    branches: list[DecodeStream]
     batch: Sequence[Work]
     answers: list[list[Answer]] = field(init=False)
     _replay: Replay | None = field(default=None, init=False)
@@ -37,18 +37,18 @@ class Session:
         self.answers = [[Answer() for _ in self.batch] for _ in self.branches]
 
     @torch.inference_mode()
-    def generate(self, logits: Tensor, room: int) -> None:
+    def generate(self, logits: Tensor, decode_steps: int) -> None:
         """Greedy decoding; the first token comes from the prefill."""
         logits = logits.repeat(len(self.branches), 1)
-        for done in range(room):
+        for done in range(decode_steps):
             tokens = logits.argmax(-1)
             self._record(logits[:, None], tokens[:, None], done)
-            if done + 1 == room or self._all_finished(done + 1):
+            if done + 1 == decode_steps or self._all_finished(done + 1):
                 break
-            logits = self._forward(tokens[:, None], done, room)[:, 0]
+            logits = self._forward(tokens[:, None], done, decode_steps)[:, 0]
 
     @torch.inference_mode()
-    def score(self, logits: Tensor, room: int) -> None:
+    def score(self, logits: Tensor, decode_steps: int) -> None:
         """Likelihood of the forced tokens.
 
         In one pass per chunk, for what a layer sees of them is known; where a step can be replayed, one by one.
@@ -58,9 +58,11 @@ class Session:
         self._record(logits.repeat(count, 1)[:, None], forced[:, :1], 0)
         chunk = max(1, LOGIT_BYTES // (len(forced) * logits.shape[1] * 4))
         start = 0
-        while start < room - 1:
-            end = min(start + (1 if self._replayable() else chunk), room - 1)
-            self._record(self._forward(forced[:, start:end], start, room), forced[:, start + 1 : end + 1], start + 1)
+        while start < decode_steps - 1:
+            end = min(start + (1 if self._replayable() else chunk), decode_steps - 1)
+            self._record(
+                self._forward(forced[:, start:end], start, decode_steps), forced[:, start + 1 : end + 1], start + 1
+            )
             start = end
 
     def share_time(self, seconds: float) -> None:
@@ -71,14 +73,14 @@ class Session:
                 answer.seconds = (branch.clock.seconds + rest) / len(self.batch)
                 answer.active = changed_at < len(answer.tokens) - 1  # step 0 makes the second token
 
-    def _forward(self, tokens: Tensor, done: int, room: int) -> Tensor:
+    def _forward(self, tokens: Tensor, done: int, decode_steps: int) -> Tensor:
         """Logits [R, T, V] after feeding tokens [R, T], the done-th and following of every row.
 
         The first step is launched as it is, which starts every layer and compiles its kernels; the second is recorded.
         """
         column = torch.arange(done, done + tokens.shape[1], device=tokens.device)
         launch = partial(self._launch, done)
-        if done == 1 and room - done > WORTH and self._replayable():
+        if done == 1 and decode_steps - done > WORTH and self._replayable():
             self._replay = recorded(launch, tokens, column)
             if self._replay is None:
                 self._give_up_recording()
@@ -90,10 +92,10 @@ class Session:
             branch.clock.forget()
 
     def _launch(self, done: int, tokens: Tensor, column: Tensor) -> Tensor:
-        phase = Decode(self.branches, done, column)
+        mode = Decode(self.branches, done, column)
         positions = self.cache.count.repeat(len(self.branches))[:, None] + column
-        logits = self.bridge.forward(tokens, positions, phase)
-        self._repeatable &= not phase.narrowed
+        logits = self.bridge.forward(tokens, positions, mode)
+        self._repeatable &= not mode.narrowed
         return logits
 
     def _replayable(self) -> bool:
@@ -108,11 +110,11 @@ class Session:
         for branch in self.branches:
             branch.look()
         for (answer, work), (token, score, best) in zip(self._rows(), rows, strict=True):
-            room = max(0, 0 if _is_finished(work, answer) else work.steps - done)
-            refuse_not_finite(score[:room])
-            answer.tokens += token[:room]
-            answer.nll += [-s for s in score[:room]]
-            answer.greedy += best[:room]
+            decode_steps = max(0, 0 if _is_finished(work, answer) else work.steps - done)
+            refuse_not_finite(score[:decode_steps])
+            answer.tokens += token[:decode_steps]
+            answer.nll += [-s for s in score[:decode_steps]]
+            answer.greedy += best[:decode_steps]
 
     def _rows(self) -> Iterator[tuple[Answer, Work]]:
         for answers in self.answers:

@@ -109,7 +109,7 @@ def refuse_inert(cells: Sequence[Cell], records: Iterable[Record]) -> None:
 def inert(cells: Sequence[Cell], records: Iterable[Record]) -> list[Cell]:
     """Compressing cells whose method never changed an attention output in any record."""
     active = {record.cell for record in records if record.active}
-    return [cell for cell in cells if not cell.method.lossless and cell.id not in active]
+    return [cell for cell in cells if not cell.method.is_dense and cell.id not in active]
 
 
 def _gaps(batch: Sequence[Unit], cells: Sequence[Cell], done: Collection[Key]) -> list[Piece]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from harness.attention import LayerShape
-from harness.engine.phase import LayerCall
+from harness.engine.forward_mode import LayerCall
 from harness.errors import InputError
 from harness.hf.bridge import Bridge
 
@@ -26,7 +26,7 @@ class _Roll:
     def attend(self, call: LayerCall) -> Tensor:
         """Zeros of the right shape."""
         _, h, _, d = call.k.shape
-        self.layers[call.layer] = LayerShape(h, d, None if call.mask is None else self.window)
+        self.layers[call.layer] = LayerShape(h, d, None if call.window_mask is None else self.window)
         return torch.zeros_like(call.q)
 
 

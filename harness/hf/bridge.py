@@ -1,7 +1,7 @@
 """The seam to transformers: every attention layer of a model calls us, and nothing else about the model changes.
 
 An attention function and a mask function are registered under a key of the model's own; the KV cache that the model
-sees only tells it where it stands. What attention computes is up to the `Phase` of the forward pass.
+sees only tells it where it stands. What attention computes is up to the `ForwardMode` of the forward pass.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from transformers.cache_utils import Cache
 from transformers.masking_utils import sdpa_mask
 
 from harness.attention.scores import Scores
-from harness.engine.phase import LayerCall, Phase
+from harness.engine.forward_mode import ForwardMode, LayerCall
 from harness.errors import InputError
-from harness.hf.pass_through_cache import Standing
+from harness.hf.pass_through_cache import PassThroughLayer
 
 _HARMLESS = {
     "dropout",
@@ -41,7 +41,7 @@ class Bridge:
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self._phase: Phase | None = None
+        self._mode: ForwardMode | None = None
         self._cache_name = _cache_name(model)
         self._key = f"harness_{uuid.uuid4().hex}"
         AttentionInterface.register(self._key, _weakly(self._attend))
@@ -69,17 +69,17 @@ class Bridge:
         return int(self._model.config.get_text_config().num_hidden_layers)
 
     @torch.inference_mode()
-    def forward(self, tokens: Tensor, positions: Tensor, phase: Phase, last: Tensor | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, positions: Tensor, mode: ForwardMode, last: Tensor | None = None) -> Tensor:
         """Logits [R, T, V] of tokens and positions [R, T]; with `last` [R], only that token of each row: [R, 1, V]."""
-        self._phase = phase
-        cache = {self._cache_name: Cache(layers=[Standing(phase.cached) for _ in range(self.layers)])}
+        self._mode = mode
+        cache = {self._cache_name: Cache(layers=[PassThroughLayer(mode.cached) for _ in range(self.layers)])}
         try:
             with self._only(last):
                 return self._model(  # type: ignore[no-any-return]
                     input_ids=tokens, position_ids=positions, use_cache=True, **cache
                 ).logits
         finally:
-            self._phase = None
+            self._mode = None
 
     @contextmanager
     def _only(self, last: Tensor | None) -> Iterator[None]:
@@ -113,16 +113,16 @@ class Bridge:
         if unknown or key.shape[-1] != value.shape[-1]:
             why = f"passes {', '.join(unknown)} to attention" if unknown else "has values of another width than keys"
             raise InputError(f"{type(module).__name__} {why}, which no method here can honour: choose another model")
-        if self._phase is None:
+        if self._mode is None:
             raise RuntimeError("the model was called outside Bridge.forward")
         scores = Scores(query.shape[-1] ** -0.5 if scaling is None else scaling, softcap)
         call = LayerCall(module.layer_idx, query, key, value, attention_mask, scores)
-        return self._phase.attend(call).transpose(1, 2).contiguous(), None
+        return self._mode.attend(call).transpose(1, 2).contiguous(), None
 
     def _mask(
         self, *, local_size: int | None = None, allow_is_causal_skip: bool = True, **kwargs: Any
     ) -> Tensor | None:
-        """None means plain causal; anything narrower is written out, for one row: padding is the phase's business."""
+        """None means plain causal; anything narrower is written out, for one row: padding is the mode's business."""
         if local_size is None and allow_is_causal_skip:
             return None
         kwargs |= {"batch_size": 1, "attention_mask": None, "local_size": local_size}

@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers.cache_utils import CacheLayerMixin
 
 
-class Standing(CacheLayerMixin):  # type: ignore[misc]
+class PassThroughLayer(CacheLayerMixin):  # type: ignore[misc]
     """A cache layer that knows its length and hands new keys and values straight through to attention."""
 
     is_sliding = False

@@ -7,7 +7,7 @@ Shape legend: harness/attention/__init__.py; C is the cache's capacity in tokens
 
 from harness.kernels.attend import attend, dense, lm_infinite
 from harness.kernels.cache import KVCache
-from harness.kernels.h2o import Heavy, h2o
+from harness.kernels.h2o import HeavyHitters, h2o
 from harness.kernels.received import attention_received
 from harness.kernels.require import available, require
 from harness.kernels.sparq import sparq
@@ -15,7 +15,7 @@ from harness.kernels.tail import extend
 from harness.kernels.top_weights import flexgen, oracle_topk
 
 __all__ = [
-    "Heavy",
+    "HeavyHitters",
     "KVCache",
     "attend",
     "attention_received",

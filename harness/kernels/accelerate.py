@@ -43,18 +43,18 @@ class Accelerated(Method[LayerKernel]):
         return self.method.observes
 
     @property
-    def lossless(self) -> bool:  # type: ignore[override]
+    def is_dense(self) -> bool:  # type: ignore[override]
         """As the method."""
-        return self.method.lossless
+        return self.method.is_dense
 
     def start(self, prefix: LayerPrefix) -> LayerKernel:
         """The kernel with its state, and the running sum of V if it is read."""
-        return LayerKernel(self.by.start(prefix), _dead(prefix.live), MeanValue(prefix) if self.by.mean else None)
+        return LayerKernel(self.by.start(prefix), _dead(prefix.mask), MeanValue(prefix) if self.by.mean else None)
 
     def attend(self, step: Step, state: LayerKernel) -> Tensor:
         """One step; live tokens are a suffix of the columns, whatever padding or a window hides."""
-        start = _dead(step.live) if step.sliding else state.start
-        stop = torch.full_like(start, step.length) if step.stop is None else step.stop
+        start = _dead(step.mask) if step.sliding else state.start
+        stop = torch.full_like(start, step.length) if step.kv_lengths is None else step.kv_lengths
         total = step.v  # any tensor: nobody reads it
         if state.mean and step.sliding:
             state.mean.update(step)
@@ -75,9 +75,9 @@ class Accelerated(Method[LayerKernel]):
         raise NotImplementedError
 
 
-def _dead(live: Tensor) -> Tensor:
-    """How many columns precede a row's live tokens: live [B, 1, N] -> [B] int32."""
-    return (~live).sum((1, 2), dtype=torch.int32)
+def _dead(mask: Tensor) -> Tensor:
+    """How many columns precede a row's live tokens: mask [B, 1, N] -> [B] int32."""
+    return (~mask).sum((1, 2), dtype=torch.int32)
 
 
 def accelerated(method: Method[Any], kernel: Kernel, device: torch.device, fits: bool) -> Method[Any]:

@@ -20,7 +20,7 @@ FREE = -1
 
 
 @dataclass
-class Heavy:
+class HeavyHitters:
     """Columns that are still cached [B, H, K] int32 and the weight each has received [B, H, K] float32.
 
     Before the first step K is the prompt; from then on there are k + 1 places, and the last step's logits
@@ -32,7 +32,7 @@ class Heavy:
     logits: Tensor | None = None
 
     @classmethod
-    def of(cls, received: Tensor) -> Heavy:
+    def of(cls, received: Tensor) -> HeavyHitters:
         """Every prompt token, scored by the prompt's own queries: `received` [B, H, S]."""
         column = torch.arange(received.shape[2], dtype=torch.int32, device=received.device)
         return cls(column.expand(received.shape), received.float())
@@ -49,7 +49,7 @@ class Heavy:
 
 
 def h2o(
-    q: Tensor, cache: KVCache, state: Heavy, *, k: int, local: int | None = None, scale: float | None = None
+    q: Tensor, cache: KVCache, state: HeavyHitters, *, k: int, local: int | None = None, scale: float | None = None
 ) -> Tensor:
     """H2O attention [B, H, G, D] of q [B, H, G, D]; the newest token must be in the cache already.
 
@@ -64,7 +64,7 @@ def h2o(
     return attend(q, cache, Candidates.of(state.column), logits=state.logits, scale=scale)
 
 
-def _admit(cache: KVCache, state: Heavy, local: int, group: int) -> None:
+def _admit(cache: KVCache, state: HeavyHitters, local: int, group: int) -> None:
     from harness.kernels.jit_h2o import admit_kernel  # needs Triton
 
     b, h, places = state.column.shape

@@ -13,15 +13,15 @@ from harness.kernels.plan import power
 from harness.kernels.require import fits
 
 
-def attention_received(q: Tensor, k: Tensor, live: Tensor | None, scale: float, block: int = 64) -> Tensor:
+def attention_received(q: Tensor, k: Tensor, mask: Tensor | None, scale: float, block: int = 64) -> Tensor:
     """What each token receives of causal attention weights, summed over queries, averaged over a group: [B, H, S].
 
-    q [B, H, G, S, D], k [B, H, S, D]; live [B, S] bool, False at padding, which neither gives nor receives. float32.
+    q [B, H, G, S, D], k [B, H, S, D]; mask [B, S] bool, False at padding, which neither gives nor receives. float32.
     """
     from harness.kernels.jit_received import log_mass_kernel, received_kernel  # needs Triton
 
     b, h, group, s, d = q.shape
-    seen = torch.ones(b, s, dtype=torch.int8, device=q.device) if live is None else live.to(torch.int8)
+    seen = torch.ones(b, s, dtype=torch.int8, device=q.device) if mask is None else mask.to(torch.int8)
     log_mass = torch.empty(b, h, group, s, dtype=torch.float32, device=q.device)
     received = torch.empty(b, h, s, dtype=torch.float32, device=q.device)
     strides = (q.stride(0), q.stride(2) if group > 1 else q.stride(1), q.stride(3), *k.stride()[:3])
@@ -33,9 +33,9 @@ def attention_received(q: Tensor, k: Tensor, live: Tensor | None, scale: float, 
 
 
 def observe_by_kernel(
-    names: Collection[str], q: Tensor, k: Tensor, live: Tensor | None, scores: Scores, mask: Tensor | None = None
+    names: Collection[str], q: Tensor, k: Tensor, mask: Tensor | None, scores: Scores, window_mask: Tensor | None = None
 ) -> dict[str, Tensor]:
     """As harness.attention.statistics.observe, through kernels where only what H2O asks for is wanted."""
     if set(names) == {ATTENTION_RECEIVED} and mask is None and fits(q.shape[-1], scores.cap is not None):
-        return {ATTENTION_RECEIVED: attention_received(q, k, live, scores.scale)}
-    return observe(names, q, k, live, scores, mask)
+        return {ATTENTION_RECEIVED: attention_received(q, k, mask, scores.scale)}
+    return observe(names, q, k, mask, scores, window_mask)

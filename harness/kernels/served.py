@@ -13,7 +13,7 @@ from harness.attention import LayerPrefix
 from harness.attention.statistics import ATTENTION_RECEIVED
 from harness.kernels.attend import dense, lm_infinite
 from harness.kernels.cache import KVCache
-from harness.kernels.h2o import Heavy, h2o
+from harness.kernels.h2o import HeavyHitters, h2o
 from harness.kernels.sparq import sparq
 from harness.kernels.top_weights import flexgen, oracle_topk
 from harness.methods import Method
@@ -53,7 +53,7 @@ def _sparq(m: SparQ) -> Served:
 
 
 def _h2o(m: H2O) -> Served:
-    return Served(lambda p: partial(h2o, state=Heavy.of(p.statistics[ATTENTION_RECEIVED]), k=m.k, local=m.local))
+    return Served(lambda p: partial(h2o, state=HeavyHitters.of(p.statistics[ATTENTION_RECEIVED]), k=m.k, local=m.local))
 
 
 def _lm_infinite(m: LMInfinite) -> Served | None:

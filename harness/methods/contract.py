@@ -19,12 +19,12 @@ class Method(Protocol[S]):
 
     observes: ClassVar[frozenset[str]] = frozenset()
     """Prefill statistics that `start` reads (harness/attention/statistics.py)."""
-    lossless: ClassVar[bool] = False
+    is_dense: ClassVar[bool] = False
     """True for dense attention, which is not expected to change any output."""
-    clairvoyant: ClassVar[bool] = False
+    oracle: ClassVar[bool] = False
     """True for a control whose choice reads K without paying for it."""
     open: ClassVar[bool] = False
-    """True for kernels, whose steps may have free columns (Step.stop)."""
+    """True for kernels, whose steps may have free columns (Step.kv_lengths)."""
 
     def start(self, prefix: LayerPrefix) -> S:
         """State of one layer after the shared dense prefill. Must not write to the prefix."""

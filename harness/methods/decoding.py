@@ -31,19 +31,19 @@ def decode(
     h = key.shape[1]
     q = query.view(b, h, hq // h, total, d)
     scores = scores or Scores(d**-0.5)
-    live = attention_mask.bool()
-    key, value = (x.masked_fill(~live[:, None, :, None], 0) for x in (key, value))
+    mask = attention_mask.bool()
+    key, value = (x.masked_fill(~mask[:, None, :, None], 0) for x in (key, value))
     p = prefill_length
     prefix = LayerPrefix(
         k=key[:, :, :p],
         v=value[:, :, :p],
-        live=live[:, None, :p],
-        room=total - p,
-        statistics=observe(method.observes, q[:, :, :, :p], key[:, :, :p], live[:, :p], scores),
+        mask=mask[:, None, :p],
+        decode_steps=total - p,
+        statistics=observe(method.observes, q[:, :, :, :p], key[:, :, :p], mask[:, :p], scores),
     )
     state = method.start(prefix)
     outputs = [
-        method.attend(Step(q[:, :, :, n - 1], key[:, :, :n], value[:, :, :n], live[:, None, :n], scores), state)
+        method.attend(Step(q[:, :, :, n - 1], key[:, :, :n], value[:, :, :n], mask[:, None, :n], scores), state)
         for n in range(p + 1, total + 1)
     ]
     return torch.stack(outputs, 3).reshape(b, hq, total - p, d)

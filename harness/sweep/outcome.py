@@ -74,7 +74,7 @@ def _with_earlier(prepared: Prepared, store: Store) -> tuple[list[Cell], Done]:
     done = store.records({(key, cell) for key in keys for cell in known})
     planned = {cell.id for cell in prepared.plan.cells}
     kept = [cell for cell in known.values() if cell.id in planned or all((key, cell.id) in done for key in keys)]
-    kept.sort(key=lambda cell: not cell.method.lossless)
+    kept.sort(key=lambda cell: not cell.method.is_dense)
     names = {cell.id for cell in kept}
     return kept, {key: record for key, record in done.items() if key[1] in names}
 

@@ -66,7 +66,7 @@ def _cells(
     name: str, settings: dict[str, Any], ratios: Sequence[float], n: int, d: int, skipped: list[Skipped]
 ) -> list[Cell]:
     if _is_complete(name, settings):
-        return [Cell(name, methods.create(name, **settings), 1.0 if methods.find(name).lossless else None)]
+        return [Cell(name, methods.create(name, **settings), 1.0 if methods.find(name).is_dense else None)]
     found = []
     for ratio in ratios:
         try:

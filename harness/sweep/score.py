@@ -24,7 +24,7 @@ from harness.tables.summary import summarise
 def write_tables(prepared: Prepared, done: Done) -> pd.DataFrame:
     """Score all cells, write rows.parquet and summary.csv; returns the summary."""
     cells, folder = prepared.plan.cells, prepared.folder
-    dense = next((cell for cell in cells if cell.method.lossless), None)
+    dense = next((cell for cell in cells if cell.method.is_dense), None)
     rows: list[dict[str, Any]] = []
     aggregates: dict[tuple[str, str, str], float] = {}
     for cell in cells:

@@ -49,7 +49,7 @@ def test_a_generation_ends_when_it_says_so_and_its_neighbours_go_on(llama):
     works[1] = Work(works[1].prompt, new_tokens=NEW, finished=lambda tokens: tokens[-1] == stop)
     for cell, answers in zip(cells(), llama.run(works, cells()), strict=True):
         assert len(answers[0].tokens) == len(answers[2].tokens) == NEW
-        if cell.lossless:
+        if cell.is_dense:
             assert answers[1].tokens == plain[1].tokens[:end]
             assert len(answers[1].nll) == len(answers[1].greedy) == end
 

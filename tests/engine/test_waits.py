@@ -5,9 +5,9 @@ import torch
 from support import architectures
 from support.engine_runs import cells
 
-from harness.engine.branch import Branch
 from harness.engine.cache import PromptCache
 from harness.engine.decode import Decode
+from harness.engine.decode_stream import DecodeStream
 from harness.engine.prefill import Prefill
 from harness.hf.bridge import Bridge
 
@@ -22,7 +22,7 @@ def test_a_decode_step_of_any_method_needs_no_contents(name, monkeypatch):
     observed = frozenset().union(*(cell.observes for cell in cells()))
     tokens, rows = torch.zeros(2, 21, dtype=torch.long, device=META), 2 * len(cells())
     bridge.forward(tokens, tokens, Prefill(cache, slice(0, 2), observed), cache.count - 1)
-    branches = [Branch.of(cell, cache) for cell in cells()]
+    branches = [DecodeStream.of(cell, cache) for cell in cells()]
     monkeypatch.setattr(torch, "tensor", _refuse)
     for done in range(2):
         token = torch.zeros(rows, 1, dtype=torch.long, device=META)

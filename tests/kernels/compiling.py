@@ -11,7 +11,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 
 from harness import kernels
-from harness.kernels import Heavy, KVCache
+from harness.kernels import HeavyHitters, KVCache
 from harness.kernels.plan import ScoreTiles
 
 
@@ -67,7 +67,7 @@ def every_kernel(g, dtype):
     kernels.lm_infinite(q, c, k=256)
     kernels.flexgen(q, c, k=64)
     kernels.oracle_topk(q, c, k=64)
-    kernels.h2o(q, c, Heavy.of(torch.rand(1, 2, 8191)), k=256)
+    kernels.h2o(q, c, HeavyHitters.of(torch.rand(1, 2, 8191)), k=256)
     c.append(c.k[:, :, 0], c.v[:, :, 0])
     kernels.attention_received(c.k[:, :, None].expand(1, 2, g, 8192, 128), c.k, None, 0.1)
     tail = torch.empty(2, 1, 2, 20, 128, dtype=dtype)

@@ -48,11 +48,11 @@ class Inputs:
         """The method's output in float64."""
         q, k, v = self.q.double(), self.k.double(), self.v.double()
         n = k.shape[2]
-        live = (torch.arange(n, device=DEVICE) >= self.start[:, None])[:, None]
+        mask = (torch.arange(n, device=DEVICE) >= self.start[:, None])[:, None]
         method = methods.create(name, **knobs)
-        prefix = LayerPrefix(k[:, :, :-1], v[:, :, :-1], live[..., :-1], room=1, statistics=statistics or {})
+        prefix = LayerPrefix(k[:, :, :-1], v[:, :, :-1], mask[..., :-1], decode_steps=1, statistics=statistics or {})
         scores = Scores(q.shape[3] ** -0.5 if scale is None else scale)
-        return method.attend(Step(q, k, v, live, scores), method.start(prefix))
+        return method.attend(Step(q, k, v, mask, scores), method.start(prefix))
 
 
 def error(got: Tensor, expected: Tensor) -> float:

@@ -8,7 +8,7 @@ from support.engine_runs import generation, scoring
 
 from harness import kernels, methods
 from harness.engine import Engine
-from harness.kernels import Heavy
+from harness.kernels import HeavyHitters
 from harness.kernels.accelerate import Accelerated, accelerated
 from harness.kernels.require import fits
 from harness.kernels.served import served
@@ -67,7 +67,7 @@ def test_h2o_keeps_the_newest_of_equal_scores():
 @pytest.mark.parametrize("k", [6, 30])
 def test_a_step_of_h2o_may_be_repeated(k):
     x = Inputs.random(h=1, n=60)
-    cache, state = x.cache(), Heavy.of(torch.rand(2, 1, 59, device=DEVICE))
+    cache, state = x.cache(), HeavyHitters.of(torch.rand(2, 1, 59, device=DEVICE))
     first = kernels.h2o(x.q, cache, state, k=k)
     kept = state.column.clone()
     assert torch.equal(kernels.h2o(x.q, cache, state, k=k), first)

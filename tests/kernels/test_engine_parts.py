@@ -17,9 +17,9 @@ def normal(*shape, seed=0, dtype=torch.float32):
 @pytest.mark.parametrize("padded", [False, True])
 def test_attention_received_equals_its_definition(group, d, padded):
     q, k = normal(2, 2, group, 50, d), normal(2, 2, 50, d, seed=1)
-    live = torch.arange(50, device=DEVICE) < torch.tensor([[50], [31]], device=DEVICE) if padded else None
-    got = kernels.attention_received(q, k, live, 0.3, block=16)
-    expected = observe([ATTENTION_RECEIVED], q.double(), k.double(), live, Scores(0.3))[ATTENTION_RECEIVED]
+    mask = torch.arange(50, device=DEVICE) < torch.tensor([[50], [31]], device=DEVICE) if padded else None
+    got = kernels.attention_received(q, k, mask, 0.3, block=16)
+    expected = observe([ATTENTION_RECEIVED], q.double(), k.double(), mask, Scores(0.3))[ATTENTION_RECEIVED]
     assert error(got, expected) < 1e-6
     if padded:
         assert (got[1, :, 31:] == 0).all()

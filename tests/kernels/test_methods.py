@@ -8,7 +8,7 @@ from reference import DEVICE, Inputs, error
 
 from harness import kernels
 from harness.errors import InputError
-from harness.kernels import Heavy
+from harness.kernels import HeavyHitters
 from harness.kernels.plan import AttendTiles
 
 GROUPS = pytest.mark.parametrize("group", [1, 3])
@@ -47,7 +47,7 @@ def test_h2o():
     b, h, n, _ = x.k.shape
     received = torch.rand(b, h, n - 1, device=x.k.device)
     column = torch.arange(n - 1, dtype=torch.int32, device=x.k.device).expand(b, h, -1)
-    got = kernels.h2o(x.q, x.cache(), Heavy(column, received), k=20)
+    got = kernels.h2o(x.q, x.cache(), HeavyHitters(column, received), k=20)
     assert error(got, x.expected("h2o", {"attention_received": received}, k=20)) < 1e-5
 
 

@@ -92,7 +92,7 @@ def test_appending_equals_filling():
     grown = x.cache()
     filled = KVCache.of(x.k, x.v, x.start)
     n = x.k.shape[2]
-    live = (torch.arange(n, device=x.k.device) >= x.start[:, None])[:, None, :, None]
-    assert torch.equal(grown.kt[..., :n].mT.where(live, 0), filled.k[:, :, :n].where(live, 0))
+    mask = (torch.arange(n, device=x.k.device) >= x.start[:, None])[:, None, :, None]
+    assert torch.equal(grown.kt[..., :n].mT.where(mask, 0), filled.k[:, :, :n].where(mask, 0))
     assert torch.allclose(grown.v_sum, filled.v_sum, atol=1e-5)
     assert torch.equal(grown.stop, filled.stop)

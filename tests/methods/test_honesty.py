@@ -11,7 +11,7 @@ from harness import methods
 from harness.methods.controls.oracle_topk import OracleTopK
 from harness.methods.ratio import dense_transfers
 
-PAYING = [v for v in VARIANTS if not methods.find(v[0]).clairvoyant]
+PAYING = [v for v in VARIANTS if not methods.find(v[0]).oracle]
 """All but the controls that choose for free, and say so."""
 
 every_method = pytest.mark.parametrize(("name", "knobs"), VARIANTS, ids=[label(v) for v in VARIANTS])

@@ -49,7 +49,7 @@ def test_a_budget_of_k_alone_drops_nothing(name, knobs):
 def test_the_small_budget_is_not_dense_attention(name, knobs):
     case = random_case()
     difference = (run(name, knobs, case) - dense_by_hand(case, Scores(8**-0.5))).abs().max()
-    assert (difference < 1e-12) == methods.find(name).lossless
+    assert (difference < 1e-12) == methods.find(name).is_dense
 
 
 @every_method

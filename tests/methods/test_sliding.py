@@ -1,4 +1,4 @@
-"""Methods in layers with a sliding window, where old tokens stop being live. float64."""
+"""Methods in layers with a sliding window, where old tokens leave the attention mask. float64."""
 
 import dataclasses
 

@@ -71,11 +71,11 @@ def steps(case, method, scores=None, sliding_window=None):
     h = k.shape[1]
     grouped = q.view(b, h, hq // h, total, d)
     scores = scores or Scores(d**-0.5)
-    live = mask[:, None]
+    of_heads = mask[:, None]
     statistics = observe(method.observes, grouped[:, :, :, :p], k[:, :, :p], mask[:, :p], scores)
-    state = method.start(LayerPrefix(k[:, :, :p], v[:, :, :p], live[..., :p], total - p, statistics=statistics))
+    state = method.start(LayerPrefix(k[:, :, :p], v[:, :, :p], of_heads[..., :p], total - p, statistics=statistics))
     for n in range(p + 1, total + 1):
-        seen = live[..., :n]
+        seen = of_heads[..., :n]
         if sliding_window is not None:
             seen = seen & (torch.arange(n, device=seen.device) > n - 1 - sliding_window)
         yield Step(grouped[:, :, :, n - 1], k[:, :, :n], v[:, :, :n], seen, scores, sliding_window is not None), state

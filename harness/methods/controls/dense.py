@@ -19,7 +19,7 @@ __all__ = ["Dense"]
 class Dense(Method[None]):
     """softmax(qK'/sqrt(D)) V over all live tokens."""
 
-    lossless: ClassVar[bool] = True
+    is_dense: ClassVar[bool] = True
 
     def start(self, prefix: LayerPrefix) -> None:
         """Dense attention keeps no state."""
@@ -27,9 +27,9 @@ class Dense(Method[None]):
     def attend(self, step: Step, state: None) -> Tensor:
         """One fused call; written out where the architecture caps its logits, which SDPA cannot."""
         if step.scores.cap is None:
-            mask = step.live[:, :, None]
+            mask = step.mask[:, :, None]
             return scaled_dot_product_attention(step.q, step.k, step.v, mask, scale=step.scores.scale)
-        weights = softmax(step.scores(step.q, step.k), step.live[:, :, None])
+        weights = softmax(step.scores(step.q, step.k), step.mask[:, :, None])
         return weights.to(step.v.dtype) @ step.v
 
     def transfers(self, n: int, d: int) -> float:

@@ -21,7 +21,7 @@ __all__ = ["OracleTopK"]
 class OracleTopK(Method[None]):
     """Exact attention over the k tokens with the largest softmax weight, summed over the group."""
 
-    clairvoyant: ClassVar[bool] = True
+    oracle: ClassVar[bool] = True
 
     k: int
 
@@ -33,8 +33,8 @@ class OracleTopK(Method[None]):
 
     def attend(self, step: Step, state: None) -> Tensor:
         """Choose by all of K, pay for the chosen."""
-        weights = softmax(step.scores(step.q, step.k), step.live[:, :, None])
-        index = top_newest(weights.sum(2).masked_fill(~step.live, -torch.inf), self.k)
+        weights = softmax(step.scores(step.q, step.k), step.mask[:, :, None])
+        index = top_newest(weights.sum(2).masked_fill(~step.mask, -torch.inf), self.k)
         return attend_to(step, index)[0]
 
     def transfers(self, n: int, d: int) -> float:

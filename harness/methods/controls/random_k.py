@@ -47,10 +47,10 @@ class RandomK(Method[Draw]):
     def attend(self, step: Step, state: Draw) -> Tensor:
         """Keep the newest and the luckiest."""
         state.step += 1
-        ages = age(step.live)
+        ages = age(step.mask)
         heads = torch.arange(step.k.shape[1], device=ages.device)[None, :, None]
         luck = _hash(ages + _hash(heads + _hash(state.stream * 104_729 + state.step)))
-        luck = luck.float().masked_fill(ages == 0, torch.inf).masked_fill(~step.live, -torch.inf)
+        luck = luck.float().masked_fill(ages == 0, torch.inf).masked_fill(~step.mask, -torch.inf)
         return attend_to(step, top_newest(luck, self.k))[0]
 
     def transfers(self, n: int, d: int) -> float:

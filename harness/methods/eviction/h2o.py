@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from harness.attention import LayerPrefix, Step, age, attend_to, gather_live, top_newest
+from harness.attention import LayerPrefix, Step, age, attend_to, gather_mask, top_newest
 from harness.attention.statistics import ATTENTION_RECEIVED
 from harness.methods.checks import check_integers
 from harness.methods.contract import Method
@@ -57,10 +57,10 @@ class H2O(Method[Kept]):
     def attend(self, step: Step, state: Kept) -> Tensor:
         """Admit the newest token, evict down to k + 1 for good, attend to what is left, score it."""
         state.admit(step.length - 1)
-        live = gather_live(step.live, state.column)
-        ages = age(step.live).expand(-1, live.shape[1], -1).gather(2, state.column)
+        mask = gather_mask(step.mask, state.column)
+        ages = age(step.mask).expand(-1, mask.shape[1], -1).gather(2, state.column)
         recent = ages <= (self.k // 4 if self.local is None else self.local)
-        score = state.score.masked_fill(recent, torch.inf).masked_fill(~live, -torch.inf)
+        score = state.score.masked_fill(recent, torch.inf).masked_fill(~mask, -torch.inf)
         state.keep(self.choose(score, state.column, step.length))
         output, weights = attend_to(step, state.column)
         state.score = self.rescore(state.score, weights, step)

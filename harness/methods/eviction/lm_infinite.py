@@ -36,8 +36,8 @@ class LMInfinite(Method[None]):
 
     def attend(self, step: Step, state: None) -> Tensor:
         """Exact attention over the pattern."""
-        oldest = step.live.cumsum(-1) <= self.initial
-        recency = (-age(step.live)).float().masked_fill(oldest, torch.inf).masked_fill(~step.live, -torch.inf)
+        oldest = step.mask.cumsum(-1) <= self.initial
+        recency = (-age(step.mask)).float().masked_fill(oldest, torch.inf).masked_fill(~step.mask, -torch.inf)
         index = top_newest(recency, self.k)
         return attend_to(step, index.expand(-1, step.k.shape[1], -1))[0]
 

@@ -48,5 +48,5 @@ class LRU(H2O):
 
     def rescore(self, score: Tensor, weights: Tensor, step: Step) -> Tensor:
         """Stamp the tokens that this step used with its time."""
-        now = step.live.sum(-1, keepdim=True).to(score.dtype)
+        now = step.mask.sum(-1, keepdim=True).to(score.dtype)
         return torch.where(used(weights), now, score)

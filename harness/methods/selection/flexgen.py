@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from harness.attention import LayerPrefix, MeanValue, Step, gather_live, gather_tokens, top_newest
+from harness.attention import LayerPrefix, MeanValue, Step, gather_mask, gather_tokens, top_newest
 from harness.attention.scores import softmax
 from harness.methods.checks import check_integers, check_switches
 from harness.methods.contract import Method
@@ -39,9 +39,9 @@ class FlexGen(Method[MeanValue | None]):
 
     def attend(self, step: Step, state: MeanValue | None) -> Tensor:
         """Weights from all of K, then the rows of V that carry the most."""
-        weights = softmax(step.scores(step.q, step.k), step.live[:, :, None])
-        index = top_newest(weights.sum(2).masked_fill(~step.live, -torch.inf), self.k)
-        kept = gather_live(step.live, index)
+        weights = softmax(step.scores(step.q, step.k), step.mask[:, :, None])
+        index = top_newest(weights.sum(2).masked_fill(~step.mask, -torch.inf), self.k)
+        kept = gather_mask(step.mask, index)
         weights = weights.gather(3, index[:, :, None].expand(-1, -1, weights.shape[2], -1))
         if self.before_softmax:
             weights = weights / weights.sum(3, keepdim=True)
@@ -52,7 +52,7 @@ class FlexGen(Method[MeanValue | None]):
     def _spread(self, weights: Tensor, values: Tensor, kept: Tensor, step: Step, state: MeanValue) -> Tensor:
         """The lost weight [B, H, G, 1] times the mean V of the dropped tokens [B, H, 1, D]."""
         state.update(step)
-        dropped = (step.live.sum(-1) - kept.sum(-1))[..., None]
+        dropped = (step.mask.sum(-1) - kept.sum(-1))[..., None]
         total = state.total - values.masked_fill(~kept[..., None], 0).to(state.total.dtype).sum(2)
         mean = torch.where(dropped > 0, total / dropped.clamp_min(1), 0)
         return ((1 - weights.sum(3, keepdim=True)) * mean[:, :, None]).to(values.dtype)

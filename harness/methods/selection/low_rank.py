@@ -19,7 +19,7 @@ __all__ = ["LowRank"]
 
 @dataclass
 class Projected:
-    """basis [H, D, r]; keys [B, H, S + room, r], of which the first `length` are filled; the running mean of V."""
+    """basis [H, D, r]; keys [B, H, S + decode_steps, r], the first `length` of them filled; the running mean of V."""
 
     basis: Tensor
     keys: Tensor
@@ -53,7 +53,7 @@ class LowRank(Method[Projected]):
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + prefix.layer)
         draws = torch.randn(h, d, d, generator=generator, dtype=torch.float64)
         basis = torch.linalg.qr(draws).Q[:, :, : self.r].to(prefix.k)
-        keys = prefix.k.new_zeros(b, h, s + prefix.room, basis.shape[2])
+        keys = prefix.k.new_zeros(b, h, s + prefix.decode_steps, basis.shape[2])
         keys[:, :, :s] = prefix.k @ basis
         return Projected(basis, keys, s, MeanValue(prefix) if self.reallocate else None)
 

@@ -24,13 +24,13 @@ def attend_to_best(step: Step, logits: Tensor, k: int, local: int, mean: Tensor 
     Logits are summed over the group to choose; the `local` newest and the newest itself are always kept. With `mean`
     [B, H, D], the approximate mass of what was dropped goes to it.
     """
-    best = logits.sum(2).masked_fill(~step.live, -torch.inf)
-    best = best.masked_fill(step.live & (age(step.live) <= local), torch.inf)
+    best = logits.sum(2).masked_fill(~step.mask, -torch.inf)
+    best = best.masked_fill(step.mask & (age(step.mask) <= local), torch.inf)
     index = top_newest(best, k + 1)
     output, _ = attend_to(step, index)
     if mean is None:
         return output
-    mass = softmax(logits, step.live[:, :, None])
+    mass = softmax(logits, step.mask[:, :, None])
     kept = mass.gather(3, index[:, :, None].expand(-1, -1, logits.shape[2], -1)).sum(3, keepdim=True)
     return (kept * output + (1 - kept) * mean[:, :, None]).to(output.dtype)
 

@@ -14,19 +14,19 @@ from harness.attention.scores import Scores
 class LayerCall:
     """What one layer asks of attention. R rows, T new tokens, columns `cached` .. cached + T - 1 of the cache.
 
-    q [R, Hq, T, D]; k and v [R, Hkv, T, D] of the new tokens only; mask [1, 1, T, cached + T] bool where the layer sees
-    less than all that is causal (sliding windows), else None.
+    q [R, Hq, T, D]; k and v [R, Hkv, T, D] of the new tokens only; window_mask [1, 1, T, cached + T] bool where
+    the layer sees less than all that is causal (sliding windows), else None.
     """
 
     layer: int
     q: Tensor
     k: Tensor
     v: Tensor
-    mask: Tensor | None
+    window_mask: Tensor | None
     scores: Scores
 
 
-class Phase(Protocol):
+class ForwardMode(Protocol):
     """A forward pass's idea of attention."""
 
     @property

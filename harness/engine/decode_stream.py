@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, Step
-from harness.engine.cache import LayerCache, PromptCache, Tail
+from harness.engine.cache import DecodedKV, LayerCache, PromptCache
 from harness.engine.clock import Clock, clock_of
-from harness.engine.phase import LayerCall
+from harness.engine.forward_mode import LayerCall
 from harness.kernels import extend
 from harness.kernels.accelerate import accelerated
 from harness.methods import Method
@@ -24,20 +24,20 @@ NEVER = 1 << 40
 class Place:
     """Where T new tokens go that follow `done` decoded ones.
 
-    On the device: `column` [T] int64, their places among the decoded ones; `stops` [T, B] int32, the columns of the
-    cache that are filled once each has come.
+    On the device: `column` [T] int64, their places among the decoded ones; `kv_lengths` [T, B] int32, the columns of
+    the cache that are filled once each has come.
     """
 
     done: int
     column: Tensor
-    stops: Tensor
+    kv_lengths: Tensor
 
 
 @dataclass
-class Branch:
+class DecodeStream:
     """A method's tokens, states and outputs. `dense` is dense attention computed as the method's is.
 
-    states and tails by layer; `changed_at` [B] is the decode step at which each row's attention output first differed
+    states and decoded by layer; `changed_at` [B] is the decode step at which each row's attention output first differed
     from dense, NEVER until it does; `watched` while that is so for some row.
     """
 
@@ -48,15 +48,15 @@ class Branch:
     changed_at: Tensor
     watched: bool
     states: dict[int, Any] = field(default_factory=dict)
-    tails: dict[int, Tail] = field(default_factory=dict)
+    decoded: dict[int, DecodedKV] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, method: Method[Any], cache: PromptCache) -> Branch:
+    def of(cls, method: Method[Any], cache: PromptCache) -> DecodeStream:
         """A branch that has decoded nothing."""
-        device = cache.live.device
+        device = cache.mask.device
         dense = accelerated(Dense(), "triton", device, fits=True) if method.open else Dense()
         never = torch.full((len(cache.lengths),), NEVER, device=device)
-        return cls(method, dense, cache, clock_of(device), never, watched=not method.lossless)
+        return cls(method, dense, cache, clock_of(device), never, watched=not method.is_dense)
 
     def look(self) -> None:
         """After a step: whether rows are left whose output never differed. Waits for the device."""
@@ -75,22 +75,22 @@ class Branch:
 
     def _rewind(self, call: LayerCall, cache: LayerCache, place: Place) -> None:
         """Put this branch's tokens, old and new, behind the shared prompt."""
-        if call.layer not in self.tails:
-            self.tails[call.layer] = self.cache.tail(call.layer)
-        tail, start = self.tails[call.layer], self.cache.prompt
+        if call.layer not in self.decoded:
+            self.decoded[call.layer] = self.cache.decoded_kv(call.layer)
+        decoded_kv, start = self.decoded[call.layer], self.cache.prompt
         if self.method.open:
-            extend((call.k, call.v), (tail.k, tail.v), (cache.k, cache.v), place.column)
+            extend((call.k, call.v), (decoded_kv.k, decoded_kv.v), (cache.k, cache.v), place.column)
             return
         filled = place.done + call.q.shape[2]
-        tail.k[:, :, place.done : filled] = call.k
-        tail.v[:, :, place.done : filled] = call.v
-        cache.k[:, :, start : start + filled] = tail.k[:, :, :filled]
-        cache.v[:, :, start : start + filled] = tail.v[:, :, :filled]
+        decoded_kv.k[:, :, place.done : filled] = call.k
+        decoded_kv.v[:, :, place.done : filled] = call.v
+        cache.k[:, :, start : start + filled] = decoded_kv.k[:, :, :filled]
+        cache.v[:, :, start : start + filled] = decoded_kv.v[:, :, :filled]
 
     def _prefix(self, layer: int, cache: LayerCache) -> LayerPrefix:
         s = self.cache.prompt
-        live = self.cache.live[..., :s]
-        return LayerPrefix(cache.k[:, :, :s], cache.v[:, :, :s], live, self.cache.room, layer, cache.statistics)
+        mask = self.cache.mask[..., :s]
+        return LayerPrefix(cache.k[:, :, :s], cache.v[:, :, :s], mask, self.cache.decode_steps, layer, cache.statistics)
 
     def _attend(self, call: LayerCall, cache: LayerCache, place: Place, t: int) -> Tensor:
         """Output [B, Hq, D] of one new token."""
@@ -105,12 +105,12 @@ class Branch:
 
     def _step(self, q: Tensor, call: LayerCall, cache: LayerCache, place: Place, t: int) -> Step:
         n = self.cache.prompt + place.done + t + 1
-        if call.mask is not None:
-            live = self.cache.live[..., :n] & call.mask[0, :, t, :n]
-            return Step(q, cache.k[:, :, :n], cache.v[:, :, :n], live, call.scores, sliding=True)
+        if call.window_mask is not None:
+            mask = self.cache.mask[..., :n] & call.window_mask[0, :, t, :n]
+            return Step(q, cache.k[:, :, :n], cache.v[:, :, :n], mask, call.scores, sliding=True)
         if self.method.open:
-            return Step(q, cache.k, cache.v, self.cache.live, call.scores, stop=place.stops[t])
-        return Step(q, cache.k[:, :, :n], cache.v[:, :, :n], self.cache.live[..., :n], call.scores)
+            return Step(q, cache.k, cache.v, self.cache.mask, call.scores, kv_lengths=place.kv_lengths[t])
+        return Step(q, cache.k[:, :, :n], cache.v[:, :, :n], self.cache.mask[..., :n], call.scores)
 
     def _compare(self, layer: int, step: Step, output: Tensor, at: Tensor) -> None:
         """Note the rows in which the output of decode step `at` differs from dense attention by more than rounding.
