@@ -119,11 +119,13 @@ def hf_dense(given: argparse.Namespace) -> tuple[Runs, dict[str, Any]]:
 def grid(given: argparse.Namespace) -> tuple[Runs, dict[str, Any]]:
     """Dense and the other cells, from one prefill."""
     from harness.engine import Engine, Work
+    from harness.hf import Bridge
     from harness.methods import create
 
     cells = [create(name, **{knob: v}) for name, (knob, values) in GRIDS[given.grid].items() for v in values]
     methods = [create("dense"), *cells]
-    engine = Engine(_checkpoint(given).load(), prefill_tokens=given.prompt if given.model == "smollm2" else 8192)
+    model = Bridge(_checkpoint(given).load())
+    engine = Engine(model, prefill_tokens=given.prompt if given.model == "smollm2" else 8192)
     works = [Work(tuple(tokens), new_tokens=given.new) for tokens in _prompts(given, given.examples, given.prompt)]
     return {f"{len(methods)} cells": lambda: engine.run(works, methods)}, {"cells": len(methods)}
 
@@ -131,9 +133,10 @@ def grid(given: argparse.Namespace) -> tuple[Runs, dict[str, Any]]:
 def scoring(given: argparse.Namespace) -> tuple[Runs, dict[str, Any]]:
     """A prefill alone (its one token is the prefill's own), and a prefill with 100 forced tokens under SparQ."""
     from harness.engine import Engine, Work
+    from harness.hf import Bridge
     from harness.methods import create
 
-    engine = Engine(_checkpoint(given).load())
+    engine = Engine(Bridge(_checkpoint(given).load()))
     (tokens,) = _prompts(given, 1, 1600)
     alone = Work(tuple(tokens), new_tokens=1)
     scored = Work(tuple(tokens[:1500]), forced=tuple(tokens[1500:]))

@@ -13,7 +13,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from harness.attention import LayerShape, Step
 from harness.bench.cases import Buffers, prompt_of, repeated, whole_step
-from harness.engine.forward_mode import LayerCall
+from harness.engine.model import LayerCall
 from harness.hf.bridge import Bridge
 from harness.kernels.cache import KVCache
 from harness.kernels.served import Attend as KernelAttend

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from harness.engine.decode_stream import DecodeStream, Place
-from harness.engine.forward_mode import LayerCall
+from harness.engine.model import LayerCall
 
 
 class Decode:

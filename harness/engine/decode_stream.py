@@ -11,7 +11,7 @@ from torch import Tensor
 from harness.attention import LayerPrefix, Step
 from harness.engine.cache import DecodedKV, LayerCache, PromptCache
 from harness.engine.clock import Clock, clock_of
-from harness.engine.forward_mode import LayerCall
+from harness.engine.model import LayerCall
 from harness.kernels import extend
 from harness.kernels.accelerate import accelerated
 from harness.methods import Method

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -16,10 +15,10 @@ from harness.engine.clock import wait_for
 from harness.engine.current import current
 from harness.engine.decode_stream import DecodeStream
 from harness.engine.finite import NotFiniteError, Watch
+from harness.engine.model import Model
 from harness.engine.prefill import Prefill
 from harness.engine.prompt import Answer, Work, padded
 from harness.engine.session import Session
-from harness.hf.bridge import Bridge
 from harness.kernels.accelerate import Kernel, accelerated, observing
 from harness.kernels.require import fits
 from harness.methods import Method
@@ -32,8 +31,8 @@ class Engine:
     methods' attention ("auto": Triton where it can serve them).
     """
 
-    def __init__(self, model: Any, prefill_tokens: int = 2048, kernel: Kernel = "auto") -> None:
-        self._bridge: Bridge | Watch = Bridge(model)
+    def __init__(self, model: Model, prefill_tokens: int = 2048, kernel: Kernel = "auto") -> None:
+        self._model = model
         self._kernel: Kernel = kernel
         self._prefill_tokens = prefill_tokens
         self.prefills = 0
@@ -44,7 +43,7 @@ class Engine:
         Raises NotFiniteError when logits are NaN or infinite.
         """
         answers: list[list[Answer] | None] = [None] * len(methods)
-        with current(self._bridge.device):
+        with current(self._model.device):
             for group in _by_prefill(methods):
                 chosen = [methods[i] for i in group]
                 for i, answer in zip(group, self._run_group(batch, chosen), strict=True):
@@ -53,19 +52,18 @@ class Engine:
 
     def locate(self, work: Work, method: Method[Any]) -> str:
         """Where the first number that is not finite appears when the method does the work, in words."""
-        watched, watch = copy.copy(self), Watch(self._bridge)
-        watched._bridge = watch
+        watch = Watch(self._model)
         with contextlib.suppress(NotFiniteError):
-            watched.run([work], [method])
+            Engine(watch, self._prefill_tokens, self._kernel).run([work], [method])
         return watch.place
 
     def _run_group(self, batch: Sequence[Work], methods: list[Method[Any]]) -> list[list[Answer]]:
         decode_steps = max(work.steps for work in batch)
         cache, logits = self._prefill(batch, methods, decode_steps)
-        device = self._bridge.device
-        plain = fits(cache.head_dim, self._bridge.capped)
+        device = self._model.device
+        plain = fits(cache.head_dim, self._model.capped)
         branches = [DecodeStream.of(accelerated(m, self._kernel, device, plain), cache) for m in methods]
-        session = Session(self._bridge, cache, branches, batch)
+        session = Session(self._model, cache, branches, batch)
         wait_for(device)  # the prefill is not the session's time
         begin = time.perf_counter()
         if batch[0].forced is None:
@@ -79,7 +77,7 @@ class Engine:
         self, batch: Sequence[Work], methods: list[Method[Any]], decode_steps: int
     ) -> tuple[PromptCache, Tensor]:
         """The filled cache and the logits [B, V] of every prompt's last token."""
-        device = self._bridge.device
+        device = self._model.device
         lengths = [len(work.prompt) for work in batch]
         cache = PromptCache(lengths, decode_steps, device)
         observes = frozenset().union(*(m.observes for m in methods))
@@ -93,7 +91,7 @@ class Engine:
             tokens = padded([work.prompt for work in batch[rows]], device)
             positions = torch.arange(tokens.shape[1], device=device).expand_as(tokens)
             mode = Prefill(cache, rows, observes, observe, pattern)
-            logits.append(self._bridge.forward(tokens, positions, mode, cache.count[rows] - 1)[:, 0])
+            logits.append(self._model.forward(tokens, positions, mode, cache.count[rows] - 1)[:, 0])
             self.prefills += len(tokens)
         return cache, torch.cat(logits)
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.engine.forward_mode import ForwardMode, LayerCall
-from harness.hf.bridge import Bridge
+from harness.engine.model import ForwardMode, LayerCall, Model
 
 
 class NotFiniteError(ArithmeticError):
@@ -24,16 +23,16 @@ def refuse_not_finite(likelihoods: Sequence[float]) -> None:
 
 
 class Watch:
-    """A bridge that notes where the first number that is not finite passes by; `place` says so."""
+    """A model that notes where the first number that is not finite passes by; `place` says so."""
 
-    def __init__(self, bridge: Bridge | Watch) -> None:
-        self._bridge = bridge
+    def __init__(self, model: Model) -> None:
+        self._model = model
         self.place = "after the last attention layer"
 
     @property
     def device(self) -> torch.device:
         """Where the model takes its input."""
-        return self._bridge.device
+        return self._model.device
 
     @property
     def replayable(self) -> bool:
@@ -42,12 +41,12 @@ class Watch:
 
     @property
     def capped(self) -> bool:
-        """As Bridge.capped."""
-        return self._bridge.capped
+        """As Model.capped."""
+        return self._model.capped
 
     def forward(self, tokens: Tensor, positions: Tensor, mode: ForwardMode, last: Tensor | None = None) -> Tensor:
-        """As Bridge.forward."""
-        return self._bridge.forward(tokens, positions, _Watched(mode, self), last)
+        """As Model.forward."""
+        return self._model.forward(tokens, positions, _Watched(mode, self), last)
 
     def note(self, place: str) -> None:
         """Keep the first place."""

@@ -11,7 +11,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from harness.attention.scores import softmax
 from harness.attention.statistics import Observe, observe
 from harness.engine.cache import PromptCache
-from harness.engine.forward_mode import LayerCall
+from harness.engine.model import LayerCall
 
 BLOCK = 256
 

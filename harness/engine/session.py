@@ -12,10 +12,10 @@ from torch import Tensor
 from harness.engine.cache import PromptCache
 from harness.engine.decode import Decode
 from harness.engine.decode_stream import DecodeStream
-from harness.engine.finite import Watch, refuse_not_finite
+from harness.engine.finite import refuse_not_finite
 from harness.engine.graph import WORTH, Replay, recorded
+from harness.engine.model import Model
 from harness.engine.prompt import Answer, Work, padded
-from harness.hf.bridge import Bridge
 
 LOGIT_BYTES = 1 << 28
 """Of float32 logits in one pass over forced tokens."""
@@ -25,7 +25,7 @@ LOGIT_BYTES = 1 << 28
 class Session:
     """Some branches decoding a batch side by side; rows are branch-major (branch, then Work)."""
 
-    bridge: Bridge | Watch
+    model: Model
     cache: PromptCache
     branches: list[DecodeStream]
     batch: Sequence[Work]
@@ -94,13 +94,13 @@ class Session:
     def _launch(self, done: int, tokens: Tensor, column: Tensor) -> Tensor:
         mode = Decode(self.branches, done, column)
         positions = self.cache.count.repeat(len(self.branches))[:, None] + column
-        logits = self.bridge.forward(tokens, positions, mode)
+        logits = self.model.forward(tokens, positions, mode)
         self._repeatable &= not mode.narrowed
         return logits
 
     def _replayable(self) -> bool:
         """Whether one recorded step can serve all others."""
-        return self._repeatable and self.bridge.replayable and all(branch.method.open for branch in self.branches)
+        return self._repeatable and self.model.replayable and all(branch.method.open for branch in self.branches)
 
     def _record(self, logits: Tensor, tokens: Tensor, done: int) -> None:
         """Note tokens [R, T] and what the logits [R, T, V] say of them. The one place where decoding waits."""

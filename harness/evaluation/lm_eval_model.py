@@ -20,7 +20,7 @@ from harness.evaluation.batches import PLAIN_TOKENS, Limits, batches, compute, r
 from harness.evaluation.convert import plain_request
 from harness.evaluation.replay import Reply, reply
 from harness.evaluation.requests import Encoder, Unit
-from harness.hf import ModelSpec, find, named, names
+from harness.hf import Bridge, ModelSpec, find, named, names
 from harness.methods.cell import Cell
 from harness.store.records import Record
 
@@ -43,7 +43,7 @@ class HarnessLM(LM):  # type: ignore[misc]
         self._encoder = Encoder(checkpoint.tokenizer(), checkpoint.max_length)
         size = int(batch_size) if str(batch_size).isdigit() else None
         self._limits = Limits(PLAIN_TOKENS, size)
-        self._engine = Engine(checkpoint.load())
+        self._engine = Engine(Bridge(checkpoint.load()))
 
     @classmethod
     def create_from_arg_obj(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from harness.attention import LayerShape
-from harness.engine.forward_mode import LayerCall
+from harness.engine.model import LayerCall
 from harness.errors import InputError
 from harness.hf.bridge import Bridge
 

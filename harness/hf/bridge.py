@@ -20,7 +20,7 @@ from transformers.cache_utils import Cache
 from transformers.masking_utils import sdpa_mask
 
 from harness.attention.scores import Scores
-from harness.engine.forward_mode import ForwardMode, LayerCall
+from harness.engine.model import ForwardMode, LayerCall
 from harness.errors import InputError
 from harness.hf.pass_through_cache import PassThroughLayer
 

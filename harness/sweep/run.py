@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from harness.engine import Engine
 from harness.evaluation.batches import PLAIN_TOKENS, Limits, Piece, work_left
+from harness.hf import Bridge
 from harness.hf.retry import patiently
 from harness.store.files import write_whole
 from harness.store.provenance import provenance
@@ -59,7 +60,7 @@ def _compute(prepared: Prepared, store: Store, console: Console) -> None:
     load = cache(partial(patiently, prepared.checkpoint.load, f"the weights of model '{job.model.name}'"))
     pieces = _pieces(prepared, store, load)
     if pieces:
-        engine = Engine(load(), job.engine.prefill_tokens, job.engine.kernel)
+        engine = Engine(Bridge(load()), job.engine.prefill_tokens, job.engine.kernel)
         with console.progress(sum(piece.runs for piece in pieces)) as advance:
             Executor(engine, prepared.encoder, store, advance).run(pieces)
 

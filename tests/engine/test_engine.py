@@ -15,12 +15,12 @@ from harness.hf.bridge import Bridge
 
 @pytest.fixture(params=["llama", "mistral", "gpt_neox"])
 def engine(request):
-    return Engine(architectures.model(request.param, dtype=torch.float64), prefill_tokens=50)
+    return Engine(Bridge(architectures.model(request.param, dtype=torch.float64)), prefill_tokens=50)
 
 
 @pytest.fixture
 def llama():
-    return Engine(architectures.model("llama", dtype=torch.float64))
+    return Engine(Bridge(architectures.model("llama", dtype=torch.float64)))
 
 
 def same(found, expected, tolerance=1e-5):
@@ -115,7 +115,7 @@ def test_the_first_token_comes_from_the_dense_prefill(engine):
 def test_an_engine_that_is_gone_leaves_the_model_to_be_freed():
     model = architectures.model("llama").to(torch.float64)
     left = weakref.ref(model)
-    Engine(model).run(generation(new=2), cells()[:1])
+    Engine(Bridge(model)).run(generation(new=2), cells()[:1])
     del model
     gc.collect()
     assert left() is None

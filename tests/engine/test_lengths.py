@@ -12,7 +12,7 @@ from harness.hf.bridge import Bridge
 
 @pytest.fixture
 def llama():
-    return Engine(architectures.model("llama", dtype=torch.float64))
+    return Engine(Bridge(architectures.model("llama", dtype=torch.float64)))
 
 
 def masked_eager(prompt, tokens, k, initial):
@@ -35,7 +35,7 @@ def test_masking_the_prefill_equals_a_model_that_was_masked_all_along(llama, k, 
 
 
 def test_masking_the_prefill_keeps_to_a_sliding_window_that_is_narrower():
-    engine = Engine(architectures.model("mistral", dtype=torch.float64))
+    engine = Engine(Bridge(architectures.model("mistral", dtype=torch.float64)))
     wide = methods.create("lm_infinite", k=14, initial=0, mask_prefill=True)
     for answer, plain in zip(*engine.run(scoring(), [wide, methods.create("dense")]), strict=True):
         assert answer.nll == pytest.approx(plain.nll, abs=1e-5)

@@ -14,6 +14,7 @@ from support.paper_tasks import GOLDEN_ARGUMENTS, local_data, smollm2_spec
 from harness.attention import top_newest
 from harness.engine import Engine, Work
 from harness.evaluation.batches import PLAIN_TOKENS, Limits, batches, compute
+from harness.hf.bridge import Bridge
 from harness.methods import create
 from harness.sweep.job import Job, TaskSpec
 from harness.sweep.plan import Cell, Plan
@@ -40,7 +41,7 @@ MOST_TIES = 1
 
 @pytest.fixture(scope="module")
 def engine(smollm2_model):
-    return Engine(smollm2_model)
+    return Engine(Bridge(smollm2_model))
 
 
 @pytest.fixture(scope="module", params=list(GOLDEN_ARGUMENTS))

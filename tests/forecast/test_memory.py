@@ -17,6 +17,7 @@ from harness.attention import LayerShape
 from harness.attention.statistics import BLOCK
 from harness.engine import Engine, Work, session
 from harness.forecast.memory import Demand, Widths, fitting_tokens
+from harness.hf.bridge import Bridge
 from harness.sweep.batch_tokens import demand_of, free_bytes
 
 LAYERS, WIDTHS = (LayerShape(2, 16), LayerShape(2, 16)), Widths(hidden=64, inner=96, vocabulary=400, heads=4)
@@ -105,7 +106,7 @@ def test_a_batch_takes_no_more_memory_than_was_reckoned_and_not_much_less(
     work = [Work(tuple(torch.randint(2, 400, (prompt - i,)).tolist()), **given_text) for i in range(rows)]
     model = AutoModelForCausalLM.from_pretrained(tiny).eval().requires_grad_(False)
     with Peak(model.parameters()) as peak:
-        Engine(model, prefill_tokens=prompt).run(work, chosen)
+        Engine(Bridge(model), prefill_tokens=prompt).run(work, chosen)
     demand = Demand((prompt + 2 * steps) / (prompt + steps), 1 / steps, prompt, BLOCK, logit_bytes)
     counted = rows * (prompt + len(names) * steps)
     assert fitting_tokens(peak.bytes, LAYERS, 4, WIDTHS, demand) < counted

@@ -13,6 +13,7 @@ from harness.attention import LayerShape
 from harness.engine import Engine, Work
 from harness.errors import InputError
 from harness.hf.architecture import inspect_architecture
+from harness.hf.bridge import Bridge
 
 NEW = 10
 every_architecture = pytest.mark.parametrize("name", list(architectures.CONFIGS))
@@ -24,7 +25,7 @@ def models(name):
     eager = architectures.model(name, attn_implementation="eager")
     ours = architectures.model(name)
     assert all(torch.equal(a, b) for a, b in zip(eager.parameters(), ours.parameters(), strict=True))
-    return eager, Engine(ours)
+    return eager, Engine(Bridge(ours))
 
 
 @torch.inference_mode()
@@ -123,10 +124,10 @@ def test_layers_are_found_with_their_windows_before_weights():
 
 
 def test_a_half_precision_model_decodes_close_to_float32():
-    (single,) = Engine(architectures.model("llama")).run(
+    (single,) = Engine(Bridge(architectures.model("llama"))).run(
         [Work(p, forced=(5, 6, 7)) for p in architectures.prompts()], [methods.create("dense")]
     )
-    (half,) = Engine(architectures.model("llama", dtype=torch.bfloat16)).run(
+    (half,) = Engine(Bridge(architectures.model("llama", dtype=torch.bfloat16))).run(
         [Work(p, forced=(5, 6, 7)) for p in architectures.prompts()], [methods.create("dense")]
     )
     for a, b in zip(single, half, strict=True):

@@ -8,6 +8,7 @@ from support.engine_runs import generation, scoring
 
 from harness import kernels, methods
 from harness.engine import Engine
+from harness.hf.bridge import Bridge
 from harness.kernels import HeavyHitters
 from harness.kernels.accelerate import Accelerated, accelerated
 from harness.kernels.require import fits
@@ -78,7 +79,7 @@ def test_a_step_of_h2o_may_be_repeated(k):
 def test_the_engine_gives_the_same_answers(name, works):
     cells = [methods.create(name, **KNOBS[name]) for name in ("dense", "h2o", "lru", "lm_infinite")]
     model = architectures.model(name).to(DEVICE)
-    plain, fast = (Engine(model, kernel=kernel).run(works()[:2], cells) for kernel in ("torch", "triton"))
+    plain, fast = (Engine(Bridge(model), kernel=kernel).run(works()[:2], cells) for kernel in ("torch", "triton"))
     for of_cell, other in zip(plain, fast, strict=True):
         for expected, got in zip(of_cell, other, strict=True):
             assert got.tokens == expected.tokens

@@ -24,7 +24,7 @@ def cells(*more):
 
 def answers(works, name="llama", *more):
     model = architectures.model(name).to(DEVICE)
-    found = Engine(model, kernel="triton").run(works()[:2], cells(*more))
+    found = Engine(Bridge(model), kernel="triton").run(works()[:2], cells(*more))
     return [[(a.tokens, a.nll, a.greedy, a.active) for a in of_cell] for of_cell in found]
 
 

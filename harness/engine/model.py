@@ -1,0 +1,63 @@
+"""The seam between a model and the engine: a model calls for attention layer by layer, a forward mode computes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from harness.attention.scores import Scores
+
+
+@dataclass(frozen=True)
+class LayerCall:
+    """Holds what one layer hands to attention: R rows, T new tokens, in columns `cached` .. cached + T - 1.
+
+    q [R, Hq, T, D]; k and v [R, Hkv, T, D] of the new tokens only; window_mask [1, 1, T, cached + T] bool where
+    the layer sees less than all that is causal (sliding windows), else None.
+    """
+
+    layer: int
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    window_mask: Tensor | None
+    scores: Scores
+
+
+class ForwardMode(Protocol):
+    """Computes the attention of every layer during one forward pass: prefill and decode are the two modes."""
+
+    @property
+    def cached(self) -> int:
+        """Count the columns of the cache before this pass."""
+        ...
+
+    def attend(self, call: LayerCall) -> Tensor:
+        """Return the attention output [R, Hq, T, D] of one layer."""
+        ...
+
+
+class Model(Protocol):
+    """A decoder whose layers leave attention to a forward mode; harness.hf.Bridge makes one of transformers' models."""
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device of the token ids and of the logits."""
+        ...
+
+    @property
+    def capped(self) -> bool:
+        """Return True if the architecture soft-caps its attention logits."""
+        ...
+
+    @property
+    def replayable(self) -> bool:
+        """Return True if a forward pass can be recorded as a CUDA graph."""
+        ...
+
+    def forward(self, tokens: Tensor, positions: Tensor, mode: ForwardMode, last: Tensor | None = None) -> Tensor:
+        """Compute logits [R, T, V] of tokens and positions [R, T]; if `last` [R], of one token a row: [R, 1, V]."""
+        ...
