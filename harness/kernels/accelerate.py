@@ -65,6 +65,10 @@ class Accelerated(Method[LayerKernel]):
         cache = KVCache(step.k, step.v, None, total, start, stop, step.length)
         return state.kernel(step.q, cache, scale=step.scores.scale)
 
+    def kept_tokens(self, n: int) -> int:
+        """Keep what the method keeps."""
+        return self.method.kept_tokens(n)
+
     def transfers(self, n: int, d: int) -> float:
         """As the method's, whose bytes the kernels move."""
         return self.method.transfers(n, d)

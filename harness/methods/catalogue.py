@@ -20,7 +20,7 @@ def names() -> list[str]:
 
 
 def find(name: str) -> type[Method[Any]]:
-    """The class that a method's file exports. Raises InputError for an unknown name."""
+    """Return the class that a method's file exports. Raises InputError for an unknown name."""
     if name not in names():
         raise InputError(f"unknown method '{name}': choose from {', '.join(names())}")
     module = importlib.import_module(_modules()[name])
@@ -29,12 +29,12 @@ def find(name: str) -> type[Method[Any]]:
 
 
 def knobs(cls: type[Method[Any]]) -> dict[str, Any]:
-    """Knob names and defaults; dataclasses.MISSING where there is no default."""
+    """Return knob names and defaults; dataclasses.MISSING where there is no default."""
     return {f.name: f.default for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
 
 
 def create(name: str, **settings: Any) -> Method[Any]:
-    """A method by name, such as create("sparq", r=8, k=16, local=4). Raises InputError for a bad name or knob."""
+    """Make a method by name, such as create("sparq", r=8, k=16, local=4). Raises InputError for a bad name or knob."""
     cls = find(name)
     check_knobs(name, settings)
     missing = [k for k, default in knobs(cls).items() if default is dataclasses.MISSING and k not in settings]
@@ -53,7 +53,7 @@ def check_knobs(name: str, settings: dict[str, Any]) -> None:
 
 
 def solve(name: str, ratio: float, n: int, d: int, **fixed: Any) -> Method[Any]:
-    """The method at a compression ratio; `fixed` knobs are kept. Raises InputError if the ratio is out of reach."""
+    """Solve a method for a compression ratio, `fixed` knobs kept. Raises InputError if the ratio is out of reach."""
     check_knobs(name, fixed)
     try:
         return find(name).at(ratio, n, d, **fixed)
@@ -62,8 +62,19 @@ def solve(name: str, ratio: float, n: int, d: int, **fixed: Any) -> Method[Any]:
 
 
 def settings(method: Method[Any]) -> dict[str, Any]:
-    """The knobs of a method as a plain dictionary."""
+    """Return the knobs of a method as a plain dictionary."""
     return dataclasses.asdict(method)  # type: ignore[call-overload,no-any-return]
+
+
+def facts(name: str) -> dict[str, Any]:
+    """Return what a method says of itself and its family, as plain data. Raises InputError for an unknown name."""
+    return {**dataclasses.asdict(find(name).about), "family": _modules()[name].split(".")[-2]}
+
+
+def bibliography() -> str:
+    """Return the BibTeX entries of all methods' papers, each once, by key."""
+    papers = {find(name).about.paper for name in names()}
+    return "\n".join(sorted(paper.bibtex for paper in papers if paper is not None))
 
 
 @cache

@@ -14,7 +14,7 @@ from harness.methods.contract import Method
 
 @dataclass(frozen=True)
 class Cell:
-    """One method with all its knobs set; `ratio` is the compression ratio it was solved for, if any."""
+    """Holds one method with all its knobs set; `ratio` is the compression ratio it was solved for, if any."""
 
     name: str
     method: Method[Any]
@@ -22,20 +22,20 @@ class Cell:
 
     @property
     def params(self) -> str:
-        """The knobs as canonical JSON."""
+        """Return the knobs as canonical JSON."""
         return json.dumps(settings(self.method), sort_keys=True)
 
     @property
     def id(self) -> str:
-        """Stable name of the cell."""
+        """Return the stable name of the cell, which files know it by."""
         return f"{self.name}-{hashlib.sha256(self.params.encode()).hexdigest()[:8]}"
 
     @property
-    def told(self) -> dict[str, Any]:
-        """What is enough to make the cell again."""
+    def record(self) -> dict[str, Any]:
+        """Return what is enough to make the cell again, as run.json holds it."""
         return {"method": self.name, "params": self.params, "ratio": self.ratio}
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> Cell:
-        """The cell that `told` came from. Raises InputError if its method is no more or has other knobs."""
-        return cls(told["method"], create(told["method"], **json.loads(told["params"])), told["ratio"])
+    def from_record(cls, record: Mapping[str, Any]) -> Cell:
+        """Make the cell of a record. Raises InputError if its method is no more or has other knobs."""
+        return cls(record["method"], create(record["method"], **json.loads(record["params"])), record["ratio"])

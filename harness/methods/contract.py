@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from torch import Tensor
 
 from harness.attention import LayerPrefix, Step
+from harness.methods.about import About
+from harness.methods.knob_types import check_types
 
 S = TypeVar("S")
 
 
-class Method(Protocol[S]):
+class Method(ABC, Generic[S]):
     """A decode-time KV-cache technique: a frozen dataclass of its knobs. All that changes is in the state of `start`.
 
+    Knobs are checked by their types when a method is made (harness/methods/knob_types.py), which raises InputError.
     Shape legend: harness/attention/__init__.py.
     """
 
+    about: ClassVar[About]
+    """Title, source and access pattern of the technique."""
     observes: ClassVar[frozenset[str]] = frozenset()
     """Prefill statistics that `start` reads (harness/attention/statistics.py)."""
     is_dense: ClassVar[bool] = False
@@ -26,23 +32,35 @@ class Method(Protocol[S]):
     open: ClassVar[bool] = False
     """True for kernels, whose steps may have free columns (Step.kv_lengths)."""
 
+    def __post_init__(self) -> None:
+        check_types(self)
+
+    @abstractmethod
     def start(self, prefix: LayerPrefix) -> S:
-        """State of one layer after the shared dense prefill. Must not write to the prefix."""
-        ...
+        """Return the state of one layer after the shared dense prefill. Must not write to the prefix."""
 
+    @abstractmethod
     def attend(self, step: Step, state: S) -> Tensor:
-        """Attention output [B, H, G, D] of one decode step. May update `state`, never `step`."""
-        ...
+        """Compute the attention output [B, H, G, D] of one decode step. May update `state`, never `step`."""
 
+    @abstractmethod
+    def kept_tokens(self, n: int) -> int:
+        """Count the tokens that a step attends to exactly when n are cached, the newest included."""
+
+    @abstractmethod
     def transfers(self, n: int, d: int) -> float:
-        """Elements moved per KV head and decode step at n cached tokens and head dimension d."""
-        ...
+        """Count the elements moved per KV head and decode step at n cached tokens and head dimension d."""
 
     @classmethod
+    @abstractmethod
     def at(cls, ratio: float, n: int, d: int, **fixed: Any) -> Self:
-        """The method with its free knobs solved for dense / ratio transfers; InputError if nothing fits."""
-        ...
+        """Solve the free knobs for dense / ratio transfers. Raises InputError if nothing fits."""
+
+    @property
+    def resolved(self) -> Self:
+        """Return the same method with knobs that were left null set to what they stand for."""
+        return self
 
     def prefill_mask(self, s: int) -> Tensor | None:
-        """[S, S] bool mask of a prefill of the method's own; None shares the dense prefill."""
+        """Return the [S, S] bool mask of a prefill of the method's own; None shares the dense prefill."""
         return None

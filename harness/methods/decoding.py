@@ -21,11 +21,13 @@ def decode(
     attention_mask: Tensor,
     prefill_length: int,
     scores: Scores | None = None,
+    layer: int = 0,
 ) -> Tensor:
-    """Attention outputs of the T decode steps that follow a dense prefill of P tokens, [B, Hq, T, D].
+    """Compute the attention outputs [B, Hq, T, D] of the T decode steps that follow a dense prefill of P tokens.
 
     query [B, Hq, P+T, D]; key and value [B, Hkv, P+T, D], already rotated; attention_mask [B, P+T] bool, False at
-    padding, whose contents do not matter. `scores` defaults to softmax scale D^-0.5 without soft-cap.
+    padding, whose contents do not matter. `scores` defaults to softmax scale D^-0.5 without soft-cap; `layer` is the
+    layer's number in its model.
     """
     b, hq, total, d = query.shape
     h = key.shape[1]
@@ -39,6 +41,7 @@ def decode(
         v=value[:, :, :p],
         mask=mask[:, None, :p],
         decode_steps=total - p,
+        layer=layer,
         statistics=observe(method.observes, q[:, :, :, :p], key[:, :, :p], mask[:, :p], scores),
     )
     state = method.start(prefix)

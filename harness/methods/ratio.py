@@ -1,4 +1,4 @@
-"""From a compression ratio to a method's knobs."""
+"""From a compression ratio to a method's knobs, and what dense attention moves."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ M = TypeVar("M", bound=Method[Any])
 
 
 def dense_transfers(n: int, d: int) -> float:
-    """Elements a dense decode step moves per KV head: n tokens of K and V read, one written (2ND + 2D)."""
+    """Count the elements of a dense decode step per KV head: n tokens of K and V read, one written (2ND + 2D)."""
     return 2 * n * d + 2 * d
 
 
 def largest_knob(
     build: Callable[..., M], knob: str, bounds: tuple[int, int], ratio: float, n: int, d: int, **fixed: Any
 ) -> M:
-    """The method with the largest integer `knob` within bounds that moves at most dense / ratio elements.
+    """Find the method with the largest integer `knob` within bounds that moves at most dense / ratio elements.
 
     Transfers must not fall as the knob grows. Raises InputError when even the lower bound moves too much.
     """
@@ -40,7 +40,7 @@ def largest_knob(
 
 
 def rank_and_tokens(build: Callable[..., M], ratio: float, n: int, d: int, **fixed: Any) -> M:
-    """A method that scores in r dimensions and attends to k tokens: r for a given k, k for a given r.
+    """Solve a method that scores in r dimensions and attends to k tokens: r for a given k, k for a given r.
 
     With neither, half of the budget goes to each: r = D / ratio and k near S / (2 ratio). Raises InputError as above.
     """

@@ -17,9 +17,6 @@ from harness.store.shard import WHOLE, Shard
 from harness.sweep.plan import check_grid
 from harness.sweep.typed import build, typed
 
-SIZES = (".k", ".r")
-"""Knobs that count what is kept or read: none of it is no method."""
-
 
 @dataclass(frozen=True)
 class TaskSpec:
@@ -112,12 +109,11 @@ def _knobs(settings: Any) -> Mapping[str, Mapping[str, Any]]:
         methods.check_knobs(name, dict(knobs))
         for knob, values in knobs.items():
             for value in values if isinstance(values, list) else [values]:
-                _check_knob(f"method.{name}.{knob}", value, kinds[knob] | None)
+                _check_knob(f"method.{name}.{knob}", value, kinds[knob] | None, methods.least(methods.find(name), knob))
     return given  # type: ignore[no-any-return]
 
 
-def _check_knob(name: str, value: Any, kind: Any) -> None:
+def _check_knob(name: str, value: Any, kind: Any, least: int | None) -> None:
     typed(name, value, kind)
-    least = 1 if name.endswith(SIZES) else 0
-    if isinstance(value, int | float) and not value >= least:
+    if least is not None and value is not None and not value >= least:
         raise InputError(f"{name}={value} must be at least {least}, or null to solve it for a ratio")

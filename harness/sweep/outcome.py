@@ -67,10 +67,10 @@ def outcome_of(prepared: Prepared, store: Store) -> Outcome:
 def _with_earlier(prepared: Prepared, store: Store) -> tuple[list[Cell], Done]:
     keys = [unit.key for unit in prepared.units]
     known = {cell.id: cell for cell in prepared.plan.cells}
-    for name, told in store.cells().items():
+    for name, record in store.cells().items():
         if name not in known:
             with contextlib.suppress(InputError):  # a method or a knob that is gone since
-                known[name] = Cell.of(told)
+                known[name] = Cell.from_record(record)
     done = store.records({(key, cell) for key in keys for cell in known})
     planned = {cell.id for cell in prepared.plan.cells}
     kept = [cell for cell in known.values() if cell.id in planned or all((key, cell.id) in done for key in keys)]

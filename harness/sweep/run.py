@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock
 
+from harness import methods
 from harness.engine import Engine
 from harness.evaluation.batches import PLAIN_TOKENS, Limits, Piece, work_left
 from harness.hf import Bridge
@@ -101,11 +102,14 @@ def _describe(prepared: Prepared, store: Store, about: Mapping[str, Any]) -> Non
     )
     write_whole(store.folder / "examples.jsonl", "".join(json.dumps(line) + "\n" for line in shown))
     asked = "".join(f"{u.key}{u.request.target}" for u in prepared.units).encode(errors="surrogatepass")
+    cells = store.cells() | {cell.id: cell.record for cell in prepared.plan.cells}
+    known = {record["method"] for record in cells.values()} & set(methods.names())
     store.describe(
         {
             "config": asdict(replace(prepared.job, shard=WHOLE)),
             "batch_tokens": agreed(prepared, store),
-            "cells": store.cells() | {cell.id: cell.told for cell in prepared.plan.cells},
+            "cells": cells,
+            "methods": {name: methods.facts(name) for name in sorted(known)},
             "planned": [cell.id for cell in prepared.plan.cells],
             "skipped": [asdict(skip) for skip in prepared.plan.skipped],
             "examples": [u.request.example for u in prepared.units],

@@ -9,6 +9,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from harness.attention import LayerPrefix, Step
 from harness.attention.scores import softmax
 from harness.errors import InputError
+from harness.methods.about import About
 from harness.methods.contract import Method
 from harness.methods.ratio import dense_transfers
 
@@ -17,28 +18,33 @@ __all__ = ["Dense"]
 
 @dataclass(frozen=True)
 class Dense(Method[None]):
-    """softmax(qK'/sqrt(D)) V over all live tokens."""
+    """Computes softmax(qK'/sqrt(D)) V over all live tokens."""
 
+    about: ClassVar[About] = About(title="Dense", access="all")
     is_dense: ClassVar[bool] = True
 
     def start(self, prefix: LayerPrefix) -> None:
         """Dense attention keeps no state."""
 
     def attend(self, step: Step, state: None) -> Tensor:
-        """One fused call; written out where the architecture caps its logits, which SDPA cannot."""
+        """Make one fused call; write it out where the architecture caps its logits, which SDPA cannot."""
         if step.scores.cap is None:
             mask = step.mask[:, :, None]
             return scaled_dot_product_attention(step.q, step.k, step.v, mask, scale=step.scores.scale)
         weights = softmax(step.scores(step.q, step.k), step.mask[:, :, None])
         return weights.to(step.v.dtype) @ step.v
 
+    def kept_tokens(self, n: int) -> int:
+        """Keep all n."""
+        return n
+
     def transfers(self, n: int, d: int) -> float:
-        """2ND + 2D: all of K and V read, one token of each written."""
+        """Count 2ND + 2D: all of K and V read, one token of each written."""
         return dense_transfers(n, d)
 
     @classmethod
     def at(cls, ratio: float, n: int, d: int, **fixed: Any) -> Self:
-        """Dense exists at ratio 1 only."""
+        """Return dense attention at ratio 1. Raises InputError at any other."""
         if ratio != 1:
             raise InputError("dense attention is ratio 1")
         return cls()

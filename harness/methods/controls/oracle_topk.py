@@ -10,8 +10,9 @@ from torch import Tensor
 
 from harness.attention import LayerPrefix, Step, attend_to, top_newest
 from harness.attention.scores import softmax
-from harness.methods.checks import check_integers
+from harness.methods.about import About
 from harness.methods.contract import Method
+from harness.methods.knob_types import Size
 from harness.methods.ratio import largest_knob
 
 __all__ = ["OracleTopK"]
@@ -19,17 +20,15 @@ __all__ = ["OracleTopK"]
 
 @dataclass(frozen=True)
 class OracleTopK(Method[None]):
-    """Exact attention over the k tokens with the largest softmax weight, summed over the group."""
+    """Attends exactly to the k tokens with the largest softmax weight, summed over the group."""
 
+    about: ClassVar[About] = About(title="Oracle top-k", access="keys")
     oracle: ClassVar[bool] = True
 
-    k: int
-
-    def __post_init__(self) -> None:
-        check_integers(self, k=1)
+    k: Size
 
     def start(self, prefix: LayerPrefix) -> None:
-        """The oracle needs no memory."""
+        """Keep no state: the oracle needs no memory."""
 
     def attend(self, step: Step, state: None) -> Tensor:
         """Choose by all of K, pay for the chosen."""
@@ -37,8 +36,12 @@ class OracleTopK(Method[None]):
         index = top_newest(weights.sum(2).masked_fill(~step.mask, -torch.inf), self.k)
         return attend_to(step, index)[0]
 
+    def kept_tokens(self, n: int) -> int:
+        """Keep k of n."""
+        return min(self.k, n)
+
     def transfers(self, n: int, d: int) -> float:
-        """2kD + 2D: only the chosen tokens are paid for."""
+        """Count 2kD + 2D: only the chosen tokens are paid for."""
         return 2 * min(self.k, n) * d + 2 * d
 
     @classmethod

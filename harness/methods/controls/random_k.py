@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, Step, age, attend_to, top_newest
-from harness.methods.checks import check_integers
+from harness.methods.about import About
 from harness.methods.contract import Method
+from harness.methods.knob_types import Count, Size, layer_seed
 from harness.methods.ratio import largest_knob
 
 __all__ = ["RandomK"]
@@ -21,7 +22,7 @@ N = TypeVar("N", Tensor, int)
 
 @dataclass
 class Draw:
-    """Where the stream of random numbers of a layer stands."""
+    """Holds where the stream of random numbers of a layer stands."""
 
     stream: int
     step: int = 0
@@ -29,20 +30,19 @@ class Draw:
 
 @dataclass(frozen=True)
 class RandomK(Method[Draw]):
-    """Exact attention over the newest token and k - 1 others, drawn anew for each step, layer and KV head.
+    """Attends exactly to the newest token and k - 1 others, drawn anew for each step, layer and KV head.
 
     A draw depends on a token's age alone, so padding and batch neighbours do not change it.
     """
 
-    k: int
-    seed: int = 0
+    about: ClassVar[About] = About(title="Random k", access="positions")
 
-    def __post_init__(self) -> None:
-        check_integers(self, k=1, seed=0)
+    k: Size
+    seed: Count = 0
 
     def start(self, prefix: LayerPrefix) -> Draw:
-        """A stream of its own for each layer."""
-        return Draw(self.seed * 7919 + prefix.layer)
+        """Start a stream of its own for each layer."""
+        return Draw(layer_seed(self.seed, prefix.layer, apart=7919))
 
     def attend(self, step: Step, state: Draw) -> Tensor:
         """Keep the newest and the luckiest."""
@@ -53,8 +53,12 @@ class RandomK(Method[Draw]):
         luck = luck.float().masked_fill(ages == 0, torch.inf).masked_fill(~step.mask, -torch.inf)
         return attend_to(step, top_newest(luck, self.k))[0]
 
+    def kept_tokens(self, n: int) -> int:
+        """Keep k of n."""
+        return min(self.k, n)
+
     def transfers(self, n: int, d: int) -> float:
-        """2kD + 2D."""
+        """Count 2kD + 2D."""
         return 2 * min(self.k, n) * d + 2 * d
 
     @classmethod

@@ -1,8 +1,8 @@
-"""H2O: heavy-hitter oracle (Zhang et al., NeurIPS 2023, arXiv 2306.14048), as the SparQ paper evaluates it."""
+"""H2O, the heavy-hitter oracle, as the SparQ paper evaluates it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import torch
@@ -10,8 +10,9 @@ from torch import Tensor
 
 from harness.attention import LayerPrefix, Step, age, attend_to, gather_mask, top_newest
 from harness.attention.statistics import ATTENTION_RECEIVED
-from harness.methods.checks import check_integers
+from harness.methods.about import About, Paper
 from harness.methods.contract import Method
+from harness.methods.knob_types import Count, Size, quarter
 from harness.methods.ratio import largest_knob
 
 __all__ = ["H2O"]
@@ -19,7 +20,7 @@ __all__ = ["H2O"]
 
 @dataclass
 class Kept:
-    """Columns that are still cached and their scores, both [B, H, K]."""
+    """Holds the columns that are still cached and their scores, both [B, H, K]."""
 
     column: Tensor
     score: Tensor
@@ -40,16 +41,30 @@ class Kept:
 class H2O(Method[Kept]):
     """Keeps the `local` newest tokens (default k/4) and those that received most attention, k + 1 in all."""
 
+    about: ClassVar[About] = About(
+        title="H2O",
+        access="history",
+        paper=Paper(
+            title="H2O: Heavy-Hitter Oracle for Efficient Generative Inference of Large Language Models",
+            authors="Zhenyu Zhang, Ying Sheng, Tianyi Zhou, Tianlong Chen, Lianmin Zheng, Ruisi Cai, Zhao Song, "
+            "Yuandong Tian, Christopher Ré, Clark Barrett, Zhangyang Wang, Beidi Chen",
+            venue="NeurIPS",
+            year=2023,
+            arxiv="2306.14048",
+        ),
+    )
     observes: ClassVar[frozenset[str]] = frozenset({ATTENTION_RECEIVED})
 
-    k: int
-    local: int | None = None
+    k: Size
+    local: Count | None = None
 
-    def __post_init__(self) -> None:
-        check_integers(self, k=1, local=0)
+    @property
+    def resolved(self) -> Self:
+        """Return the method with the newest tokens that are always kept as a number."""
+        return replace(self, local=quarter(self.k, self.local))
 
     def start(self, prefix: LayerPrefix) -> Kept:
-        """Every prompt token, scored by the prompt's own queries."""
+        """Keep every prompt token, scored by the prompt's own queries."""
         b, h, s, _ = prefix.k.shape
         (statistic,) = self.observes
         return Kept(torch.arange(s, device=prefix.k.device).expand(b, h, s), prefix.statistics[statistic])
@@ -59,7 +74,7 @@ class H2O(Method[Kept]):
         state.admit(step.length - 1)
         mask = gather_mask(step.mask, state.column)
         ages = age(step.mask).expand(-1, mask.shape[1], -1).gather(2, state.column)
-        recent = ages <= (self.k // 4 if self.local is None else self.local)
+        recent = ages <= quarter(self.k, self.local)
         score = state.score.masked_fill(recent, torch.inf).masked_fill(~mask, -torch.inf)
         state.keep(self.choose(score, state.column, step.length))
         output, weights = attend_to(step, state.column)
@@ -67,15 +82,19 @@ class H2O(Method[Kept]):
         return output
 
     def choose(self, score: Tensor, column: Tensor, n: int) -> Tensor:
-        """Which k + 1 of the kept tokens to go on with: indices into score and column, both [B, H, K]."""
+        """Choose k + 1 of the kept tokens to go on with: indices into score and column, both [B, H, K]."""
         return top_newest(score, self.k + 1, column)
 
     def rescore(self, score: Tensor, weights: Tensor, step: Step) -> Tensor:
         """Add the step's weights [B, H, G, K], averaged over the group, to the score [B, H, K]."""
         return score + weights.mean(2)
 
+    def kept_tokens(self, n: int) -> int:
+        """Keep k, and the newest besides."""
+        return min(self.k + 1, n)
+
     def transfers(self, n: int, d: int) -> float:
-        """2kD + 2D for K and V, 2N + 1 for the scores."""
+        """Count 2kD + 2D for K and V, 2N + 1 for the scores."""
         return 2 * min(self.k, n) * d + 2 * d + 2 * n + 1
 
     @classmethod

@@ -1,16 +1,17 @@
-"""LM-Infinite (Han et al., 2023, arXiv 2308.16137): the first tokens and the most recent ones; positions unchanged."""
+"""LM-Infinite without its distance ceiling: the first tokens and the most recent ones, at unchanged positions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, Step, age, attend_to, top_newest
-from harness.methods.checks import check_integers, check_switches
+from harness.methods.about import About, Paper
 from harness.methods.contract import Method
+from harness.methods.knob_types import Count, Size
 from harness.methods.ratio import largest_knob
 
 __all__ = ["LMInfinite"]
@@ -23,26 +24,38 @@ class LMInfinite(Method[None]):
     `mask_prefill` applies the same pattern to the prompt, as the paper published Llama 2, Pythia and Mistral.
     """
 
-    k: int
-    initial: int = 16
+    about: ClassVar[About] = About(
+        title="LM-Infinite",
+        access="positions",
+        paper=Paper(
+            title="LM-Infinite: Zero-Shot Extreme Length Generalization for Large Language Models",
+            authors="Chi Han, Qifan Wang, Hao Peng, Wenhan Xiong, Yu Chen, Heng Ji, Sinong Wang",
+            venue="NAACL",
+            year=2024,
+            arxiv="2308.16137",
+        ),
+    )
+
+    k: Size
+    initial: Count = 16
     mask_prefill: bool = False
 
-    def __post_init__(self) -> None:
-        check_integers(self, k=1, initial=0)
-        check_switches(self, "mask_prefill")
-
     def start(self, prefix: LayerPrefix) -> None:
-        """The pattern depends on positions only."""
+        """Keep no state: the pattern depends on positions only."""
 
     def attend(self, step: Step, state: None) -> Tensor:
-        """Exact attention over the pattern."""
+        """Attend exactly to the pattern."""
         oldest = step.mask.cumsum(-1) <= self.initial
         recency = (-age(step.mask)).float().masked_fill(oldest, torch.inf).masked_fill(~step.mask, -torch.inf)
         index = top_newest(recency, self.k)
         return attend_to(step, index.expand(-1, step.k.shape[1], -1))[0]
 
+    def kept_tokens(self, n: int) -> int:
+        """Keep k of n."""
+        return min(self.k, n)
+
     def transfers(self, n: int, d: int) -> float:
-        """2kD + 2D."""
+        """Count 2kD + 2D."""
         return 2 * min(self.k, n) * d + 2 * d
 
     @classmethod
@@ -52,7 +65,7 @@ class LMInfinite(Method[None]):
         return largest_knob(cls, "k", (least, n), ratio, n, d, **fixed)
 
     def prefill_mask(self, s: int) -> Tensor | None:
-        """Which of the s prompt tokens each prompt query sees, if the prompt is masked too."""
+        """Return which of the s prompt tokens each prompt query sees, if the prompt is masked too."""
         if not self.mask_prefill:
             return None
         query, key = torch.arange(s)[:, None], torch.arange(s)[None]

@@ -10,15 +10,16 @@ from torch import Tensor
 
 from harness.attention import Step
 from harness.attention.statistics import LAST_USED, used
-from harness.errors import InputError
+from harness.methods.about import About
 from harness.methods.eviction.h2o import H2O
+from harness.methods.selection.sparq import SparQ
 
 __all__ = ["LRU"]
 
 
 @dataclass(frozen=True)
 class LRU(H2O):
-    """H2O with another score: the time a token was last used, 1 for the first query, 0 for never.
+    """Evicts as H2O does, by another score: the time a token was last used, 1 for the first query, 0 for never.
 
     A token is used by a query that gives it at least the weight of an even spread over the tokens it looks at. One
     query uses many tokens, so ties are the rule here: `ties="newest"` keeps the newest, whatever the batch; "torch"
@@ -26,17 +27,13 @@ class LRU(H2O):
     which padding can change.
     """
 
+    about: ClassVar[About] = About(title="LRU", access="history", paper=SparQ.about.paper)
     observes: ClassVar[frozenset[str]] = frozenset({LAST_USED})
 
     ties: Literal["torch", "newest"] = "newest"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.ties not in ("torch", "newest"):
-            raise InputError(f"LRU needs ties as torch or newest, not {self.ties!r}")
-
     def choose(self, score: Tensor, column: Tensor, n: int) -> Tensor:
-        """As H2O, or by torch.topk over a row of all n columns in which the evicted are -inf."""
+        """Choose as H2O does, or by torch.topk over a row of all n columns in which the evicted are -inf."""
         if self.ties == "newest":
             return super().choose(score, column, n)
         b, h, kept = score.shape

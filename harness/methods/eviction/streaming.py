@@ -1,14 +1,29 @@
-"""StreamingLLM's cache (Xiao et al., ICLR 2024, arXiv 2309.17453): attention sinks and a recent window."""
+"""StreamingLLM's cache: attention sinks and a recent window."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
+from harness.methods.about import About, Paper
 from harness.methods.eviction.lm_infinite import LMInfinite
+from harness.methods.knob_types import Count
 
 __all__ = ["Streaming"]
 
 
 @dataclass(frozen=True)
 class Streaming(LMInfinite):
-    """LM-Infinite with four initial tokens. Positions stay absolute, where StreamingLLM renumbers within the cache."""
+    """Keeps four initial tokens. Positions stay absolute, where StreamingLLM renumbers within the cache."""
 
-    initial: int = 4
+    about: ClassVar[About] = About(
+        title="StreamingLLM",
+        access="positions",
+        paper=Paper(
+            title="Efficient Streaming Language Models with Attention Sinks",
+            authors="Guangxuan Xiao, Yuandong Tian, Beidi Chen, Song Han, Mike Lewis",
+            venue="ICLR",
+            year=2024,
+            arxiv="2309.17453",
+        ),
+    )
+
+    initial: Count = 4

@@ -1,14 +1,19 @@
 """Window eviction: the most recent tokens only, the weakest baseline of the literature."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
+from harness.methods.about import About
 from harness.methods.eviction.lm_infinite import LMInfinite
+from harness.methods.knob_types import Count
 
 __all__ = ["Window"]
 
 
 @dataclass(frozen=True)
 class Window(LMInfinite):
-    """LM-Infinite without initial tokens."""
+    """Keeps the k most recent tokens: LM-Infinite without initial ones."""
 
-    initial: int = 0
+    about: ClassVar[About] = About(title="Window", access="positions")
+
+    initial: Count = 0

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, MeanValue, Step
-from harness.methods.checks import check_integers, check_switches
+from harness.methods.about import About
 from harness.methods.contract import Method
+from harness.methods.knob_types import Count, Size, layer_seed, quarter
 from harness.methods.ratio import rank_and_tokens
-from harness.methods.selection.sparq import attend_to_best
+from harness.methods.selection.sparq import SparQ, attend_to_best
 
 __all__ = ["LowRank"]
 
 
 @dataclass
 class Projected:
-    """basis [H, D, r]; keys [B, H, S + decode_steps, r], the first `length` of them filled; the running mean of V."""
+    """Holds basis [H, D, r], keys [B, H, S + decode_steps, r] of which `length` are filled, the running mean of V."""
 
     basis: Tensor
     keys: Tensor
@@ -35,22 +36,25 @@ class Projected:
 
 @dataclass(frozen=True)
 class LowRank(Method[Projected]):
-    """SparQ whose approximate logits come from a random orthonormal projection D -> r, one per layer and KV head."""
+    """Approximates SparQ's logits by a random orthonormal projection D -> r, one per layer and KV head."""
 
-    r: int
-    k: int = 128
-    local: int | None = None
-    seed: int = 0
+    about: ClassVar[About] = About(title="Low rank", access="index", paper=SparQ.about.paper)
+
+    r: Size
+    k: Size = 128
+    local: Count | None = None
+    seed: Count = 0
     reallocate: bool = True
 
-    def __post_init__(self) -> None:
-        check_integers(self, r=1, k=1, local=0, seed=0)
-        check_switches(self, "reallocate")
+    @property
+    def resolved(self) -> Self:
+        """Return the method with the newest tokens that are always kept as a number."""
+        return replace(self, local=quarter(self.k, self.local))
 
     def start(self, prefix: LayerPrefix) -> Projected:
         """Draw the projection and project the prompt's keys once."""
         b, h, s, d = prefix.k.shape
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + prefix.layer)
+        generator = torch.Generator().manual_seed(layer_seed(self.seed, prefix.layer))
         draws = torch.randn(h, d, d, generator=generator, dtype=torch.float64)
         basis = torch.linalg.qr(draws).Q[:, :, : self.r].to(prefix.k)
         keys = prefix.k.new_zeros(b, h, s + prefix.decode_steps, basis.shape[2])
@@ -58,13 +62,17 @@ class LowRank(Method[Projected]):
         return Projected(basis, keys, s, MeanValue(prefix) if self.reallocate else None)
 
     def attend(self, step: Step, state: Projected) -> Tensor:
-        """Steps 3 to 5 of SparQ on projected logits."""
+        """Do steps 3 to 5 of SparQ on projected logits."""
         logits = step.scores(step.q @ state.basis, state.append(step.k[:, :, -1]))
         mean = state.mean.update(step) if state.mean else None
-        return attend_to_best(step, logits, self.k, self.k // 4 if self.local is None else self.local, mean)
+        return attend_to_best(step, logits, self.k, quarter(self.k, self.local), mean)
+
+    def kept_tokens(self, n: int) -> int:
+        """Keep k, and the newest besides."""
+        return min(self.k + 1, n)
 
     def transfers(self, n: int, d: int) -> float:
-        """SparQ's: rN + 2kD + 2D, r to store the newest projected key, 2D for the running mean of V."""
+        """Count rN + 2kD + 2D as SparQ, r to store the newest projected key, 2D for the running mean of V."""
         r = min(self.r, d)
         return r * n + 2 * min(self.k, n) * d + r + (4 if self.reallocate else 2) * d
 

@@ -1,25 +1,26 @@
-"""SparQ Attention (Ribar et al., ICML 2024, arXiv 2312.04985, algorithm 1).
+"""SparQ Attention (algorithm 1 of its paper).
 
 The r largest query components score all tokens approximately; exact attention over the best k, mixed with mean V.
 """
 
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, MeanValue, Step, age, attend_to, top_newest
 from harness.attention.scores import softmax
-from harness.methods.checks import check_integers, check_switches
+from harness.methods.about import About, Paper
 from harness.methods.contract import Method
+from harness.methods.knob_types import Count, Size, quarter
 from harness.methods.ratio import rank_and_tokens
 
 __all__ = ["SparQ"]
 
 
 def attend_to_best(step: Step, logits: Tensor, k: int, local: int, mean: Tensor | None) -> Tensor:
-    """Steps 3 to 5 of SparQ: keep the best k + 1 tokens by approximate logits [B, H, G, N], attend, mix with mean V.
+    """Do steps 3 to 5 of SparQ: keep the best k + 1 tokens by approximate logits [B, H, G, N], attend, mix with mean V.
 
     Logits are summed over the group to choose; the `local` newest and the newest itself are always kept. With `mean`
     [B, H, D], the approximate mass of what was dropped goes to it.
@@ -37,28 +38,41 @@ def attend_to_best(step: Step, logits: Tensor, k: int, local: int, mean: Tensor 
 
 @dataclass(frozen=True)
 class SparQ(Method[MeanValue | None]):
-    """Knobs: r channels, k tokens, `local` newest tokens always kept (default k/4), reallocate the rest to mean V."""
+    """Scores by r channels, keeps k tokens, the `local` newest (default k/4) always; reallocates the rest to mean V."""
 
-    r: int
-    k: int = 128
-    local: int | None = None
+    about: ClassVar[About] = About(
+        title="SparQ",
+        access="channels",
+        paper=Paper(
+            title="SparQ Attention: Bandwidth-Efficient LLM Inference",
+            authors="Luka Ribar, Ivan Chelombiev, Luke Hudlass-Galley, Charlie Blake, Carlo Luschi, Douglas Orr",
+            venue="ICML",
+            year=2024,
+            arxiv="2312.04985",
+        ),
+    )
+
+    r: Size
+    k: Size = 128
+    local: Count | None = None
     reallocate: bool = True
 
-    def __post_init__(self) -> None:
-        check_integers(self, r=1, k=1, local=0)
-        check_switches(self, "reallocate")
+    @property
+    def resolved(self) -> Self:
+        """Return the method with the newest tokens that are always kept as a number."""
+        return replace(self, local=quarter(self.k, self.local))
 
     def start(self, prefix: LayerPrefix) -> MeanValue | None:
-        """The running sum of V, if the dropped mass is reallocated."""
+        """Start the running sum of V, if the dropped mass is reallocated."""
         return MeanValue(prefix) if self.reallocate else None
 
     def attend(self, step: Step, state: MeanValue | None) -> Tensor:
-        """Algorithm 1 with the channels and tokens chosen once per KV head, over its group of queries."""
-        local = self.k // 4 if self.local is None else self.local
-        return attend_to_best(step, self._approximate(step), self.k, local, state.update(step) if state else None)
+        """Do algorithm 1 with the channels and tokens chosen once per KV head, over its group of queries."""
+        mean = state.update(step) if state else None
+        return attend_to_best(step, self._approximate(step), self.k, quarter(self.k, self.local), mean)
 
     def _approximate(self, step: Step) -> Tensor:
-        """Logits [B, H, G, N] from r channels, at a temperature that makes up for the missing ones."""
+        """Compute logits [B, H, G, N] from r channels, at a temperature that makes up for the missing ones."""
         magnitude = step.q.abs().to(torch.promote_types(step.q.dtype, torch.float32))
         channels = magnitude.sum(2).topk(min(self.r, step.q.shape[3])).indices[:, :, None]
         q = step.q.gather(3, channels.expand(-1, -1, step.q.shape[2], -1))
@@ -66,8 +80,12 @@ class SparQ(Method[MeanValue | None]):
         covered = q.abs().to(magnitude.dtype).sum(3, keepdim=True) / magnitude.sum(3, keepdim=True)
         return step.scores((q / covered.nan_to_num(1).sqrt().clamp_min(1e-6)).to(q.dtype), k)
 
+    def kept_tokens(self, n: int) -> int:
+        """Keep k, and the newest besides."""
+        return min(self.k + 1, n)
+
     def transfers(self, n: int, d: int) -> float:
-        """rN + 2kD + 3D, and 2D more for the running mean of V (K is stored twice: paper, section 4)."""
+        """Count rN + 2kD + 3D, and 2D more for the running mean of V (K is stored twice: paper, section 4)."""
         return min(self.r, d) * n + 2 * min(self.k, n) * d + (5 if self.reallocate else 3) * d
 
     @classmethod

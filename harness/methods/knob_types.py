@@ -1,0 +1,78 @@
+"""Kinds of knobs: a knob says by its type which values mean something, and nothing else has to check them."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Iterator
+from types import NoneType
+from typing import Annotated, Any, Literal
+
+from harness.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class AtLeast:
+    """Holds the smallest value that a number may have."""
+
+    value: int
+
+
+Size = Annotated[int, AtLeast(1)]
+"""Counts what is kept or read: none of it is no method."""
+Count = Annotated[int, AtLeast(0)]
+"""Counts what there may be none of."""
+
+
+def least(cls: type[Any], knob: str) -> int | None:
+    """Return the smallest value that a knob of a method may have; None if its type has no bound."""
+    found = (extra.value for extra in _extras(_kinds(cls)[knob]) if isinstance(extra, AtLeast))
+    return next(found, None)
+
+
+def check_types(method: object) -> None:
+    """Raise InputError for a knob of a method whose value is none of its type's. Null fits where the type has None."""
+    cls: type[Any] = type(method)
+    for knob, kind in _kinds(cls).items():
+        value = getattr(method, knob)
+        wanted = _wanted(kind, value)
+        if wanted:
+            raise InputError(f"{cls.__name__} needs {knob} as {wanted}, not {value!r}")
+
+
+def quarter(k: int, local: int | None) -> int:
+    """Return how many of the newest tokens are always kept: `local`, or a quarter of k as in the SparQ paper."""
+    return k // 4 if local is None else local
+
+
+def layer_seed(seed: int, layer: int, apart: int = 1_000_003) -> int:
+    """Combine a method's seed with a layer's number; two seeds share no layer's draws below `apart` layers."""
+    return seed * apart + layer
+
+
+def _kinds(cls: type[Any]) -> dict[str, Any]:
+    """Return the type of each knob of a method, annotations included."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+def _extras(kind: Any) -> Iterator[Any]:
+    """List the annotations of a type and of its alternatives."""
+    yield from getattr(kind, "__metadata__", ())
+    for part in typing.get_args(kind):
+        yield from _extras(part)
+
+
+def _wanted(kind: Any, value: Any) -> str:
+    """Say what a knob has to be where the value is not; "" where it fits, or for types that are not checked here."""
+    options = typing.get_args(kind)
+    if NoneType in options:
+        (rest,) = (option for option in options if option is not NoneType)
+        return "" if value is None else _wanted(rest, value)
+    if typing.get_origin(kind) is Annotated:
+        low = next(extra.value for extra in kind.__metadata__ if isinstance(extra, AtLeast))
+        fits = isinstance(value, options[0]) and not isinstance(value, bool) and value >= low
+        return "" if fits else f"an integer of at least {low}"
+    if typing.get_origin(kind) is Literal:
+        return "" if value in options else " or ".join(options)
+    return "" if kind is not bool or isinstance(value, bool) else "true or false"
