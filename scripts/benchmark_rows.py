@@ -55,7 +55,7 @@ def append(folder: Path, rows: int) -> str:
     with Store(folder, "key") as store:
         examples = [{"unit": f"{i:020x}.0", "example": str(i), "task": "t"} for i in range(rows // CELLS)]
         (folder / "examples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in examples))
-        store.describe({"cells": {f"method-{c:08x}": "{}" for c in range(CELLS)}})
+        store.describe({"planned": [f"method-{c:08x}" for c in range(CELLS)]})
         for batch in _batches(rows):
             store.append(list(batch))
     return f"{(folder / 'outputs.jsonl').stat().st_size / 1e6:.0f} MB on disk"

@@ -1,1 +1,1 @@
-"""What a run leaves on disk: raw outputs appended, who may write them, what each launch ran on. No torch here."""
+"""Keeps on disk what a run leaves: raw outputs, who may write them, what each launch ran on. No torch here."""

@@ -1,4 +1,4 @@
-"""Files that survive a crash: lines appended in one piece, whole files replaced, a full disk told in one sentence."""
+"""Reads and writes files that survive a crash and several processes: lines appended whole, files replaced, locks."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness.errors import RunError
+from filelock import FileLock, Timeout
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+from harness.errors import InputError, RunError
+from harness.store.shard import Shard
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def read_lines(file: Path) -> Iterator[dict[str, Any]]:
-    """The whole JSON objects of a file of lines, without those that were torn."""
+    """Read the JSON objects of a file of lines, leaving out lines that a crash tore. A missing file holds none."""
     if not file.exists():
         return
     with file.open("rb") as stream:
@@ -30,12 +33,17 @@ def read_lines(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """The object of a JSON file; empty if the file is missing or torn."""
+    """Read the object of a JSON file; empty if the file is missing or torn."""
     try:
         found = json.loads(file.read_bytes())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return as_mapping(found)
+
+
+def as_mapping(value: Any) -> dict[str, Any]:
+    """Return a JSON value if it is an object, else an empty one: a file of another version may lack it."""
+    return value if isinstance(value, dict) else {}
 
 
 def append_lines(file: Path, values: Iterable[Mapping[str, Any]]) -> None:
@@ -44,7 +52,7 @@ def append_lines(file: Path, values: Iterable[Mapping[str, Any]]) -> None:
     Raises RunError when the disk is full; the file is then as long as before.
     """
     text = "".join(json.dumps(value) + "\n" for value in values).encode()
-    with full_disk_told(file), file.open("ab+", buffering=0) as stream:
+    with _full_disk_as_run_error(file), file.open("ab+", buffering=0) as stream:
         before = stream.seek(0, os.SEEK_END)
         if before:
             stream.seek(-1, os.SEEK_END)
@@ -65,24 +73,71 @@ def write_whole(file: Path, text: str) -> None:
 
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
-    """A path to write to; it takes the file's place when all went well, and leaves no trace otherwise."""
+    """Give a path to write to that takes the file's place when all went well and leaves no trace otherwise.
+
+    Raises RunError when the disk is full.
+    """
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
-        with full_disk_told(file):
+        with _full_disk_as_run_error(file):
             yield partial
-            _sync(partial)
+            with partial.open("rb") as stream:
+                os.fsync(stream.fileno())
             partial.replace(file)
     finally:
         partial.unlink(missing_ok=True)
 
 
+class Claim:
+    """Holds the right to write a shard's files while the process lives: the system drops it when the process dies.
+
+    One process holds a shard, and all of them have the same number of shards. A second lock, `exclusive`, is taken for
+    moments, to write what the shards share.
+    """
+
+    def __init__(self, folder: Path, shard: Shard) -> None:
+        self._folder = folder
+        self._shard = shard
+        self._mine = FileLock(folder / f".lock{shard.suffix}", timeout=0)
+        self.exclusive = FileLock(folder / ".mutex")
+
+    def take(self) -> None:
+        """Take the shard. Raises InputError if another process holds it, or a shard of another number of shards."""
+        with self.exclusive:
+            if not _acquired(self._mine):
+                raise self._taken()
+            for file in self._folder.glob(".lock*"):
+                if not file.name.endswith(f"of{self._shard.count}") and file.name != f".lock{self._shard.suffix}":
+                    other = FileLock(file, timeout=0)
+                    if not _acquired(other):
+                        self._mine.release()
+                        raise self._taken()
+                    other.release()
+
+    def release(self) -> None:
+        """Let others write."""
+        self._mine.release()
+
+    def _taken(self) -> InputError:
+        return InputError(f"another run is writing to {self._folder}: wait for it, or choose results=FOLDER")
+
+
+def _acquired(lock: FileLock) -> bool:
+    """Take the lock if it is free, and say whether it was."""
+    try:
+        lock.acquire()
+    except Timeout:
+        return False
+    return True
+
+
 @contextmanager
-def full_disk_told(file: Path) -> Iterator[None]:
+def _full_disk_as_run_error(file: Path) -> Iterator[None]:
     """Turn the operating system's error for a full disk or quota into a RunError."""
     try:
         yield
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in NO_SPACE:
             raise
         raise RunError(
             f"the disk of {file.parent} is full: what was finished is kept; free some space and run the same command "
@@ -91,12 +146,7 @@ def full_disk_told(file: Path) -> Iterator[None]:
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
-    """One write in all but the rarest case; a short one is gone on with, and then says why it was short."""
+    """Write everything. A short write is followed by another, which then says why it was short."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
-
-
-def _sync(file: Path) -> None:
-    with file.open("rb") as stream:
-        os.fsync(stream.fileno())

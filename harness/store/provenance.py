@@ -1,4 +1,4 @@
-"""Where a number comes from: commit, versions, machine, command line."""
+"""Describes where a number comes from: commit, versions, machine, command line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PACKAGES = ("harness", "torch", "transformers", "lm-eval", "datasets", "hydra-co
 
 
 def provenance() -> dict[str, Any]:
-    """Everything about this process that a result may depend on."""
+    """Describe everything about this process that a result may depend on."""
     return {
         "argv": sys.argv,
         "commit": commit(),
@@ -24,7 +24,7 @@ def provenance() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The checkout's git commit, with "+changes" if files differ from it; "unknown" outside a checkout."""
+    """Find the checkout's git commit, with "+changes" if files differ from it; "unknown" outside a checkout."""
     where = Path(__file__).parent
     try:
         head = _git(where, "rev-parse", "HEAD")

@@ -1,4 +1,4 @@
-"""A share of a job's work, so that several processes or machines can do one job."""
+"""Divides a job's work, so that several processes or machines can do one job."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Shard:
-    """Share `index` of `count`, counted from 0. Raises InputError for a share that cannot be."""
+    """Names share `index` of `count`, counted from 0. Raises InputError for a share that cannot be."""
 
     index: int = 0
     count: int = 1
@@ -26,11 +26,11 @@ class Shard:
 
     @property
     def suffix(self) -> str:
-        """What tells this share's files from the others'; empty for the whole."""
+        """Return what tells this share's files from the others'; empty for the whole."""
         return "" if self.count == 1 else f".{self.index}of{self.count}"
 
     def share(self, batches: Sequence[T]) -> list[T]:
-        """Every count-th batch. Whole batches, so that each is computed exactly as a serial run would."""
+        """Take every count-th batch. Batches stay whole, so each is computed exactly as a serial run would."""
         return list(batches[self.index :: self.count])
 
 

@@ -1,23 +1,22 @@
-"""`harness status`: what of a results folder is done, missing or failed, from its files alone."""
+"""Counts what of a run is done, missing or failed, from its files alone."""
 
 from __future__ import annotations
 
 import argparse
 import math
 import sys
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import InputError
 from harness.store.files import read_json, read_lines
-from harness.store.records import stored_failures, stored_lines
+from harness.store.records import read_failures, read_records
 
 
 @dataclass(frozen=True)
 class CellStatus:
-    """Example runs of a cell; `seconds_left` is None where nothing was run that could tell."""
+    """Counts example runs of a cell; `seconds_left` is None where nothing was run that could tell."""
 
     cell: str
     done: int
@@ -28,7 +27,7 @@ class CellStatus:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """A folder of one run, as its latest launch planned it; `note` says what could not be read."""
+    """Describes a run's folder as its latest launch planned it; `note` says what could not be read."""
 
     name: str
     cells: tuple[CellStatus, ...]
@@ -49,33 +48,46 @@ def status_command(arguments: Sequence[str]) -> None:
 
 def run_status(folder: Path) -> RunStatus:
     """Count what one run's folder holds, a line at a time."""
-    cells = [str(cell) for cell in read_json(folder / "run.json").get("planned", ())]
+    cells = [str(cell) for cell in read_json(folder / "run.json").get("planned") or ()]
     units = {str(line.get("unit")) for line in read_lines(folder / "examples.jsonl")}
     if not cells or not units:
         return RunStatus(folder.name, (), "run.json or examples.jsonl is torn or old: the next launch writes it anew")
-    done, seconds = _done(folder, cells, units)
+    finished = _finished(folder, cells, units)
     failed: dict[str, set[str]] = {cell: set() for cell in cells}
-    for line in stored_failures(folder):
-        if line.get("cell") in failed and line.get("unit") in units:
-            failed[line["cell"]].add(line["unit"])
-    typical = sum(seconds.values()) / max(1, sum(map(len, done.values())))
-    found = []
-    for cell in cells:
-        left, lost = len(units) - len(done[cell]), len(failed[cell] - done[cell])
-        each = seconds[cell] / len(done[cell]) if done[cell] else typical
-        found.append(CellStatus(cell, len(done[cell]), lost, left - lost, left * each if typical else None))
-    return RunStatus(folder.name, tuple(found))
+    for failure in read_failures(folder):
+        if failure.cell in failed and failure.unit in units:
+            failed[failure.cell].add(failure.unit)
+    total = sum(len(done.units) for done in finished.values())
+    typical = sum(done.seconds for done in finished.values()) / max(1, total)
+    return RunStatus(
+        folder.name, tuple(_cell_status(cell, finished[cell], failed[cell], len(units), typical) for cell in cells)
+    )
 
 
-def _done(folder: Path, cells: Sequence[str], units: set[str]) -> tuple[dict[str, set[str]], dict[str, float]]:
-    """Finished units of each cell, and the seconds that they took."""
-    done: dict[str, set[str]] = {cell: set() for cell in cells}
-    seconds: dict[str, float] = defaultdict(float)
-    for line, whole in stored_lines(folder):
-        if whole and line["cell"] in done and line["unit"] in units:
-            done[line["cell"]].add(line["unit"])
-            seconds[line["cell"]] += line["seconds"] + line.get("shared_seconds", 0.0)
-    return done, seconds
+@dataclass
+class _Finished:
+    """Holds the finished units of a cell, and the seconds that they took."""
+
+    units: set[str] = field(default_factory=set)
+    seconds: float = 0.0
+
+
+def _finished(folder: Path, cells: Sequence[str], units: set[str]) -> dict[str, _Finished]:
+    """Read what is finished of each cell."""
+    found = {cell: _Finished() for cell in cells}
+    for record, in_whole_batch in read_records(folder):
+        if in_whole_batch and record.cell in found and record.unit in units:
+            found[record.cell].units.add(record.unit)
+            found[record.cell].seconds += record.seconds + record.shared_seconds
+    return found
+
+
+def _cell_status(cell: str, finished: _Finished, failed: set[str], units: int, typical: float) -> CellStatus:
+    """Count a cell; `typical` seconds of an example run stand for a cell of which none is finished."""
+    done, lost = len(finished.units), len(failed - finished.units)
+    left = units - done
+    each = finished.seconds / done if done else typical
+    return CellStatus(cell, done, lost, left - lost, left * each if typical else None)
 
 
 def _told(run: RunStatus) -> Iterator[str]:

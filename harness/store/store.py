@@ -1,4 +1,4 @@
-"""Append-only raw outputs of a run, and what is already there when it starts again."""
+"""Appends the raw outputs of a run, and finds what is already there when it starts again."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from harness.errors import InputError
-from harness.store.claim import Claim
-from harness.store.files import append_lines, read_json, write_whole
-from harness.store.records import Failure, Key, Record, stored_failures, stored_lines
+from harness.store.files import Claim, append_lines, as_mapping, read_json, write_whole
+from harness.store.records import Failure, Key, Record, read_failures, read_records
 from harness.store.shard import WHOLE, Shard
 
 
 class Store:
-    """The folder of one run. A process holds one shard of it, and no other process holds the same.
+    """Opens the folder of one run for one shard, which no other process may hold at the same time.
 
     outputs.jsonl (of a shard: outputs.1of4.jsonl) grows by a batch at a time. A batch that a crash tore is computed
     again as the whole that it was: only the same rows side by side give the same numbers to the bit. errors.jsonl says
@@ -51,26 +50,25 @@ class Store:
         self._claim.release()
 
     def exclusive(self) -> AbstractContextManager[Any]:
-        """Held while files that all shards share are written."""
+        """Return the lock to hold while files that all shards share are written."""
         return self._claim.exclusive
 
     def settled(self) -> set[Key]:
-        """Every example run that need not be computed again: its whole batch is there, in any shard's file."""
-        return {(line["unit"], line["cell"]) for line, whole in stored_lines(self.folder) if whole}
+        """Find the example runs that need not be computed again: their whole batch is there, in any shard's file."""
+        return {stored.record.key for stored in read_records(self.folder) if stored.in_whole_batch}
 
     def records(self, wanted: Collection[Key] | None = None) -> dict[Key, Record]:
-        """The wanted records, or all: the latest of each, those of whole batches before those of torn ones."""
+        """Read the wanted records, or all: the latest of each, those of whole batches before those of torn ones."""
         found: dict[Key, Record] = {}
         loose: dict[Key, Record] = {}
-        for line, whole in stored_lines(self.folder):
-            key = line["unit"], line["cell"]
-            if wanted is None or key in wanted:
-                (found if whole else loose)[key] = Record(**line)
+        for record, in_whole_batch in read_records(self.folder):
+            if wanted is None or record.key in wanted:
+                (found if in_whole_batch else loose)[record.key] = record
         return loose | found
 
     def failures(self) -> dict[Key, Failure]:
-        """What failed in the latest launch, of any shard."""
-        return {(line["unit"], line["cell"]): Failure(**line) for line in stored_failures(self.folder)}
+        """Read what failed in the latest launch, of any shard."""
+        return {failure.key: failure for failure in read_failures(self.folder)}
 
     def append(self, records: Sequence[Record]) -> None:
         """Write the records of a batch so that they survive the process: all of them or none."""
@@ -78,22 +76,22 @@ class Store:
         append_lines(self._outputs, (vars(record) | {"batch": batch, "launch": self.launch} for record in records))
 
     def fail(self, failure: Failure) -> None:
-        """Note an example run that failed; the next launch tries it again."""
+        """Write down an example run that failed; the next launch tries it again."""
         append_lines(self._errors, [vars(failure)])
 
     def cells(self) -> dict[str, Any]:
-        """What earlier launches computed here, by cell: enough to make each cell again."""
-        return dict(read_json(self.folder / "run.json").get("cells", {}))
+        """Read what earlier launches computed here, by cell: enough to make each cell again."""
+        return as_mapping(self._description().get("cells"))
 
     def batch_tokens(self) -> int | None:
-        """What bounded the batches of the latest launch; None if that is not decided, or there was none."""
-        told = read_json(self.folder / "run.json")
-        before_auto = told.get("config", {}).get("engine", {}).get("batch_tokens")
-        found: int | None = told.get("batch_tokens", before_auto)
+        """Read what bounded the batches of the latest launch; None if that is not decided, or there was none."""
+        described = self._description()
+        before_auto = as_mapping(as_mapping(described.get("config")).get("engine")).get("batch_tokens")
+        found: int | None = described.get("batch_tokens", before_auto)
         return found
 
     def note_launch(self, provenance: Mapping[str, Any]) -> None:
-        """Say what this process runs on; its records refer to that. To be called while `exclusive`."""
+        """Write down what this process runs on; its records refer to that. To be called while `exclusive`."""
         append_lines(self.folder / "launches.jsonl", [{"launch": self.launch, **provenance}])
 
     def describe(self, description: Mapping[str, Any]) -> None:
@@ -103,12 +101,18 @@ class Store:
 
     def amend(self, entries: Mapping[str, Any]) -> None:
         """Replace some entries of run.json. To be called while `exclusive`."""
-        self.describe({**read_json(self.folder / "run.json"), **entries})
+        self.describe({**self._description(), **entries})
+
+    def _description(self) -> dict[str, Any]:
+        return read_json(self.folder / "run.json")
 
     def _check_key(self) -> None:
-        """A torn run.json blocks nothing: the folder's name carries the key too, and the file is written anew."""
-        told = read_json(self.folder / "run.json")
-        if told and told.get("key") != self._key:
+        """Raise InputError for a folder of another run.
+
+        A torn run.json blocks nothing: the folder's name carries the key too, and the file is written anew.
+        """
+        described = self._description()
+        if described and described.get("key") != self._key:
             raise InputError(f"{self.folder} holds results of another run: move it away, or choose results=FOLDER")
 
     def _forget_failures(self) -> None:

@@ -8,7 +8,7 @@ from support.tables_of import only_run, tables
 
 from harness.commands.compose import OverridesParser
 from harness.engine import Engine
-from harness.store.records import stored_lines
+from harness.store.records import read_records
 from harness.sweep import run
 
 POLITE = [signal.SIGTERM, signal.SIGINT]
@@ -37,7 +37,7 @@ def test_a_signal_while_computing_ends_the_run_and_loses_only_the_batch_in_hand(
         code, err, _ = sweep()
     assert (code, len(begun)) == (130, 2)
     assert "interrupted" in err
-    units = {line["unit"] for line, whole in stored_lines(only_run(tmp_path / "results")) if whole}
+    units = {record.unit for record, whole in read_records(only_run(tmp_path / "results")) if whole}
     assert len(units) == 2
     code, _, prefilled = sweep()
     assert (code, len(prefilled)) == (0, 2)

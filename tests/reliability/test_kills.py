@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.tables_of import tables
 
-from harness.store.records import stored_lines
+from harness.store.records import read_records
 
 pytestmark = pytest.mark.slow
 
@@ -49,9 +49,7 @@ def launcher(tmp_path):
 
 def written(results):
     """Keys of the records of whole batches, in the order they were written."""
-    return [
-        (line["unit"], line["cell"]) for folder in results.glob("*-*") for line, whole in stored_lines(folder) if whole
-    ]
+    return [record.key for folder in results.glob("*-*") for record, whole in read_records(folder) if whole]
 
 
 def test_twenty_kills_give_the_tables_of_an_uninterrupted_run(launcher, arguments, tmp_path, record_testsuite_property):

@@ -5,7 +5,7 @@ import random
 import pytest
 from support.tables_of import only_run, tables
 
-from harness.store.records import stored_lines
+from harness.store.records import read_records
 
 FILES = [
     "outputs.jsonl",
@@ -19,7 +19,7 @@ FILES = [
 
 
 def settled(folder):
-    return {(line["unit"], line["cell"]) for line, whole in stored_lines(folder) if whole}
+    return {record.key for record, whole in read_records(folder) if whole}
 
 
 @pytest.mark.parametrize("name", FILES)

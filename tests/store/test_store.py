@@ -10,6 +10,7 @@ from support import record
 
 from harness.errors import InputError
 from harness.store.files import append_lines, read_lines, write_whole
+from harness.store.records import Failure
 from harness.store.store import Store
 
 
@@ -24,6 +25,48 @@ def test_records_come_back_as_they_were_with_the_launch_that_made_them(tmp_path)
         store.append([record(unit="u1", cell="other")])
         named = [dataclasses.replace(r, launch=store.launch) for r in [*records(3), record(unit="u1", cell="other")]]
         assert store.records() == {(r.unit, r.cell): r for r in named}
+
+
+def rewrite(file, change):
+    """Change every line of a file as another version would have written it."""
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    for line in lines:
+        change(line)
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_records_and_failures_of_a_newer_version_are_read_without_the_fields_that_it_added(tmp_path):
+    with Store(tmp_path, "key") as store:
+        store.append(records(3))
+        store.fail(Failure("u", "c", "e", "no"))
+        expected = store.records(), store.failures(), store.settled()
+        for name in ("outputs.jsonl", "errors.jsonl"):
+            rewrite(tmp_path / name, lambda line: line.update(kl_to_dense=0.5))
+        assert (store.records(), store.failures(), store.settled()) == expected
+
+
+def test_records_of_an_older_version_get_the_defaults_of_the_fields_that_they_lack(tmp_path):
+    with Store(tmp_path, "key") as store:
+        store.append(records(3))
+        rewrite(tmp_path / "outputs.jsonl", lambda line: [line.pop(name) for name in ("shared_seconds", "launch")])
+        assert store.records() == {r.key: r for r in records(3)}
+        assert len(store.settled()) == 3
+
+
+def test_a_record_that_lacks_a_field_that_scores_need_is_computed_again(tmp_path):
+    with Store(tmp_path, "key") as store:
+        store.append(records(3))
+        store.append([record(unit="whole")])
+        rewrite(tmp_path / "outputs.jsonl", lambda line: line.pop("nll") if line["unit"] == "u1" else None)
+        assert store.settled() == {("whole", "c")}
+        assert ("u1", "c") not in store.records()
+
+
+def test_what_run_json_of_another_version_lacks_is_empty(tmp_path):
+    with Store(tmp_path, "key") as store:
+        store.describe({"config": None, "cells": None})
+        assert store.cells() == {}
+        assert store.batch_tokens() is None
 
 
 def test_the_latest_record_of_a_unit_and_cell_counts(tmp_path):
