@@ -1,0 +1,36 @@
+"""What the glossary says of k is what the methods do."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness import methods
+from harness.methods.decoding import decode
+
+ROOT = Path(__file__).parents[2]
+ROW = re.compile(r"^\| `(\w+)` \| [^|]+ \| (k(?: \+ 1)?) \| [^|]+ \|$", re.MULTILINE)
+K = 40
+SETTINGS = {"k": K, "r": 8, "reallocate": False}
+"""Without reallocation, whose mean of V weighs every token."""
+
+
+def stated():
+    """Tokens attended to at K, by method, as the table says."""
+    table = (ROOT / "docs" / "words.md").read_text(encoding="utf-8")
+    return {name: K + 1 if count == "k + 1" else K for name, count in ROW.findall(table)}
+
+
+def test_the_table_is_found():
+    assert stated()["sparq"] == K + 1
+
+
+@pytest.mark.parametrize("name", list(stated()))
+def test_a_method_attends_to_as_many_tokens_as_the_table_says(name):
+    knobs = methods.knobs(methods.find(name))
+    method = methods.create(name, **{knob: value for knob, value in SETTINGS.items() if knob in knobs})
+    query, key, value = torch.randn(3, 1, 2, 151, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    value.requires_grad_()
+    decode(method, query, key, value, torch.ones(1, 151, dtype=torch.bool), 150).sum().backward()
+    assert (value.grad != 0).any(-1).sum(-1).tolist() == [[stated()[name]] * 2]
