@@ -37,10 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if given[0] not in commands:
         return _fail(f"unknown command '{given[0]}': choose from {', '.join(commands)}", 2)
-    return _guarded(commands[given[0]], given[1:])
+    return guarded(commands[given[0]], given[1:])
 
 
-def _guarded(command: Callable[[Sequence[str]], None], arguments: Sequence[str]) -> int:
+def guarded(command: Callable[[Sequence[str]], None], arguments: Sequence[str]) -> int:
+    """Call a command; whatever it raises for the user becomes one sentence on standard error. Returns the exit code."""
     try:
         command(arguments)
     except InputError as error:

@@ -1,45 +1,47 @@
-"""A small sweep on a tiny model, in this process or in one that can be killed."""
+"""A small sweep on a tiny model: one that nothing interrupted, and launches that something may happen to."""
+
+import shutil
 
 import pytest
-from support.tables_of import tables
-
-from harness.__main__ import main
-from harness.engine import Engine
-
-SWEEP = ["methods=[dense,sparq,h2o]", "ratios=[2,4]", "budget=balanced", "limit=4", "engine.batch_size=2"]
+from support.sweeps import SWEEP, Ended, counting_prefills, launch, only_run, sweep_job, tables
 
 
 @pytest.fixture
 def arguments(tiny):
-    """What `harness run` is given, the results folder apart."""
+    """What `harness run` is given, the task and the results folder apart."""
     return ["run", "model=custom", f"model.path={tiny}", "data=embedded", *SWEEP]
 
 
 @pytest.fixture
-def sweep(arguments, tmp_path, monkeypatch, capsys):
-    """Run the sweep; returns the exit code, what was said on standard error, and the prompts that were prefilled."""
+def sweep(tiny, tmp_path, monkeypatch, capsys):
+    """Launch the sweep, other arguments added; returns how it ended."""
     monkeypatch.chdir(tmp_path)
 
-    def call(*more, results="results", task="wikitext"):
-        prefilled = []
+    def call(*more, results="results"):
         with monkeypatch.context() as patch:
-            prefill = Engine._prefill
-
-            def counted(self, batch, *rest):
-                prefilled.extend(work.prompt for work in batch)
-                return prefill(self, batch, *rest)
-
-            patch.setattr(Engine, "_prefill", counted)
-            flags = [flag for flag in more if flag == "-m"]
-            given = [f"task={task}", f"results={results}", *(flag for flag in more if flag != "-m")]
-            code = main([arguments[0], *flags, *arguments[1:], *given])
-        return code, capsys.readouterr().err, prefilled
+            prefilled = counting_prefills(patch)
+            code = launch(sweep_job(tiny, tmp_path / results, *more))
+        return Ended(code, capsys.readouterr().err, prefilled)
 
     return call
 
 
+@pytest.fixture(scope="session")
+def whole(tiny, tmp_path_factory):
+    """Results of the sweep that nothing interrupted; to be read only."""
+    results = tmp_path_factory.mktemp("whole") / "results"
+    assert launch(sweep_job(tiny, results)) == 0
+    return results
+
+
+@pytest.fixture(scope="session")
+def reference(whole):
+    """Its tables."""
+    return tables(whole)
+
+
 @pytest.fixture
-def reference(sweep, tmp_path):
-    """The tables of a run that nothing interrupted."""
-    assert sweep(results="reference")[0] == 0
-    return tables(tmp_path / "reference")
+def finished(whole, tmp_path):
+    """Folder of the finished run, copied to where `sweep` goes on with it."""
+    shutil.copytree(whole, tmp_path / "results")
+    return only_run(tmp_path / "results")

@@ -7,7 +7,7 @@ import os
 import pandas as pd
 import pytest
 import torch
-from support.tables_of import only_run, tables
+from support.sweeps import only_run, tables
 
 from harness.engine import Engine
 from harness.hf import Checkpoint
@@ -32,15 +32,14 @@ def numbers(results):
     return pd.read_csv(results / "summary.csv").drop(columns=["seconds", "run"])
 
 
-@pytest.mark.usefixtures("reference")
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError, lambda: RuntimeError("DefaultCPUAllocator: out of memory")])
-def test_out_of_memory_halves_the_batch_and_gives_the_same_results(sweep, tmp_path, monkeypatch, error):
+def test_out_of_memory_halves_the_batch_and_gives_the_same_results(sweep, whole, tmp_path, monkeypatch, error):
     sizes = []
     fails(monkeypatch, lambda batch, methods: sizes.append(len(batch) * len(methods)) or sizes[-1] > 3, error)
     code, _, _ = sweep()
     assert code == 0
     assert any(size > 3 for size in sizes)
-    found, expected = numbers(tmp_path / "results"), numbers(tmp_path / "reference")
+    found, expected = numbers(tmp_path / "results"), numbers(whole)
     pd.testing.assert_frame_equal(found, expected, atol=1e-5, rtol=1e-5)
 
 
@@ -78,15 +77,14 @@ def test_a_failing_example_is_listed_the_rest_is_finished_and_the_next_launch_re
     assert not (only_run(tmp_path / "results") / "errors.jsonl").exists()
 
 
-@pytest.mark.usefixtures("reference")
 @pytest.mark.parametrize("error", [ValueError, ZeroDivisionError])
-def test_a_failing_cell_leaves_the_other_cells_as_they_are(sweep, tmp_path, monkeypatch, error):
+def test_a_failing_cell_leaves_the_other_cells_as_they_are(sweep, whole, tmp_path, monkeypatch, error):
     fails(monkeypatch, lambda _, methods: any(isinstance(m, SparQ) for m in methods), lambda: error("no"))
     code, err, _ = sweep()
     assert (code, "8 example runs failed" in err) == (1, True)
-    found, whole = numbers(tmp_path / "results"), numbers(tmp_path / "reference")
+    found, everything = numbers(tmp_path / "results"), numbers(whole)
     assert set(found["method"]) == {"dense", "h2o"}
-    expected = whole[whole["method"] != "sparq"].reset_index(drop=True)
+    expected = everything[everything["method"] != "sparq"].reset_index(drop=True)
     pd.testing.assert_frame_equal(found, expected, atol=1e-5, rtol=1e-5)
 
 
@@ -133,9 +131,8 @@ def test_a_full_disk_ends_the_run_in_one_sentence_and_loses_nothing(sweep, tmp_p
     assert (code, len(prefilled)) == (0, 4 - batches)
 
 
-def test_a_table_that_does_not_fit_on_the_disk_leaves_the_old_one(sweep, tmp_path, monkeypatch):
-    sweep()
-    before = tables(tmp_path / "results")
+def test_a_table_that_does_not_fit_on_the_disk_leaves_the_old_one(sweep, finished, reference, tmp_path, monkeypatch):
+    assert finished.is_dir()
 
     def full(_file):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -144,5 +141,5 @@ def test_a_table_that_does_not_fit_on_the_disk_leaves_the_old_one(sweep, tmp_pat
         patch.setattr(files, "_sync", full)
         code, err, _ = sweep()
     assert (code, "disk" in err) == (1, True)
-    assert tables(tmp_path / "results") == before
+    assert tables(tmp_path / "results") == reference
     assert not list((tmp_path / "results").rglob("*.partial"))

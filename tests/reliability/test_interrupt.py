@@ -4,7 +4,7 @@ import os
 import signal
 
 import pytest
-from support.tables_of import only_run, tables
+from support.sweeps import SWEEP, only_run, tables
 
 from harness.commands.compose import OverridesParser
 from harness.engine import Engine
@@ -58,18 +58,18 @@ def test_a_signal_while_tables_are_written_leaves_them_to_the_next_launch(
 
 @pytest.mark.parametrize("number", POLITE)
 @pytest.mark.parametrize("call", [1, 2])
-def test_a_signal_between_the_jobs_of_a_sweep_ends_the_sweep(sweep, tmp_path, monkeypatch, number, call):
+def test_a_signal_between_the_jobs_of_a_sweep_ends_the_sweep(harness, tmp_path, monkeypatch, number, call):
     with monkeypatch.context() as patch:
         begun = signalled_in_call(patch, run, "prepare", call, number)
-        code, _, _ = sweep("-m", task="wikitext,squad,triviaqa")
+        code, _, _ = harness("-m", *SWEEP, "task=wikitext,squad,triviaqa")
     assert (code, len(begun)) == (130, call)
     assert len(list((tmp_path / "results").glob("custom-*/summary.csv"))) == call - 1
 
 
-def test_a_signal_before_the_first_job_is_no_crash(sweep, monkeypatch):
+def test_a_signal_before_the_first_job_is_no_crash(harness, monkeypatch):
     with monkeypatch.context() as patch:
         signalled_in_call(patch, OverridesParser, "parse_overrides", 1, signal.SIGTERM)
-        assert sweep("-m", task="wikitext,squad")[0] == 130
+        assert harness("-m", *SWEEP, "task=wikitext,squad")[0] == 130
 
 
 def test_a_signal_is_left_to_a_scheduler_that_handles_it(sweep, monkeypatch):

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from support.tables_of import only_run, tables
+from support.sweeps import tables
 
 from harness.store.records import read_records
 
@@ -23,14 +23,12 @@ def settled(folder):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_cut_anywhere_gives_the_same_tables(sweep, reference, tmp_path, name):
-    assert sweep()[0] == 0
-    file = only_run(tmp_path / "results") / name
-    everything = settled(only_run(tmp_path / "results"))
+def test_a_file_cut_anywhere_gives_the_same_tables(sweep, reference, finished, tmp_path, name):
+    file, everything = finished / name, settled(finished)
     size = file.stat().st_size
     for cut in [0, size - 1, *random.Random(name).sample(range(size), 2)]:
         file.write_bytes(file.read_bytes()[:cut])
-        before = settled(only_run(tmp_path / "results"))
+        before = settled(finished)
         code, _, prefilled = sweep()
         assert code == 0
         assert tables(tmp_path / "results") == reference
@@ -38,9 +36,8 @@ def test_a_file_cut_anywhere_gives_the_same_tables(sweep, reference, tmp_path, n
         assert len(prefilled) == len(lost)
 
 
-def test_a_power_cut_that_leaves_zeros_loses_only_the_torn_batch(sweep, reference, tmp_path):
-    sweep()
-    outputs = only_run(tmp_path / "results") / "outputs.jsonl"
+def test_a_power_cut_that_leaves_zeros_loses_only_the_torn_batch(sweep, reference, finished, tmp_path):
+    outputs = finished / "outputs.jsonl"
     lines = outputs.read_bytes().splitlines(keepends=True)
     outputs.write_bytes(b"".join(lines[:-1]) + bytes(len(lines[-1])))
     code, _, prefilled = sweep()
@@ -49,6 +46,6 @@ def test_a_power_cut_that_leaves_zeros_loses_only_the_torn_batch(sweep, referenc
 
 
 def test_a_finished_run_prefills_nothing(sweep, reference, tmp_path):
-    assert len(sweep()[2]) == 4
-    assert sweep()[2] == []
+    assert len(sweep().prefilled) == 4
+    assert sweep().prefilled == []
     assert tables(tmp_path / "results") == reference

@@ -5,22 +5,19 @@ import resource
 from dataclasses import replace
 
 import pytest
-from support.tables_of import only_run, tables
+from support.sweeps import only_run, sweep_job, tables
 
-from harness.commands.compose import compositions
 from harness.engine import Engine
 from harness.errors import InputError
 from harness.sweep.console import Console
-from harness.sweep.job import Job
 from harness.sweep.prepare import prepare
 from harness.sweep.run import run_job
 
 
 @pytest.fixture
-def job(arguments):
+def job(tiny, tmp_path):
     """The sweep's job, to be launched beside it."""
-    (config,) = compositions([*arguments[1:], "task=wikitext", "results=results"])
-    return Job.of(config)
+    return sweep_job(tiny, tmp_path / "results")
 
 
 def test_a_second_launch_while_the_first_runs_is_refused_and_changes_nothing(
@@ -43,9 +40,8 @@ def test_a_second_launch_while_the_first_runs_is_refused_and_changes_nothing(
     assert tables(tmp_path / "results") == reference
 
 
-def test_a_method_that_is_gone_since_leaves_what_others_gave(sweep, reference, tmp_path):
-    assert sweep()[0] == 0
-    described = only_run(tmp_path / "results") / "run.json"
+def test_a_method_that_is_gone_since_leaves_what_others_gave(sweep, reference, finished, tmp_path):
+    described = finished / "run.json"
     told = json.loads(described.read_text())
     told["cells"]["gone-00000000"] = {**next(iter(told["cells"].values())), "method": "gone"}
     described.write_text(json.dumps(told))
@@ -53,8 +49,7 @@ def test_a_method_that_is_gone_since_leaves_what_others_gave(sweep, reference, t
     assert tables(tmp_path / "results") == reference
 
 
-def test_shards_on_different_gpus_meet_in_one_folder(job, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_shards_on_different_gpus_meet_in_one_folder(job):
     prepared = prepare(job)
 
     def folder(device):
@@ -64,10 +59,10 @@ def test_shards_on_different_gpus_meet_in_one_folder(job, tmp_path, monkeypatch)
     assert folder("cuda:0") == folder("cuda:1") == folder("cuda") != folder("cpu")
 
 
-def test_a_file_that_the_system_lets_grow_no_more_loses_nothing_finished(sweep, reference, tmp_path):
-    whole = only_run(tmp_path / "reference") / "outputs.jsonl"
+def test_a_file_that_the_system_lets_grow_no_more_loses_nothing_finished(sweep, whole, reference, tmp_path):
+    size = (only_run(whole) / "outputs.jsonl").stat().st_size
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (whole.stat().st_size * 3 // 4, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size * 3 // 4, hard))
     try:
         code, err, prefilled = sweep()
     finally:
