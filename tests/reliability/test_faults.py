@@ -134,11 +134,11 @@ def test_a_full_disk_ends_the_run_in_one_sentence_and_loses_nothing(sweep, tmp_p
 def test_a_table_that_does_not_fit_on_the_disk_leaves_the_old_one(sweep, finished, reference, tmp_path, monkeypatch):
     assert finished.is_dir()
 
-    def full(_file):
+    def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(files, "_sync", full)
+        patch.setattr("pathlib.Path.replace", full)
         code, err, _ = sweep()
     assert (code, "disk" in err) == (1, True)
     assert tables(tmp_path / "results") == reference
