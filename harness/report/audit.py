@@ -1,4 +1,4 @@
-"""Does a line of summary.csv say what its rows say? If not, its numbers become gaps with a note."""
+"""Checks that a line of summary.csv says what its rows say; if not, its numbers become gaps with a note."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROUNDING = 1e-6
 
 
 def audit(run: Run) -> pd.DataFrame:
-    """The summary with a column `note`, empty where nothing is wrong; a wrong line loses its numbers, not its place."""
+    """Return the summary with a column `note`, "" where nothing is wrong; a wrong line loses its numbers only."""
     cells = run.summary.copy()
     rows = run.rows([*KEYS, "example", "value"])
     cells["note"] = _gaps(cells, rows) if len(rows) else ""
@@ -33,7 +33,7 @@ def _blank(cells: pd.DataFrame, where: pd.Series[bool]) -> None:
 
 
 def _gaps(cells: pd.DataFrame, rows: pd.DataFrame) -> pd.Series[str]:
-    """A note per line: scores that are no numbers, examples counted twice, a mean that rows do not give."""
+    """Write a note per line: scores that are no numbers, examples counted twice, a mean that rows do not give."""
     rows = rows.assign(invalid=~np.isfinite(rows["value"].astype(float)))
     grouped = rows.groupby(KEYS, observed=True)
     found = grouped.agg(rows=("value", "size"), invalid=("invalid", "sum"), mean=("value", "mean")).reset_index()
@@ -58,7 +58,7 @@ def _note(line: Mapping[Any, Any]) -> str:
 
 
 def _without_dense(cells: pd.DataFrame) -> pd.DataFrame:
-    """Differences to a dense cell that is a gap are gaps too."""
+    """Blank the differences to a dense cell that is a gap."""
     dense = cells[(cells["method"] == DENSE) & (cells["note"] != "")]
     broken = {(line["task"], line["metric"]) for line in dense.to_dict("records")}
     mine = pd.Series(

@@ -1,4 +1,4 @@
-"""A results folder, checked: what every table and figure starts from."""
+"""Loads and checks a results folder: what every table and figure starts from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CELL = ["model", "data", "task", "metric", "cell"]
 
 
 class Panel(NamedTuple):
-    """What is compared in one plot or table: all cells of a model on a task, by one metric."""
+    """Names what is compared in one plot or table: all cells of a model on a task, by one metric."""
 
     model: str
     data: str
@@ -30,7 +30,7 @@ class Panel(NamedTuple):
 
 @dataclass(frozen=True)
 class Results:
-    """Cells of all comparable runs.
+    """Holds the cells of all comparable runs.
 
     `cells` has the columns of summary.csv and: data (where rows came from), variant (label of its curve), note (why a
     line has no numbers, or ""), element_bytes. `notices` says in sentences what was left out.
@@ -41,31 +41,34 @@ class Results:
     notices: tuple[str, ...]
 
     def panels(self) -> Iterator[tuple[Panel, pd.DataFrame]]:
-        """Cells of each model, data and task under each metric, the least compressed first."""
+        """Yield the cells of each model, data and task under each metric, the least compressed first."""
         groups = {Panel(*map(str, key)): cells for key, cells in self.cells.groupby(CELL[:4], sort=False)}
         for panel in sorted(groups, key=lambda p: (p.model, p.data, task_order(p.task))):
             yield panel, groups[panel].sort_values(["method", "compression"], kind="stable")
 
-    def rows(self, panel: Panel, columns: Sequence[str]) -> pd.DataFrame:
-        """Rows of a panel, a line per cell and example: its valid cells only, each from the run that is reported."""
+    def rows(self, panel: Panel, columns: Sequence[str], optional: Sequence[str] = ()) -> pd.DataFrame:
+        """Read rows of a panel, a line per cell and example: of valid cells, each from the run that is reported.
+
+        A run of another version whose rows lack one of `columns` has none; one that lacks an `optional` one has NaN.
+        """
         cells = _of_panel(self.cells, panel)
         cells = cells[cells["note"] == ""]
         found = []
         for run in self.runs:
             mine = cells.loc[cells["run"] == run.name, "cell"]
-            if len(mine):
-                rows = run.rows(list(dict.fromkeys([*columns, "cell", "task", "metric"])))
+            if len(mine) and not set(columns) & set(run.lacking):
+                rows = run.rows(list(dict.fromkeys([*columns, *optional, "cell", "task", "metric"])))
                 wanted = rows["cell"].isin(mine) & (rows["task"] == panel.task) & (rows["metric"] == panel.metric)
                 found.append(rows[wanted].astype({"cell": str}))
-        return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=list(columns))
+        return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=[*columns, *optional])
 
     def behind(self, panels: Sequence[Panel]) -> list[Run]:
-        """The runs whose cells are in some panels."""
+        """Find the runs whose cells are in some panels."""
         names = {str(name) for panel in panels for name in _of_panel(self.cells, panel)["run"]}
         return [run for run in self.runs if run.name in names]
 
     def only(self, models: Sequence[str] = (), tasks: Sequence[str] = ()) -> Results:
-        """The part on some models and tasks; empty means all. Raises InputError for a name without results."""
+        """Select the part on some models and tasks; empty means all. Raises InputError for a name without results."""
         cells = self.cells
         for column, wanted in (("model", models), ("task", tasks)):
             there = set(cells[column])
@@ -79,7 +82,7 @@ class Results:
 
 
 def load(root: Path) -> Results:
-    """Every run below a results folder, or the one run it is. Raises InputError if nothing can be reported."""
+    """Load every run below a results folder, or the one run it is. Raises InputError if nothing can be reported."""
     if not root.is_dir():
         raise InputError(f"{root} is no folder: `harness run experiment=quickstart` makes results/")
     folders = [root] if (root / "run.json").exists() else sorted(file.parent for file in root.glob("*/run.json"))
@@ -90,9 +93,10 @@ def load(root: Path) -> Results:
     notices = [sentence for sentence in read if isinstance(sentence, str)]
     if not runs:
         raise InputError(f"nothing to report in {root}: {'; '.join(notices)}")
-    kept, said = reconcile(runs)
-    cells = _cells(kept)
-    return Results(tuple(kept), cells, tuple(notices + said + _gap_notices(cells)))
+    comparable = reconcile(runs)
+    cells = _cells(comparable.runs)
+    notices += [*comparable.notices, *_lacking_notices(comparable.runs), *_gap_notices(cells)]
+    return Results(tuple(comparable.runs), cells, tuple(notices))
 
 
 def _cells(runs: Sequence[Run]) -> pd.DataFrame:
@@ -108,6 +112,15 @@ def _of_panel(cells: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     for column, value in panel._asdict().items():
         cells = cells[cells[column] == value]
     return cells
+
+
+def _lacking_notices(runs: Sequence[Run]) -> list[str]:
+    return [
+        f"{run.name} was written by another version, without {', '.join(run.lacking)}: these are empty here; the same "
+        "`harness run` adds them"
+        for run in runs
+        if run.lacking
+    ]
 
 
 def _gap_notices(cells: pd.DataFrame) -> list[str]:

@@ -1,22 +1,28 @@
-"""Which runs may stand in one report: one protocol, and one set of examples per model and task."""
+"""Decides which runs may stand in one report: one protocol, and one set of examples per model and task."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from typing import NamedTuple
 
 from harness.report.runs import Run
 
 
-def reconcile(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
-    """The runs to report and a sentence on each one left out. Numbers of different runs are never averaged."""
-    kept, notices = _one_protocol(runs)
-    chosen: list[Run] = []
-    for _, group in groupby(sorted(kept, key=_subject), key=_subject):
-        comparable, said = _one_question(list(group))
-        chosen += comparable
-        notices += said
-    return chosen, notices
+class Comparable(NamedTuple):
+    """Holds runs that may be compared, and a sentence on each one that is left out or repeats another."""
+
+    runs: list[Run]
+    notices: list[str]
+
+
+def reconcile(runs: Sequence[Run]) -> Comparable:
+    """Choose the runs to report. Numbers of different runs are never averaged."""
+    kept = _one_protocol(runs)
+    by_subject = groupby(sorted(kept.runs, key=_subject), key=_subject)
+    parts = [_one_question(list(group)) for _, group in by_subject]
+    chosen = [run for part in parts for run in part.runs]
+    return Comparable(chosen, kept.notices + [sentence for part in parts for sentence in part.notices])
 
 
 def _subject(run: Run) -> tuple[str, str, str]:
@@ -24,7 +30,7 @@ def _subject(run: Run) -> tuple[str, str, str]:
     return str(run.summary["model"].iloc[0]), run.data, tasks
 
 
-def _one_protocol(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
+def _one_protocol(runs: Sequence[Run]) -> Comparable:
     newest = max(run.protocol for run in runs)
     notices = [
         f"{run.name} is left out: protocol {run.protocol}, and the others follow protocol {newest}; "
@@ -32,11 +38,11 @@ def _one_protocol(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
         for run in runs
         if run.protocol != newest
     ]
-    return [run for run in runs if run.protocol == newest], notices
+    return Comparable([run for run in runs if run.protocol == newest], notices)
 
 
-def _one_question(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
-    """Of runs on one model and task, those that asked what the largest did; the name decides between equals."""
+def _one_question(runs: Sequence[Run]) -> Comparable:
+    """Choose of runs on one model and task those that asked what the largest did; the name decides between equals."""
     largest = min(runs, key=lambda run: (-len(run.examples), -int(run.summary["n"].max()), run.name))
     same = [run for run in runs if run.question == largest.question]
     notices = [
@@ -46,11 +52,11 @@ def _one_question(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
         if run.question != largest.question
     ]
     ordered = [largest, *(run for run in same if run is not largest)]
-    return ordered, notices + _repeats(ordered)
+    return Comparable(ordered, notices + _repeats(ordered))
 
 
 def _repeats(runs: Iterable[Run]) -> list[str]:
-    """One sentence per run whose cells another run, reported before it, has too."""
+    """Name each run whose cells another run, reported before it, has too."""
     seen: set[str] = set()
     notices = []
     for run in runs:

@@ -30,7 +30,7 @@ from harness.sweep.outcome import Outcome, outcome_of
 from harness.sweep.plan import PROTOCOL
 from harness.sweep.prepare import Prepared, prepare
 from harness.sweep.score import write_tables
-from harness.tables.summary import aggregate
+from harness.tables.summary import join_summaries
 
 PROMPT_TAIL = 600
 """Characters of a prompt that are kept for the reader of results."""
@@ -87,8 +87,10 @@ def _conclude(prepared: Prepared, outcome: Outcome, console: Console) -> pd.Data
         outcome.raise_failures()
     summary = write_tables(replace(prepared, plan=replace(prepared.plan, cells=outcome.cells)), outcome.done)
     with FileLock(prepared.job.results / ".mutex"):
-        aggregate(prepared.job.results)
+        joined = join_summaries(prepared.job.results)
     console.table(summary, prepared.job.results)
+    for sentence in joined.left_out:
+        console.say(sentence)
     outcome.raise_failures()
     return summary
 

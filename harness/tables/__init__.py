@@ -1,1 +1,1 @@
-"""Tidy rows and one line per cell and metric, derived from raw outputs."""
+"""Derives tables from raw outputs: tidy rows, and one line per cell and metric. No torch here."""

@@ -1,4 +1,4 @@
-"""Tidy rows: one per cell, example and metric."""
+"""Makes tidy rows: one per cell, example and metric."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 import pandas as pd
 
 from harness.store.records import Record
+from harness.tables.columns import ROWS, names
 
 
 @dataclass(frozen=True)
 class CellFacts:
-    """What a row says of its cell besides the score: labels, and costs of a decode step by prompt length."""
+    """Holds what a row says of its cell besides the score: labels, and elements moved by a step, by prompt length."""
 
     labels: Mapping[str, Any]
     transfers: Mapping[int, float]
@@ -23,7 +24,10 @@ class CellFacts:
 
 
 def example_facts(facts: CellFacts, records: Sequence[Record], dense: Sequence[Record] | None) -> dict[str, Any]:
-    """Costs and divergence of one example under one cell; its records are the units of its requests, in order."""
+    """Compute costs and divergence of one example under one cell; `records` are those of its requests, in order.
+
+    `dense` are the same of the dense cell, or None where it did not run.
+    """
     lengths = [r.prompt_tokens for r in records]
     moved = _mean([facts.transfers[n] for n in lengths])
     return {
@@ -43,12 +47,14 @@ def example_facts(facts: CellFacts, records: Sequence[Record], dense: Sequence[R
 
 
 def to_frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """The rows as a table, sorted by cell, example and metric as they came."""
-    return pd.DataFrame(list(rows))
+    """Make a table of the rows, in the order they came: columns that the task declares, then those of ROWS."""
+    frame = pd.DataFrame(list(rows))
+    known = names(ROWS)
+    return frame.reindex(columns=[*(name for name in frame.columns if name not in known), *known])
 
 
 def _first_difference(records: Sequence[Record], dense: Sequence[Record]) -> float:
-    """Index of the first generated token that differs from dense; NaN if none does."""
+    """Find the index of the first generated token that differs from dense; NaN if none does."""
     offset = 0
     for record, other in zip(records, dense, strict=True):
         pairs = zip(record.tokens, other.tokens, strict=False)
@@ -62,7 +68,7 @@ def _first_difference(records: Sequence[Record], dense: Sequence[Record]) -> flo
 
 
 def _delta_nll(records: Sequence[Record], dense: Sequence[Record]) -> float:
-    """Mean |difference| in log-likelihood per token to dense, over tokens that both were given."""
+    """Compute the mean |difference| in log-likelihood per token to dense [nats], over tokens that both were given."""
     pairs = [
         abs(a - b)
         for record, other in zip(records, dense, strict=True)

@@ -1,10 +1,10 @@
-"""Means with error bars, and paired differences to dense with a 95% interval."""
+"""Computes standard errors, and paired differences to dense with a 95% interval."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean paired difference, its standard error, and a 95% percentile-bootstrap interval over examples."""
+    """Holds a mean paired difference, its standard error, and a 95% percentile-bootstrap interval over examples."""
 
     mean: float
     stderr: float
@@ -28,22 +28,29 @@ class Difference:
 
 
 def stderr(values: NDArray[Any]) -> float:
-    """Standard error of the mean from the sample variance; NaN for a single value."""
+    """Compute the standard error of the mean from the sample variance; NaN for a single value."""
     return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
 
 
 def paired_difference(values: NDArray[Any], dense: NDArray[Any]) -> Difference:
-    """Of values[i] - dense[i] on the same examples i. Resampling is seeded: the same data give the same interval."""
+    """Compare values[i] with dense[i] on the same examples i.
+
+    Resampling is seeded: the same data give the same interval. There is none for fewer than two examples.
+    """
     difference = np.asarray(values, float) - np.asarray(dense, float)
     mean = float(difference.mean()) if len(difference) else math.nan
     if len(difference) < 2 or not np.isfinite(difference).all():
         return Difference(mean, math.nan, math.nan, math.nan)
-    low, high = _interval(difference, np.random.default_rng(0))
-    return Difference(mean, stderr(difference), low, high)
+    return Difference(mean, stderr(difference), *_interval(difference, np.random.default_rng(0)))
 
 
-def _interval(difference: NDArray[Any], rng: np.random.Generator) -> tuple[float, float]:
-    """95% percentile bootstrap of the mean.
+class _Interval(NamedTuple):
+    low: float
+    high: float
+
+
+def _interval(difference: NDArray[Any], rng: np.random.Generator) -> _Interval:
+    """Compute the 95% percentile bootstrap of the mean.
 
     Scores such as 0 and 1 differ in few values, and how often a resample holds each is multinomial: the same
     distribution without drawing every example. Of many other examples, fewer resamples pin the interval down as well.
@@ -52,7 +59,7 @@ def _interval(difference: NDArray[Any], rng: np.random.Generator) -> tuple[float
     if len(values) <= FEW_VALUES:
         means = rng.multinomial(len(difference), counts / len(difference), RESAMPLES) @ values / len(difference)
         low, high = np.percentile(means, [2.5, 97.5])
-        return float(low), float(high)
+        return _Interval(float(low), float(high))
     resamples = RESAMPLES if len(difference) <= MANY_EXAMPLES else FEWER_RESAMPLES
     found = bootstrap((difference,), np.mean, n_resamples=resamples, batch=BATCH, method="percentile", rng=rng)
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+    return _Interval(float(found.confidence_interval.low), float(found.confidence_interval.high))

@@ -1,31 +1,35 @@
-"""From rows to one line per cell and metric."""
+"""Makes one line per cell and metric of the rows, and one table of all runs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from harness.errors import InputError
 from harness.store.files import write_whole
+from harness.tables.columns import SUMMARY, Averaging, names
+from harness.tables.read import read_summary
 from harness.tables.stats import paired_difference, stderr
 
-COLUMNS = (
-    "model task method params ratio compression bytes_per_token transfers_elements metric higher_is_better value "
-    "stderr n delta_dense delta_stderr delta_ci_low delta_ci_high first_difference same_output delta_nll active "
-    "prompt_tokens new_tokens seconds cell run"
-).split()
 KEYS = ["task", "cell", "metric"]
-MEANS = ["bytes_per_token", "transfers_elements", "prompt_tokens", "new_tokens", "seconds", "active", "delta_nll"]
+
+
+class Joined(NamedTuple):
+    """Holds the table of all runs, and a sentence on each summary that is left out of it."""
+
+    table: pd.DataFrame
+    left_out: list[str]
 
 
 def summarise(
     rows: pd.DataFrame, dense_cell: str | None, aggregates: Mapping[tuple[str, str, str], float]
 ) -> pd.DataFrame:
-    """One line per (task, cell, metric), in the order the rows came.
+    """Make one line per (task, cell, metric), in the order the rows came.
 
     `aggregates` gives lm-eval's own value by (task, cell, metric) where a metric is not a mean of examples.
     """
@@ -35,60 +39,63 @@ def summarise(
     for key, group in rows.groupby(KEYS, sort=False):
         task, cell, metric = (str(part) for part in key)
         own, of_dense = (aggregates.get((task, name, metric)) for name in (cell, str(dense_cell)))
-        line = _line(group, dense, moved.get(task, math.nan))
-        lines.append(line | (_difference(group, dense) if own is None else _aggregated(own, of_dense)))
-    return pd.DataFrame(lines, columns=list(COLUMNS))
+        line = _averages(group) | _computed(group, len(dense) > 0, moved.get(task, math.nan))
+        lines.append(line | (_paired(group, dense) if own is None else _aggregated(own, of_dense)))
+    return pd.DataFrame(lines, columns=names(SUMMARY))
 
 
-def aggregate(results: Path) -> pd.DataFrame:
-    """Join the summaries of all runs of a results folder into its summary.csv.
+def join_summaries(results: Path) -> Joined:
+    """Write the summaries of all runs of a results folder into its summary.csv, by column names.
 
-    One that a crash tore is left out: its own run writes it anew.
+    A run of another version stands in it with what it has. A torn one is left out: its own run writes it anew.
     """
-    found = [_read_whole(file) for file in sorted(results.glob("*/summary.csv"))]
-    whole = pd.concat([f for f in found if len(f)], ignore_index=True) if found else pd.DataFrame(columns=list(COLUMNS))
+    found, left_out = [], []
+    for file in sorted(results.glob("*/summary.csv")):
+        try:
+            found.append(read_summary(file).table)
+        except InputError as error:
+            left_out.append(f"left out of {results / 'summary.csv'}: {error}")
+    filled = [table for table in found if len(table)]
+    whole = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=names(SUMMARY))
     write_whole(results / "summary.csv", whole.to_csv(index=False))
-    return whole
+    return Joined(whole, left_out)
 
 
-def _read_whole(file: Path) -> pd.DataFrame:
-    try:
-        found = pd.read_csv(file)
-    except ValueError:  # pandas' own errors of parsing, and text that is none
-        return pd.DataFrame()
-    torn = list(found.columns) != COLUMNS or not file.read_bytes().endswith(b"\n")
-    return pd.DataFrame() if torn else found
-
-
-def _line(group: pd.DataFrame, dense: pd.Series[Any], dense_moved: float) -> dict[str, Any]:
+def _averages(group: pd.DataFrame) -> dict[str, Any]:
+    """Take what is the same in all rows from the first, and means and shares over the rows that have a value."""
     first = group.iloc[0]
-    line = {name: first[name] for name in ("model", "task", "method", "params", "ratio", "metric", "cell", "run")}
-    line |= {name: group[name].mean() for name in MEANS}
-    moved = line["transfers_elements"]
-    line |= {
-        "higher_is_better": bool(first["higher_is_better"]),
-        "compression": (group["compression"].mean() if math.isnan(dense_moved) else dense_moved / moved),
-        "n": len(group),
-        "first_difference": group["first_difference"].mean(),
-        "same_output": group["first_difference"].isna().mean() if len(dense) else math.nan,
-        "value": group["value"].mean(),
+    line = {column.name: first[column.name] for column in SUMMARY if column.averaging is Averaging.SAME}
+    averaged = (column.name for column in SUMMARY if column.averaging in (Averaging.MEAN, Averaging.SHARE))
+    return line | {name: group[name].mean() for name in averaged}
+
+
+def _computed(group: pd.DataFrame, has_dense: bool, dense_moved: float) -> dict[str, Any]:
+    """Compute what is no mean of a column of rows; `dense_moved`: mean elements that dense transfers, or NaN."""
+    moved = group["transfers_elements"].mean()
+    return {
+        "compression": group["compression"].mean() if math.isnan(dense_moved) else dense_moved / moved,
         "stderr": stderr(group["value"].to_numpy()),
+        "n": len(group),
+        "same_output": group["first_difference"].isna().mean() if has_dense else math.nan,
     }
-    return line
 
 
 def _aggregated(value: float, dense: float | None) -> dict[str, float]:
-    """A metric that is no mean of examples has no error bars here."""
+    """Return a metric that is no mean of examples: it has no error bars here."""
     return {"value": value, "stderr": math.nan, "delta_dense": math.nan if dense is None else value - dense}
 
 
-def _difference(group: pd.DataFrame, dense: pd.Series[Any]) -> dict[str, float]:
-    """Paired with dense on the examples that both have."""
+def _paired(group: pd.DataFrame, dense: pd.Series[Any]) -> dict[str, float]:
+    """Compare with dense on the examples that both have."""
     keys = list(zip(group["task"], group["metric"], group["example"], strict=True))
     there = np.array([key in dense.index for key in keys], bool)
     if not there.any():
         return {}
     paired = [key for key, is_there in zip(keys, there, strict=True) if is_there]
     found = paired_difference(group["value"].to_numpy()[there], dense.loc[paired].to_numpy())
-    names = ("delta_dense", "delta_stderr", "delta_ci_low", "delta_ci_high")
-    return dict(zip(names, (found.mean, found.stderr, found.low, found.high), strict=True))
+    return {
+        "delta_dense": found.mean,
+        "delta_stderr": found.stderr,
+        "delta_ci_low": found.low,
+        "delta_ci_high": found.high,
+    }

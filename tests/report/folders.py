@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.tables.summary import COLUMNS
+from harness.tables.columns import SUMMARY, names
 
 from .moments import moments
 
@@ -61,7 +61,7 @@ class Folder:
         folder = root / self.name
         folder.mkdir(parents=True)
         self._rows().to_parquet(folder / "rows.parquet", index=False)
-        summary = pd.DataFrame([self._line(cell) for cell in self.cells], columns=COLUMNS)
+        summary = pd.DataFrame([self._line(cell) for cell in self.cells], columns=names(SUMMARY))
         summary.to_csv(folder / "summary.csv", index=False)
         (folder / "run.json").write_text(json.dumps(self._info()))
         _write_lines(folder / "examples.jsonl", self._examples())
@@ -103,7 +103,12 @@ class Folder:
         count, dense = len(cell.values), cell.method == "dense"
         row = {"example": self._ids()[:count], "value": list(cell.values)}
         row |= {name: list(values)[:count] for name, values in self.columns.items()}
-        measured = {"active": not dense, "delta_nll": 0.1, "first_difference": math.nan if dense else cell.first}
+        measured = {
+            "launch": "l0",
+            "active": not dense,
+            "delta_nll": 0.1,
+            "first_difference": math.nan if dense else cell.first,
+        }
         return pd.DataFrame(row).assign(**measured, **self._labels(cell))
 
     def _line(self, cell: Cell) -> dict[str, Any]:

@@ -53,11 +53,18 @@ def test_a_run_with_a_broken_description_is_left_out_and_named(tmp_path, content
     assert "m-triviaqa-hub-00000001 is left out" in one_notice(tmp_path)
 
 
-def test_a_summary_without_a_column_is_left_out_and_the_column_named(tmp_path):
+def test_a_summary_that_no_line_can_be_placed_from_is_left_out_and_the_column_named(tmp_path):
     quarter_and_eighth().write(tmp_path)
     file = quarter_and_eighth(task="triviaqa").write(tmp_path) / "summary.csv"
-    pd.read_csv(file).drop(columns="stderr").to_csv(file, index=False)
-    assert "lacks the column stderr" in one_notice(tmp_path)
+    pd.read_csv(file).drop(columns="compression").to_csv(file, index=False)
+    assert "lacks the column compression" in one_notice(tmp_path)
+
+
+def test_a_torn_summary_is_left_out_and_named(tmp_path):
+    quarter_and_eighth().write(tmp_path)
+    file = quarter_and_eighth(task="triviaqa").write(tmp_path) / "summary.csv"
+    file.write_bytes(file.read_bytes()[:-1])
+    assert "m-triviaqa-hub-00000001 is left out" in one_notice(tmp_path) and "torn" in one_notice(tmp_path)
 
 
 def test_rows_that_cannot_be_read_are_one_sentence(tmp_path):

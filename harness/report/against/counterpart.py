@@ -25,9 +25,8 @@ def obstacle(cell: Mapping[Any, Any], knobs: Mapping[str, Any], point: Mapping[A
 
 
 def _construction(run: Run, task: str) -> str:
-    config = run.info["config"]
-    told = {**config["data"].get("arguments", {}).get(task, {}), **config.get("task", {}).get("arguments", {})}
-    changed = (f"{name}={value}" for name, value in told.items() if value is not None and name not in NOT_CONSTRUCTION)
+    told = run.task_arguments(task).items()
+    changed = (f"{name}={value}" for name, value in told if value is not None and name not in NOT_CONSTRUCTION)
     return ", ".join(changed)
 
 

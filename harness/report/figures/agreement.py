@@ -64,8 +64,8 @@ def _curves(results: Results, panel: Panel, cells: pd.DataFrame) -> dict[str, np
     for variant in variant_order(cells):
         group = cells[(cells["variant"] == variant) & (cells["note"] == "") & (cells["method"] != DENSE)]
         cell = nearest(group, RATIO, OCTAVE)
-        if cell is not None:
-            found[variant] = still_equal(rows[rows["cell"] == cell["cell"]])
+        if cell is not None and (mine := rows[rows["cell"] == cell["cell"]]).size:
+            found[variant] = still_equal(mine)
     return found
 
 

@@ -29,7 +29,8 @@ function read() {
   at("method-score").textContent = score(state.cell);
   compare(dense ? example.outputs[dense.cell] : undefined, example.outputs[state.cell.cell]);
   const token = example.first[state.cell.cell];
-  at("first").textContent = token === undefined ? "No token differs from dense." : `First difference at generated token ${token} (from 0).`;
+  const same = dense && example.outputs[dense.cell] === example.outputs[state.cell.cell] ? "No token differs from dense." : "";
+  at("first").textContent = token === undefined ? same : `First difference at generated token ${token} (from 0).`;
 }
 
 function compare(dense, method) {

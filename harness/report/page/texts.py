@@ -1,4 +1,4 @@
-"""Examples to read side by side: a sample, with what every cell made of each."""
+"""Samples examples to read side by side, with what every cell made of each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ SEED = 0
 
 @dataclass
 class Example:
-    """One question, its answers by cell, and scores by metric and cell."""
+    """Holds one question, its answers by cell, and scores by metric and cell.
+
+    `first` is the index of the first generated token that differs from dense, by cell.
+    """
 
     id: str
     prompt: str = ""
@@ -37,18 +40,18 @@ class Example:
 
 @dataclass(frozen=True)
 class Sample:
-    """Examples of one model and task, and how many there are in all."""
+    """Holds examples of one model and task, and how many there are in all."""
 
     examples: list[Example]
     of: int
 
 
 def sample(results: Results, panels: Sequence[Panel], characters: int) -> Sample:
-    """Examples of a model and task drawn at random (seed 0), at most 40 and as many as fit `characters`.
+    """Draw examples of a model and task at random (seed 0), at most 40 and as many as fit `characters`.
 
     `panels` are its panels, one per metric.
     """
-    rows = {p: results.rows(p, ["example", "cell", "value", "first_difference"]) for p in panels}
+    rows = {p: results.rows(p, ["example", "cell", "value"], optional=["first_difference"]) for p in panels}
     ids = sorted({str(example) for frame in rows.values() for example in frame.get("example", pd.Series(dtype=str))})
     chosen = _choose(ids)
     found = {example: Example(example) for example in chosen}
@@ -69,22 +72,22 @@ def _add_scores(found: dict[str, Example], panel: Panel, rows: pd.DataFrame) -> 
     for line in rows.to_dict("records"):
         example, cell = found[str(line["example"])], str(line["cell"])
         example.scores.setdefault(panel.metric, {})[cell] = round(float(line["value"]), 4)
-        if line.get("first_difference", np.nan) == line.get("first_difference", np.nan):
+        if np.isfinite(line.get("first_difference", np.nan)):
             example.first[cell] = int(line["first_difference"])
 
 
 def _add_texts(found: dict[str, Example], task: str, run: Run) -> None:
-    """Prompts and outputs of the sample, from the run that has them; several requests of an example are joined."""
+    """Add prompts and outputs of the sample, from the run that has them; requests of one example are joined."""
     units: dict[str, str] = {}
     for line in read_lines(run.folder / "examples.jsonl"):
-        example = found.get(str(line["example"]))
-        if line.get("task") == task and example is not None:
+        example = found.get(str(line.get("example")))
+        if line.get("task") == task and example is not None and "unit" in line:
             units[str(line["unit"])] = example.id
             example.prompt = _clip(line.get("prompt_tail", ""), end=True)
             example.gold = _clip(line.get("target") or line.get("continuation", ""))
     shards = sorted(run.folder.glob("outputs*.jsonl"))
     lines = (line for file in shards for line in _lines_of(file, units))
-    latest = {(str(line["unit"]), str(line["cell"])): line for line in lines}
+    latest = {(str(line["unit"]), str(line["cell"])): line for line in lines if "cell" in line}
     texts: dict[tuple[str, str], list[str]] = {}
     for (unit, cell), line in latest.items():
         texts.setdefault((units[unit], cell), []).append(str(line.get("text", "")))
@@ -93,7 +96,7 @@ def _add_texts(found: dict[str, Example], task: str, run: Run) -> None:
 
 
 def _lines_of(file: Path, units: dict[str, str]) -> Iterator[dict[str, Any]]:
-    """Whole records of some units. Only their lines are parsed: a file may hold a million."""
+    """Read the whole records of some units. Only their lines are parsed: a file may hold a million."""
     if not file.exists() or not units:
         return
     wanted = {unit.encode() for unit in units}

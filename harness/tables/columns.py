@@ -1,0 +1,145 @@
+"""Defines every column of rows.parquet and summary.csv once: headers, readers and README's tables come from here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Kind(Enum):
+    """Names the type of a column's values."""
+
+    TEXT = "text"
+    FLAG = "true or false"
+    COUNT = "integer"
+    NUMBER = "number"
+
+
+class Averaging(Enum):
+    """Says how the summary's value of a task, cell and metric comes from its rows; empty ones are left out."""
+
+    SAME = "the same in all rows"
+    MEAN = "mean over examples"
+    SHARE = "share of examples"
+    COUNT = "number of rows"
+    PAIRED = "paired with dense"
+    COMPUTED = "from all rows"
+
+
+@dataclass(frozen=True)
+class Column:
+    """Describes one column: name, type, unit, meaning, and how the summary's value comes from the rows.
+
+    `averaging` is None where a column stands in the rows only. Without an `essential` column no line can be placed in a
+    table or figure; a file of another version may lack the others.
+    """
+
+    name: str
+    kind: Kind
+    averaging: Averaging | None
+    meaning: str
+    unit: str = ""
+    essential: bool = False
+
+    @property
+    def summary_kind(self) -> Kind:
+        """Return the type in the summary: means and shares are numbers."""
+        return Kind.NUMBER if self.averaging in (Averaging.MEAN, Averaging.SHARE) else self.kind
+
+
+TEXT, FLAG, INTEGER, NUMBER = Kind
+SAME, MEAN, SHARE, COUNT, PAIRED, COMPUTED = Averaging
+BOOTSTRAP = (
+    "95% percentile bootstrap of the paired difference, 9,999 resamples (999 above 5,000 examples of continuous "
+    "scores), seeded; empty for a single example, too narrow below about ten"
+)
+COLUMNS = (
+    Column("model", TEXT, SAME, "as named on the command line", essential=True),
+    Column("task", TEXT, SAME, "as named on the command line", essential=True),
+    Column("method", TEXT, SAME, "as named on the command line", essential=True),
+    Column("params", TEXT, SAME, "the method's knobs as JSON", essential=True),
+    Column("ratio", NUMBER, SAME, "compression ratio that the knobs were solved for; empty where they were given"),
+    Column(
+        "compression",
+        NUMBER,
+        COMPUTED,
+        "dense / method transfers; in the summary dense's mean / the method's mean",
+        essential=True,
+    ),
+    Column(
+        "bytes_per_token",
+        NUMBER,
+        MEAN,
+        "moved per decode step over all KV heads and layers, at the model's precision and the example's prompt length",
+        unit="bytes",
+        essential=True,
+    ),
+    Column(
+        "transfers_elements",
+        NUMBER,
+        MEAN,
+        "the same in elements, as the SparQ paper counts them",
+        unit="elements",
+        essential=True,
+    ),
+    Column("metric", TEXT, SAME, "as lm-eval names it", essential=True),
+    Column("higher_is_better", FLAG, SAME, "the metric's direction", essential=True),
+    Column(
+        "value",
+        NUMBER,
+        MEAN,
+        "the score; in the summary lm-eval's own aggregate, without error, where a metric is no mean of examples",
+        essential=True,
+    ),
+    Column("stderr", NUMBER, COMPUTED, "standard error of `value` (sample variance); empty for a single example"),
+    Column("n", INTEGER, COUNT, "examples", essential=True),
+    Column("delta_dense", NUMBER, PAIRED, "mean difference to dense on the same examples"),
+    Column("delta_stderr", NUMBER, PAIRED, "standard error of `delta_dense`"),
+    Column("delta_ci_low", NUMBER, PAIRED, f"lower end: {BOOTSTRAP}"),
+    Column("delta_ci_high", NUMBER, PAIRED, "upper end of the same interval"),
+    Column(
+        "first_difference",
+        NUMBER,
+        MEAN,
+        "index of the first generated token that differs from dense; empty where the output equals dense's",
+        unit="tokens",
+    ),
+    Column("same_output", NUMBER, COMPUTED, "share of examples whose tokens all equal dense's"),
+    Column(
+        "delta_nll",
+        NUMBER,
+        MEAN,
+        "mean absolute difference in log-likelihood per token to dense, over outputs with the same tokens",
+        unit="nats",
+    ),
+    Column("active", FLAG, SHARE, "the method changed an attention output by more than rounding; a run of 0 fails"),
+    Column("prompt_tokens", NUMBER, MEAN, "length of the prompt, mean over the example's requests", "tokens"),
+    Column("new_tokens", INTEGER, MEAN, "decoded tokens of all requests of the example", "tokens"),
+    Column(
+        "seconds",
+        NUMBER,
+        MEAN,
+        "decoding: the cell's own attention plus an equal share of the layers that all cells run through together; "
+        "the shared prefill is not in it",
+        unit="s",
+    ),
+    Column("cell", TEXT, SAME, "name of the method with its knobs", essential=True),
+    Column("run", TEXT, SAME, "name of the folder", essential=True),
+    Column("example", TEXT, None, "the data set's own id", essential=True),
+    Column("launch", TEXT, None, "the launch that computed it, as in `launches.jsonl`"),
+)
+"""Those of summary.csv in its order, then those of the rows alone."""
+
+SUMMARY = tuple(column for column in COLUMNS if column.averaging is not None)
+_ROWS = (
+    "model run method params ratio cell example prompt_tokens new_tokens seconds transfers_elements bytes_per_token "
+    "compression active first_difference delta_nll launch task metric value higher_is_better"
+).split()
+ROWS = tuple(next(column for column in COLUMNS if column.name == name) for name in _ROWS)
+"""Those of rows.parquet in its order; before them stand columns that a task declares."""
+
+
+def names(columns: Sequence[Column]) -> list[str]:
+    """Return the columns' names in their order."""
+    return [column.name for column in columns]
