@@ -24,7 +24,6 @@ from harness.attention.statistics import ATTENTION_RECEIVED
 from harness.bench.attention import bench_attention
 from harness.errors import InputError
 from harness.kernels import KVCache
-from harness.kernels.accelerate import accelerated
 
 DEVICE = "cuda"
 LIMIT = {torch.float16: 5e-3, torch.bfloat16: 3e-2}
@@ -107,7 +106,8 @@ def _correctness() -> Iterator[tuple[str, float, str, float]]:
 
 def _worst_step(method: methods.Method[Any], x: Step, steps: int = 6) -> float:
     """Largest relative error of some decode steps as the engine takes them, state and all, against float64."""
-    fast = accelerated(method, "triton", x.q.device, fits=True)
+    fast = kernels.find_binding(method)
+    assert fast is not None
     double = Step(x.q.double(), x.k.double(), x.v.double(), x.mask, x.scores)
     s = x.length - steps
     received = torch.rand(*x.k.shape[:2], s, device=x.k.device)
@@ -133,7 +133,7 @@ def _error(b: int, h: int, g: int, n: int, d: int, dtype: torch.dtype, size: flo
     defined = _channels_are_defined(x.q, r)
     expected = _double(methods.create("sparq", r=r, k=128), x)[defined]
     stored = _cache(x)
-    once = KVCache(stored.k, stored.v, None, stored.v_sum, stored.start, stored.stop, stored.longest)
+    once = stored.stored_once()
     return max(_distance(kernels.sparq(x.q, cache, r=r, k=128)[defined], expected) for cache in (stored, once))
 
 
@@ -157,8 +157,8 @@ def _inputs(b: int, h: int, g: int, n: int, d: int, dtype: torch.dtype, size: fl
 
 def _cache(x: Step) -> KVCache:
     """The step's cache, its newest token appended by the kernel."""
-    cache = KVCache.of(x.k[:, :, :-1], x.v[:, :, :-1], (~x.mask[:, 0]).sum(-1), room=1)
-    cache.append(x.k[:, :, -1], x.v[:, :, -1])
+    cache = KVCache.of(x.k[:, :, :-1], x.v[:, :, :-1], (~x.mask[:, 0]).sum(-1), decode_steps=1)
+    kernels.append(cache, x.k[:, :, -1], x.v[:, :, -1])
     return cache
 
 

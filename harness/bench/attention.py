@@ -15,7 +15,7 @@ from harness.bench.cases import Buffers, Layout, dense_calls, method_call
 from harness.bench.machine import cache_size, copy_bandwidth, describe, device_of
 from harness.bench.timing import Call, Timing, time_calls
 from harness.errors import InputError
-from harness.kernels import KVCache, available, require
+from harness.kernels import available, require
 from harness.methods.ratio import dense_transfers
 
 LARGEST_SETS = 16
@@ -119,7 +119,7 @@ def _measure(
 def _call(case: Case, x: Buffers, kernel: str) -> Call:
     c = x.cache
     if case.method == "sparq" and case.k_stored == 1:
-        c = KVCache(c.k, c.v, None, c.v_sum, c.start, c.stop, c.longest)
+        c = c.stored_once()
     return method_call(case.method, Buffers(x.q, c), kernel, **case.knobs)
 
 

@@ -18,8 +18,7 @@ from harness.attention import LayerPrefix, Step
 from harness.attention.scores import Scores
 from harness.bench.timing import Call
 from harness.errors import InputError
-from harness.kernels import KVCache
-from harness.kernels.served import served
+from harness.kernels import KVCache, find_binding
 from harness.methods import Method
 
 SHORTEST = 3
@@ -132,9 +131,9 @@ def _torch_call(method: Method[Any], x: Buffers, scores: Scores) -> Call:
 
 
 def _triton_call(method: Method[Any], x: Buffers, scores: Scores) -> Call:
-    kernel = served(method)
+    kernel = find_binding(method)
     if kernel is None:
         raise InputError(f"{type(method).__name__} has no kernel to be timed: leave it out, or choose kernel=torch")
-    attend = kernel.start(prompt_of(method, whole_step(x, scores), x.cache.longest - 1))
+    attend = kernel.for_layer(prompt_of(method, whole_step(x, scores), x.cache.longest - 1))
     attend(x.q, x.cache, scale=scores.scale)  # the first step after a prompt may do more than the following ones
     return lambda: attend(x.q, x.cache, scale=scores.scale)

@@ -15,9 +15,8 @@ from harness.attention import LayerShape, Step
 from harness.bench.cases import Buffers, prompt_of, repeated, whole_step
 from harness.engine.model import LayerCall
 from harness.hf.bridge import Bridge
-from harness.kernels.cache import KVCache
-from harness.kernels.served import Attend as KernelAttend
-from harness.kernels.served import Served
+from harness.kernels import KernelBinding, KVCache, append
+from harness.kernels.binding import LayerKernel
 from harness.methods import Method
 
 ROOM = 64
@@ -29,7 +28,7 @@ Attend = Callable[[LayerCall, KVCache], Tensor]
 class Decoding:
     """A phase that decodes token after token at `length` cached tokens. All layers share one counter of tokens.
 
-    caches: one per layer. counter: [layers, B] int32, each cache's `stop` is a row of it.
+    caches: one per layer. counter: [layers, B] int32, each cache's `kv_lengths` is a row of it.
     """
 
     caches: list[KVCache]
@@ -60,7 +59,7 @@ def filled(layers: tuple[LayerShape, ...], batch: int, length: int, transposed: 
     counter = torch.full((len(layers), batch), length - 1, dtype=torch.int32, device=like.device)
     caches = [_random_cache(shape, batch, length, transposed, like) for shape in layers]
     for cache, row in zip(caches, counter, strict=True):
-        cache.stop = row
+        cache.kv_lengths = row
         cache.longest = length
     return Decoding(caches, counter, length, no_attention)
 
@@ -70,16 +69,16 @@ def no_attention(call: LayerCall, _: KVCache) -> Tensor:
     return call.q
 
 
-def by_kernel(method: Method[Any], kernel: Served) -> Attend:
+def by_kernel(method: Method[Any], kernel: KernelBinding) -> Attend:
     """The method's own kernels."""
-    layers: dict[int, KernelAttend] = {}
+    layers: dict[int, LayerKernel] = {}
 
     def attend(call: LayerCall, cache: KVCache) -> Tensor:
-        cache.append(call.k[:, :, 0], call.v[:, :, 0])
+        append(cache, call.k[:, :, 0], call.v[:, :, 0])
         x = Buffers(grouped(call), cache)
         if call.layer not in layers:
             prompt = prompt_of(method, whole_step(x, call.scores), cache.longest - 1, call.layer)
-            layers[call.layer] = kernel.start(prompt)
+            layers[call.layer] = kernel.for_layer(prompt)
         return layers[call.layer](x.q, cache, scale=call.scores.scale).view(call.q.shape)
 
     return attend
@@ -138,4 +137,4 @@ def _random_cache(shape: LayerShape, batch: int, length: int, transposed: bool, 
         torch.randn(batch, shape.kv_heads, length, shape.head_dim, dtype=like.dtype, device=like.device)
         for _ in range(2)
     )
-    return KVCache.of(k, v, room=ROOM, transposed=transposed)
+    return KVCache.of(k, v, decode_steps=ROOM, transposed=transposed)

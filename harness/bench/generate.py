@@ -18,7 +18,7 @@ from harness.bench.timing import Timing, time_calls
 from harness.errors import InputError
 from harness.hf import Checkpoint
 from harness.hf.bridge import Bridge
-from harness.kernels.served import served
+from harness.kernels import find_binding
 from harness.methods import Method
 from harness.methods.cost import transfers
 
@@ -82,7 +82,7 @@ class Bench:
             return
         if method.is_dense:
             yield from ((name, by_sdpa(backend, length)) for name, backend in BACKENDS.items())
-        kernel = served(method)
+        kernel = find_binding(method)
         if kernel is None:
             raise InputError(f"{type(method).__name__} has no kernel to be timed on a GPU: leave it out")
         yield "triton", by_kernel(method, kernel)

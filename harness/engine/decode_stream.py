@@ -12,8 +12,7 @@ from harness.attention import LayerPrefix, Step
 from harness.engine.cache import DecodedKV, LayerCache, PromptCache
 from harness.engine.clock import Clock, clock_of
 from harness.engine.model import LayerCall
-from harness.kernels import extend
-from harness.kernels.accelerate import accelerated
+from harness.kernels import KernelBinding, extend, find_binding
 from harness.methods import Method
 from harness.methods.controls.dense import Dense
 
@@ -35,14 +34,16 @@ class Place:
 
 @dataclass
 class DecodeStream:
-    """A method's tokens, states and outputs. `dense` is dense attention computed as the method's is.
+    """A method's tokens, states and outputs, computed by its `kernel` if it has one and else by the method itself.
 
+    `dense` is dense attention computed in the same way.
     states and decoded by layer; `changed_at` [B] is the decode step at which each row's attention output first differed
     from dense, NEVER until it does; `watched` while that is so for some row.
     """
 
     method: Method[Any]
-    dense: Method[Any]
+    kernel: KernelBinding | None
+    dense: Method[Any] | KernelBinding
     cache: PromptCache
     clock: Clock
     changed_at: Tensor
@@ -51,12 +52,17 @@ class DecodeStream:
     decoded: dict[int, DecodedKV] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, method: Method[Any], cache: PromptCache) -> DecodeStream:
+    def of(cls, method: Method[Any], cache: PromptCache, kernel: KernelBinding | None = None) -> DecodeStream:
         """A branch that has decoded nothing."""
         device = cache.mask.device
-        dense = accelerated(Dense(), "triton", device, fits=True) if method.open else Dense()
+        dense = (find_binding(Dense()) if kernel else None) or Dense()
         never = torch.full((len(cache.lengths),), NEVER, device=device)
-        return cls(method, dense, cache, clock_of(device), never, watched=not method.is_dense)
+        return cls(method, kernel, dense, cache, clock_of(device), never, watched=not method.is_dense)
+
+    @property
+    def _attention(self) -> Method[Any] | KernelBinding:
+        """Return what computes this stream's attention."""
+        return self.kernel or self.method
 
     def look(self) -> None:
         """After a step: whether rows are left whose output never differed. Waits for the device."""
@@ -69,7 +75,7 @@ class DecodeStream:
             cache = self.cache.layers[call.layer]
             self._rewind(call, cache, place)
             if call.layer not in self.states:
-                self.states[call.layer] = self.method.start(self._prefix(call.layer, cache))
+                self.states[call.layer] = self._attention.start(self._prefix(call.layer, cache))
             outputs = [self._attend(call, cache, place, t) for t in range(call.q.shape[2])]
             return torch.stack(outputs, 2)
 
@@ -78,7 +84,7 @@ class DecodeStream:
         if call.layer not in self.decoded:
             self.decoded[call.layer] = self.cache.decoded_kv(call.layer)
         decoded_kv, start = self.decoded[call.layer], self.cache.prompt
-        if self.method.open:
+        if self.kernel:
             extend((call.k, call.v), (decoded_kv.k, decoded_kv.v), (cache.k, cache.v), place.column)
             return
         filled = place.done + call.q.shape[2]
@@ -98,7 +104,7 @@ class DecodeStream:
         h = call.k.shape[1]
         q = call.q[:, :, t].view(b, h, hq // h, d)
         step = self._step(q, call, cache, place, t)
-        output = self.method.attend(step, self.states[call.layer])
+        output = self._attention.attend(step, self.states[call.layer])
         if self.watched and call.layer in self.cache.outermost:
             self._compare(call.layer, step, output, place.column[t])
         return output.reshape(b, hq, d)
@@ -108,7 +114,7 @@ class DecodeStream:
         if call.window_mask is not None:
             mask = self.cache.mask[..., :n] & call.window_mask[0, :, t, :n]
             return Step(q, cache.k[:, :, :n], cache.v[:, :, :n], mask, call.scores, sliding=True)
-        if self.method.open:
+        if self.kernel:
             return Step(q, cache.k, cache.v, self.cache.mask, call.scores, kv_lengths=place.kv_lengths[t])
         return Step(q, cache.k[:, :, :n], cache.v[:, :, :n], self.cache.mask[..., :n], call.scores)
 

@@ -19,8 +19,7 @@ from harness.engine.model import Model
 from harness.engine.prefill import Prefill
 from harness.engine.prompt import Answer, Work, padded
 from harness.engine.session import Session
-from harness.kernels.accelerate import Kernel, accelerated, observing
-from harness.kernels.require import fits
+from harness.kernels import Kernel, choose_binding, choose_observe, fits
 from harness.methods import Method
 
 
@@ -62,7 +61,7 @@ class Engine:
         cache, logits = self._prefill(batch, methods, decode_steps)
         device = self._model.device
         plain = fits(cache.head_dim, self._model.capped)
-        branches = [DecodeStream.of(accelerated(m, self._kernel, device, plain), cache) for m in methods]
+        branches = [DecodeStream.of(m, cache, choose_binding(m, self._kernel, device, plain)) for m in methods]
         session = Session(self._model, cache, branches, batch)
         wait_for(device)  # the prefill is not the session's time
         begin = time.perf_counter()
@@ -83,7 +82,7 @@ class Engine:
         observes = frozenset().union(*(m.observes for m in methods))
         mask = methods[0].prefill_mask(max(lengths))
         pattern = None if mask is None else mask.to(device)
-        observe = observing(self._kernel, device)
+        observe = choose_observe(self._kernel, device)
         rows_per_pass = max(1, self._prefill_tokens // max(lengths))
         logits = []
         for start in range(0, len(batch), rows_per_pass):

@@ -100,7 +100,7 @@ class Session:
 
     def _replayable(self) -> bool:
         """Whether one recorded step can serve all others."""
-        return self._repeatable and self.model.replayable and all(branch.method.open for branch in self.branches)
+        return self._repeatable and self.model.replayable and all(branch.kernel for branch in self.branches)
 
     def _record(self, logits: Tensor, tokens: Tensor, done: int) -> None:
         """Note tokens [R, T] and what the logits [R, T, V] say of them. The one place where decoding waits."""

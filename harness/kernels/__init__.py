@@ -5,23 +5,32 @@ the attention output [B, H, G, D]. Nothing here waits for the GPU, so every call
 Shape legend: harness/attention/__init__.py; C is the cache's capacity in tokens.
 """
 
-from harness.kernels.attend import attend, dense, lm_infinite
-from harness.kernels.cache import KVCache
+from harness.kernels.append import append, extend
+from harness.kernels.binding import KernelBinding, choose_binding, find_binding
 from harness.kernels.h2o import HeavyHitters, h2o
-from harness.kernels.received import attention_received
-from harness.kernels.require import available, require
+from harness.kernels.shared.attend import attend
+from harness.kernels.shared.cache import KVCache
+from harness.kernels.shared.device import Kernel, available, fits, require
 from harness.kernels.sparq import sparq
-from harness.kernels.tail import extend
+from harness.kernels.statistics import attention_received, choose_observe
 from harness.kernels.top_weights import flexgen, oracle_topk
+from harness.kernels.window import dense, lm_infinite
 
 __all__ = [
     "HeavyHitters",
     "KVCache",
+    "Kernel",
+    "KernelBinding",
+    "append",
     "attend",
     "attention_received",
     "available",
+    "choose_binding",
+    "choose_observe",
     "dense",
     "extend",
+    "find_binding",
+    "fits",
     "flexgen",
     "h2o",
     "lm_infinite",

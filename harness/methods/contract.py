@@ -29,8 +29,6 @@ class Method(ABC, Generic[S]):
     """True for dense attention, which is not expected to change any output."""
     oracle: ClassVar[bool] = False
     """True for a control whose choice reads K without paying for it."""
-    open: ClassVar[bool] = False
-    """True for kernels, whose steps may have free columns (Step.kv_lengths)."""
 
     def __post_init__(self) -> None:
         check_types(self)

@@ -12,7 +12,7 @@ from harness import methods
 from harness.data.sources import DataSpec
 from harness.errors import InputError
 from harness.hf.spec import ModelSpec
-from harness.kernels.accelerate import Kernel
+from harness.kernels import Kernel
 from harness.store.shard import WHOLE, Shard
 from harness.sweep.plan import check_grid
 from harness.sweep.typed import build, typed

@@ -3,7 +3,6 @@
 A program of its own, for Triton decides when it is imported whether kernels are compiled or interpreted.
 """
 
-import importlib
 import sys
 
 import torch
@@ -12,7 +11,8 @@ from triton.backends.compiler import GPUTarget
 
 from harness import kernels
 from harness.kernels import HeavyHitters, KVCache
-from harness.kernels.plan import ScoreTiles
+from harness.kernels.shared import device
+from harness.kernels.sparq.tiles import ScoreTiles
 
 
 class Hopper:
@@ -42,9 +42,8 @@ def compile_instead(kernel, grid):
 def pretend():
     triton.runtime.driver.set_active(Hopper())
     triton.runtime.jit.JITFunction.__getitem__ = compile_instead
-    importlib.import_module("harness.kernels.require")._found_obstacle = lambda *_: None
-    for name in ("attend", "channels", "choice", "h2o", "sparq", "top_weights"):
-        importlib.import_module(f"harness.kernels.{name}").overlap = lambda _: {"overlap": True, "launch_pdl": True}
+    device._found_obstacle = lambda *_: None
+    device._can_overlap = lambda _: True
 
 
 def cache(g, n, dtype, transposed=True):
@@ -57,7 +56,7 @@ def cache(g, n, dtype, transposed=True):
 
 def every_kernel(g, dtype):
     q, c = cache(g, 8192, dtype)
-    once = KVCache(c.k, c.v, None, c.v_sum, c.start, c.stop, c.longest)
+    once = c.stored_once()
     for k in (128, 4000):  # few tokens are merged where they are attended to, many before
         kernels.sparq(q, c, r=32, k=k, tiles=ScoreTiles(2048, 4))
     kernels.sparq(q, c, r=24, k=128, tiles=ScoreTiles(8192, 8, narrow=False))
@@ -68,7 +67,7 @@ def every_kernel(g, dtype):
     kernels.flexgen(q, c, k=64)
     kernels.oracle_topk(q, c, k=64)
     kernels.h2o(q, c, HeavyHitters.of(torch.rand(1, 2, 8191)), k=256)
-    c.append(c.k[:, :, 0], c.v[:, :, 0])
+    kernels.append(c, c.k[:, :, 0], c.v[:, :, 0])
     kernels.attention_received(c.k[:, :, None].expand(1, 2, g, 8192, 128), c.k, None, 0.1)
     tail = torch.empty(2, 1, 2, 20, 128, dtype=dtype)
     kernels.extend(tuple(tail[..., :1, :]), tuple(tail), (c.k, c.v), torch.zeros(1, dtype=torch.long))

@@ -8,7 +8,7 @@ from torch import Tensor
 from harness import methods
 from harness.attention import LayerPrefix, Step
 from harness.attention.scores import Scores
-from harness.kernels import KVCache
+from harness.kernels import KVCache, append
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -20,7 +20,7 @@ class Inputs:
     q: Tensor
     k: Tensor
     v: Tensor
-    start: Tensor
+    padding: Tensor
 
     @classmethod
     def random(cls, b=2, h=2, g=1, n=150, d=64, dtype=torch.float32, padding=37, seed=0):
@@ -34,10 +34,10 @@ class Inputs:
 
     def cache(self, transposed=True) -> KVCache:
         """Filled as in use: a prompt, then one appended token; whatever lies outside the live tokens is hostile."""
-        c = KVCache.of(self.k[:, :, :-1], self.v[:, :, :-1], self.start, room=40, transposed=transposed)
-        c.append(self.k[:, :, -1], self.v[:, :, -1])
+        c = KVCache.of(self.k[:, :, :-1], self.v[:, :, :-1], self.padding, decode_steps=40, transposed=transposed)
+        append(c, self.k[:, :, -1], self.v[:, :, -1])
         columns = torch.arange(c.capacity, device=DEVICE)
-        dead = (columns < self.start[:, None]) | (columns >= self.k.shape[2])
+        dead = (columns < self.padding[:, None]) | (columns >= self.k.shape[2])
         c.k.masked_fill_(dead[:, None, :, None], torch.nan)
         c.v.masked_fill_(dead[:, None, :, None], torch.nan)
         if c.kt is not None:
@@ -48,7 +48,7 @@ class Inputs:
         """The method's output in float64."""
         q, k, v = self.q.double(), self.k.double(), self.v.double()
         n = k.shape[2]
-        mask = (torch.arange(n, device=DEVICE) >= self.start[:, None])[:, None]
+        mask = (torch.arange(n, device=DEVICE) >= self.padding[:, None])[:, None]
         method = methods.create(name, **knobs)
         prefix = LayerPrefix(k[:, :, :-1], v[:, :, :-1], mask[..., :-1], decode_steps=1, statistics=statistics or {})
         scores = Scores(q.shape[3] ** -0.5 if scale is None else scale)

@@ -13,10 +13,10 @@ from harness.__main__ import main
 from harness.attention.scores import Scores
 from harness.bench.attention import bench_attention
 from harness.bench.cases import Layout, method_call, repeated, whole_step
-from harness.kernels.served import served
+from harness.kernels import find_binding
 
 LAYOUT = Layout(2, 60, 4, 2, 16, torch.float32)
-SERVED = [name for name, knobs in KNOBS.items() if served(methods.create(name, **knobs))]
+SERVED = [name for name, knobs in KNOBS.items() if find_binding(methods.create(name, **knobs))]
 SHALLOW = KNOBS | {"low_rank": {"r": 3, "k": 6, "reallocate": False}}
 """Methods whose state is copied whole by copy.copy; the mean within low_rank's goes on, which costs the same."""
 SMALL = ["--batch", "1", "--s", "64", "--heads", "2", "--d", "16", "--dtype", "float32", "--samples", "1"]

@@ -9,7 +9,9 @@ from pathlib import Path
 import harness.kernels
 
 HERE = Path(__file__).parent
-WRITTEN = "".join(file.read_text(encoding="utf-8") for file in Path(harness.kernels.__file__).parent.glob("jit_*.py"))
+FOLDER = Path(harness.kernels.__file__).parent
+DEVICE_CODE = [*FOLDER.rglob("triton.py"), *FOLDER.rglob("triton/*.py")]
+WRITTEN = "".join(file.read_text(encoding="utf-8") for file in DEVICE_CODE)
 
 
 def test_every_kernel_compiles_for_hopper_without_a_gpu():

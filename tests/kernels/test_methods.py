@@ -9,7 +9,7 @@ from reference import DEVICE, Inputs, error
 from harness import kernels
 from harness.errors import InputError
 from harness.kernels import HeavyHitters
-from harness.kernels.plan import AttendTiles
+from harness.kernels.shared.tiles import AttendTiles
 
 GROUPS = pytest.mark.parametrize("group", [1, 3])
 

@@ -4,7 +4,7 @@ from reference import Inputs, error
 
 from harness import kernels
 from harness.kernels import KVCache
-from harness.kernels.plan import ScoreTiles
+from harness.kernels.sparq.tiles import ScoreTiles
 
 WHOLE, SPLIT, FUSED = ScoreTiles(256, 1), ScoreTiles(64, 1), ScoreTiles(256, 1, fused=True, block=16)
 
@@ -90,9 +90,9 @@ def test_the_softmax_scale_is_honoured():
 def test_appending_equals_filling():
     x = Inputs.random()
     grown = x.cache()
-    filled = KVCache.of(x.k, x.v, x.start)
+    filled = KVCache.of(x.k, x.v, x.padding)
     n = x.k.shape[2]
-    mask = (torch.arange(n, device=x.k.device) >= x.start[:, None])[:, None, :, None]
+    mask = (torch.arange(n, device=x.k.device) >= x.padding[:, None])[:, None, :, None]
     assert torch.equal(grown.kt[..., :n].mT.where(mask, 0), filled.k[:, :, :n].where(mask, 0))
     assert torch.allclose(grown.v_sum, filled.v_sum, atol=1e-5)
-    assert torch.equal(grown.stop, filled.stop)
+    assert torch.equal(grown.kv_lengths, filled.kv_lengths)

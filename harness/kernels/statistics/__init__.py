@@ -1,0 +1,50 @@
+"""The prompt's statistic that H2O starts from, computed without holding any attention weights."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import torch
+from torch import Tensor
+
+from harness.attention.scores import Scores
+from harness.attention.statistics import ATTENTION_RECEIVED, Observe, observe
+from harness.kernels.shared.device import Kernel, fits, is_wanted
+from harness.kernels.shared.tiles import power
+
+
+def attention_received(q: Tensor, k: Tensor, mask: Tensor | None, scale: float, block: int = 64) -> Tensor:
+    """Sum what each token receives of causal attention weights over queries, averaged over a group: [B, H, S] float32.
+
+    q [B, H, G, S, D], k [B, H, S, D]; mask [B, S] bool, False at padding, which neither gives nor receives. The
+    definition is harness/attention/statistics.py.
+    """
+    from harness.kernels.statistics.triton import log_mass_kernel, received_kernel  # needs Triton
+
+    b, h, group, s, d = q.shape
+    seen = torch.ones(b, s, dtype=torch.int8, device=q.device) if mask is None else mask.to(torch.int8)
+    log_mass = torch.empty(b, h, group, s, dtype=torch.float32, device=q.device)
+    received = torch.empty(b, h, s, dtype=torch.float32, device=q.device)
+    strides = (q.stride(0), q.stride(2) if group > 1 else q.stride(1), q.stride(3), *k.stride()[:3])
+    common = {"g": group, "d": d, "width": power(d), "block": block, "num_warps": 4}
+    blocks = -(-s // block)
+    log_mass_kernel[(blocks, b * h * group)](q, k, seen, log_mass, *strides, h, s, scale, **common)
+    received_kernel[(blocks, b * h)](q, k, seen, log_mass, received, *strides, h, s, scale, **common)
+    return received
+
+
+def choose_observe(kernel: Kernel, device: torch.device) -> Observe:
+    """Return how the engine should gather the prompt's statistics.
+
+    Raises InputError if `kernel` is triton where Triton cannot run.
+    """
+    return observe_by_kernel if is_wanted(kernel, device) else observe
+
+
+def observe_by_kernel(
+    names: Collection[str], q: Tensor, k: Tensor, mask: Tensor | None, scores: Scores, window_mask: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Gather statistics as harness.attention.statistics.observe, by kernels where only what H2O asks for is wanted."""
+    if set(names) == {ATTENTION_RECEIVED} and mask is None and fits(q.shape[-1], scores.cap is not None):
+        return {ATTENTION_RECEIVED: attention_received(q, k, mask, scores.scale)}
+    return observe(names, q, k, mask, scores, window_mask)
