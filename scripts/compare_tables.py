@@ -1,16 +1,17 @@
-"""Are the tables of two results folders the same to the byte, timings apart? Exit code 1 if not.
+"""Compares the tables of two results folders, without timings and names of launches. Exit code 1 if they differ.
 
-python scripts/compare_tables.py FOLDER FOLDER: compares every summary.csv without its column `seconds`.
+python scripts/compare_tables.py FOLDER FOLDER: every summary.csv and rows.parquet below the folders.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
 from pathlib import Path
 
-TIMINGS = ("seconds",)
+import pandas as pd
+
+APART = ["seconds", "run", "launch"]
+"""Columns that differ between two runs of one job: measured times, and what names a folder or a launch."""
 
 
 def main() -> int:
@@ -25,18 +26,26 @@ def main() -> int:
     return 0
 
 
-def tables(root: Path) -> dict[str, bytes]:
-    """The bytes of each summary.csv by its path, the columns of timings cut out."""
-    return {str(f.relative_to(root)): without_timings(f) for f in sorted(root.rglob("summary.csv"))}
+def tables(results: Path) -> dict[str, str]:
+    """Read every table below a results folder, by its path, as text that differs where a number does."""
+    found = {file: _summary(file) for file in results.rglob("summary.csv")}
+    found |= {file: _rows(file) for file in results.rglob("rows.parquet")}
+    return {str(file.relative_to(results)): text for file, text in sorted(found.items())}
 
 
-def without_timings(file: Path) -> bytes:
-    """Cells stay as they are written: no number is parsed."""
-    rows = list(csv.reader(file.read_text(encoding="utf-8").splitlines()))
-    kept = [i for i, name in enumerate(rows[0]) if name not in TIMINGS]
-    out = io.StringIO()
-    csv.writer(out).writerows([[row[i] for i in kept] for row in rows])
-    return out.getvalue().encode()
+def _summary(file: Path) -> str:
+    """Read the cells as they are written: no number is parsed."""
+    return _text(pd.read_csv(file, dtype=str, keep_default_na=False))
+
+
+def _rows(file: Path) -> str:
+    """Read the rows with the types of their columns; numbers are printed with all their digits."""
+    rows = pd.read_parquet(file)
+    return _text(rows) + rows.drop(columns=APART, errors="ignore").dtypes.to_string()
+
+
+def _text(table: pd.DataFrame) -> str:
+    return str(table.drop(columns=APART, errors="ignore").to_csv(index=False))
 
 
 if __name__ == "__main__":

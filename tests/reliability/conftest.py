@@ -3,7 +3,8 @@
 import shutil
 
 import pytest
-from support.sweeps import SWEEP, Ended, counting_prefills, launch, only_run, sweep_job, tables
+from compare_tables import tables
+from support.sweeps import SWEEP, Ended, counting_prefills, launch, only_run, sweep_job
 
 
 @pytest.fixture

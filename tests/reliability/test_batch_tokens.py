@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from support.sweeps import only_run, tables
+from compare_tables import tables
+from support.sweeps import only_run
 from transformers import AutoModelForCausalLM
 
 from harness.engine import Engine

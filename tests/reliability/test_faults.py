@@ -7,7 +7,8 @@ import os
 import pandas as pd
 import pytest
 import torch
-from support.sweeps import only_run, tables
+from compare_tables import tables
+from support.sweeps import only_run
 
 from harness.engine import Engine
 from harness.hf import Checkpoint

@@ -4,7 +4,8 @@ import os
 import signal
 
 import pytest
-from support.sweeps import SWEEP, only_run, tables
+from compare_tables import tables
+from support.sweeps import SWEEP, only_run
 
 from harness.commands.compose import OverridesParser
 from harness.engine import Engine

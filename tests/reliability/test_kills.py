@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.sweeps import tables
+from compare_tables import tables
 
 from harness.store.records import read_records
 

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from support.sweeps import tables
+from compare_tables import tables
 
 from harness.store.records import read_records
 

@@ -5,7 +5,8 @@ import resource
 from dataclasses import replace
 
 import pytest
-from support.sweeps import only_run, sweep_job, tables
+from compare_tables import tables
+from support.sweeps import only_run, sweep_job
 
 from harness.engine import Engine
 from harness.errors import InputError

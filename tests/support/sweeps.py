@@ -4,8 +4,6 @@ import functools
 from pathlib import Path
 from typing import NamedTuple
 
-import pandas as pd
-
 from harness.__main__ import guarded
 from harness.commands.compose import compositions
 from harness.engine import Engine
@@ -54,15 +52,6 @@ def counting_prefills(patch):
 
     patch.setattr(Engine, "_prefill", counted)
     return prefilled
-
-
-def tables(results):
-    """Text of each table below a results folder by file name, without timings and the names of launches."""
-    files = [*results.glob("summary.csv"), *results.glob("*/summary.csv")]
-    found = {f.relative_to(results): pd.read_csv(f, dtype=str) for f in files}
-    found |= {f.relative_to(results): pd.read_parquet(f) for f in results.glob("*/rows.parquet")}
-    kept = {name: frame.drop(columns=["seconds", "launch"], errors="ignore") for name, frame in found.items()}
-    return {str(name): frame.to_csv() for name, frame in kept.items()}
 
 
 def only_run(results) -> Path:
