@@ -118,7 +118,7 @@ def hf_dense(given: argparse.Namespace) -> tuple[Runs, dict[str, Any]]:
 
 def grid(given: argparse.Namespace) -> tuple[Runs, dict[str, Any]]:
     """Dense and the other cells, from one prefill."""
-    from harness.engine import Engine, Work
+    from harness.engine import Engine, Prompt
     from harness.hf import Bridge
     from harness.methods import create
 
@@ -126,20 +126,20 @@ def grid(given: argparse.Namespace) -> tuple[Runs, dict[str, Any]]:
     methods = [create("dense"), *cells]
     model = Bridge(_checkpoint(given).load())
     engine = Engine(model, prefill_tokens=given.prompt if given.model == "smollm2" else 8192)
-    works = [Work(tuple(tokens), new_tokens=given.new) for tokens in _prompts(given, given.examples, given.prompt)]
+    works = [Prompt(tuple(tokens), new_tokens=given.new) for tokens in _prompts(given, given.examples, given.prompt)]
     return {f"{len(methods)} cells": lambda: engine.run(works, methods)}, {"cells": len(methods)}
 
 
 def scoring(given: argparse.Namespace) -> tuple[Runs, dict[str, Any]]:
     """A prefill alone (its one token is the prefill's own), and a prefill with 100 forced tokens under SparQ."""
-    from harness.engine import Engine, Work
+    from harness.engine import Engine, Prompt
     from harness.hf import Bridge
     from harness.methods import create
 
     engine = Engine(Bridge(_checkpoint(given).load()))
     (tokens,) = _prompts(given, 1, 1600)
-    alone = Work(tuple(tokens), new_tokens=1)
-    scored = Work(tuple(tokens[:1500]), forced=tuple(tokens[1500:]))
+    alone = Prompt(tuple(tokens), new_tokens=1)
+    scored = Prompt(tuple(tokens[:1500]), forced=tuple(tokens[1500:]))
     sparq = create("sparq", r=16, k=128, local=32)
     runs: Runs = {
         "prefill": lambda: engine.run([alone], [create("dense")]),

@@ -2,6 +2,6 @@
 
 from harness.engine.engine import Engine
 from harness.engine.finite import NotFiniteError
-from harness.engine.prompt import Answer, Work
+from harness.engine.prompt import Output, Prompt
 
-__all__ = ["Answer", "Engine", "NotFiniteError", "Work"]
+__all__ = ["Engine", "NotFiniteError", "Output", "Prompt"]

@@ -17,14 +17,14 @@ from harness.engine.decode_stream import DecodeStream
 from harness.engine.finite import NotFiniteError, Watch
 from harness.engine.model import Model
 from harness.engine.prefill import Prefill
-from harness.engine.prompt import Answer, Work, padded
+from harness.engine.prompt import Output, Prompt, padded
 from harness.engine.session import Session
 from harness.kernels import Kernel, choose_binding, choose_observe, fits
 from harness.methods import Method
 
 
 class Engine:
-    """Runs batches of Work through a model.
+    """Runs batches of Prompt through a model.
 
     `prefill_tokens` bounds one prefill pass, padding included; `kernel` chooses between torch and Triton for the
     methods' attention ("auto": Triton where it can serve them).
@@ -36,28 +36,28 @@ class Engine:
         self._prefill_tokens = prefill_tokens
         self.prefills = 0
 
-    def run(self, batch: Sequence[Work], methods: Sequence[Method[Any]]) -> list[list[Answer]]:
-        """Answers by method, then by Work. All of a batch generate, or all are forced.
+    def run(self, batch: Sequence[Prompt], methods: Sequence[Method[Any]]) -> list[list[Output]]:
+        """Answers by method, then by Prompt. All of a batch generate, or all are forced.
 
         Raises NotFiniteError when logits are NaN or infinite.
         """
-        answers: list[list[Answer] | None] = [None] * len(methods)
+        outputs: list[list[Output] | None] = [None] * len(methods)
         with current(self._model.device):
             for group in _by_prefill(methods):
                 chosen = [methods[i] for i in group]
-                for i, answer in zip(group, self._run_group(batch, chosen), strict=True):
-                    answers[i] = answer
-        return [a for a in answers if a is not None]
+                for i, output in zip(group, self._run_group(batch, chosen), strict=True):
+                    outputs[i] = output
+        return [a for a in outputs if a is not None]
 
-    def locate(self, work: Work, method: Method[Any]) -> str:
+    def locate(self, prompt: Prompt, method: Method[Any]) -> str:
         """Where the first number that is not finite appears when the method does the work, in words."""
         watch = Watch(self._model)
         with contextlib.suppress(NotFiniteError):
-            Engine(watch, self._prefill_tokens, self._kernel).run([work], [method])
+            Engine(watch, self._prefill_tokens, self._kernel).run([prompt], [method])
         return watch.place
 
-    def _run_group(self, batch: Sequence[Work], methods: list[Method[Any]]) -> list[list[Answer]]:
-        decode_steps = max(work.steps for work in batch)
+    def _run_group(self, batch: Sequence[Prompt], methods: list[Method[Any]]) -> list[list[Output]]:
+        decode_steps = max(prompt.steps for prompt in batch)
         cache, logits = self._prefill(batch, methods, decode_steps)
         device = self._model.device
         plain = fits(cache.head_dim, self._model.capped)
@@ -70,14 +70,14 @@ class Engine:
         else:
             session.score(logits, decode_steps)
         session.share_time(time.perf_counter() - begin)
-        return session.answers
+        return session.outputs
 
     def _prefill(
-        self, batch: Sequence[Work], methods: list[Method[Any]], decode_steps: int
+        self, batch: Sequence[Prompt], methods: list[Method[Any]], decode_steps: int
     ) -> tuple[PromptCache, Tensor]:
         """The filled cache and the logits [B, V] of every prompt's last token."""
         device = self._model.device
-        lengths = [len(work.prompt) for work in batch]
+        lengths = [len(prompt.tokens) for prompt in batch]
         cache = PromptCache(lengths, decode_steps, device)
         observes = frozenset().union(*(m.observes for m in methods))
         mask = methods[0].prefill_mask(max(lengths))
@@ -87,7 +87,7 @@ class Engine:
         logits = []
         for start in range(0, len(batch), rows_per_pass):
             rows = slice(start, min(start + rows_per_pass, len(batch)))
-            tokens = padded([work.prompt for work in batch[rows]], device)
+            tokens = padded([prompt.tokens for prompt in batch[rows]], device)
             positions = torch.arange(tokens.shape[1], device=device).expand_as(tokens)
             mode = Prefill(cache, rows, observes, observe, pattern)
             logits.append(self._model.forward(tokens, positions, mode, cache.count[rows] - 1)[:, 0])

@@ -1,4 +1,4 @@
-"""What an engine is asked, and what it answers."""
+"""What the engine is given, and what it returns."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Work:
-    """One prompt to continue: greedily for `new_tokens`, or along `forced` tokens whose likelihood is wanted.
+class Prompt:
+    """Holds token ids to continue: greedily for `new_tokens`, or along `forced` tokens whose likelihood is wanted.
 
     `finished(tokens)` may end a generation early; it sees the tokens so far.
     """
 
-    prompt: tuple[int, ...]
+    tokens: tuple[int, ...]
     new_tokens: int = 0
     forced: tuple[int, ...] | None = None
     finished: Callable[[list[int]], bool] | None = field(default=None, compare=False)
@@ -28,8 +28,8 @@ class Work:
 
 
 @dataclass
-class Answer:
-    """What one method made of one Work.
+class Output:
+    """Holds what one method made of one prompt.
 
     The tokens, their negative log-likelihoods (nats), whether each was the greedy choice, whether the method ever
     changed an attention output, and its share of the decoding time.

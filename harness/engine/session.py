@@ -15,7 +15,7 @@ from harness.engine.decode_stream import DecodeStream
 from harness.engine.finite import refuse_not_finite
 from harness.engine.graph import WORTH, Replay, recorded
 from harness.engine.model import Model
-from harness.engine.prompt import Answer, Work, padded
+from harness.engine.prompt import Output, Prompt, padded
 
 LOGIT_BYTES = 1 << 28
 """Of float32 logits in one pass over forced tokens."""
@@ -23,18 +23,18 @@ LOGIT_BYTES = 1 << 28
 
 @dataclass
 class Session:
-    """Some branches decoding a batch side by side; rows are branch-major (branch, then Work)."""
+    """Some branches decoding a batch side by side; rows are branch-major (branch, then Prompt)."""
 
     model: Model
     cache: PromptCache
     branches: list[DecodeStream]
-    batch: Sequence[Work]
-    answers: list[list[Answer]] = field(init=False)
+    batch: Sequence[Prompt]
+    outputs: list[list[Output]] = field(init=False)
     _replay: Replay | None = field(default=None, init=False)
     _repeatable: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:
-        self.answers = [[Answer() for _ in self.batch] for _ in self.branches]
+        self.outputs = [[Output() for _ in self.batch] for _ in self.branches]
 
     @torch.inference_mode()
     def generate(self, logits: Tensor, decode_steps: int) -> None:
@@ -54,7 +54,7 @@ class Session:
         In one pass per chunk, for what a layer sees of them is known; where a step can be replayed, one by one.
         """
         count = len(self.branches)
-        forced = padded([work.forced or () for work in self.batch], logits.device).repeat(count, 1)
+        forced = padded([prompt.forced or () for prompt in self.batch], logits.device).repeat(count, 1)
         self._record(logits.repeat(count, 1)[:, None], forced[:, :1], 0)
         chunk = max(1, LOGIT_BYTES // (len(forced) * logits.shape[1] * 4))
         start = 0
@@ -66,12 +66,12 @@ class Session:
             start = end
 
     def share_time(self, seconds: float) -> None:
-        """Each answer gets its branch's attention time and an equal share of everything else."""
+        """Each output gets its branch's attention time and an equal share of everything else."""
         rest = (seconds - sum(branch.clock.seconds for branch in self.branches)) / len(self.branches)
-        for branch, answers in zip(self.branches, self.answers, strict=True):
-            for answer, changed_at in zip(answers, branch.changed_at.tolist(), strict=True):
-                answer.seconds = (branch.clock.seconds + rest) / len(self.batch)
-                answer.active = changed_at < len(answer.tokens) - 1  # step 0 makes the second token
+        for branch, outputs in zip(self.branches, self.outputs, strict=True):
+            for output, changed_at in zip(outputs, branch.changed_at.tolist(), strict=True):
+                output.seconds = (branch.clock.seconds + rest) / len(self.batch)
+                output.active = changed_at < len(output.tokens) - 1  # step 0 makes the second token
 
     def _forward(self, tokens: Tensor, done: int, decode_steps: int) -> Tensor:
         """Logits [R, T, V] after feeding tokens [R, T], the done-th and following of every row.
@@ -109,20 +109,20 @@ class Session:
         rows = zip(tokens.tolist(), likelihood.tolist(), greedy.tolist(), strict=True)
         for branch in self.branches:
             branch.look()
-        for (answer, work), (token, score, best) in zip(self._rows(), rows, strict=True):
-            decode_steps = max(0, 0 if _is_finished(work, answer) else work.steps - done)
+        for (output, prompt), (token, score, best) in zip(self._rows(), rows, strict=True):
+            decode_steps = max(0, 0 if _is_finished(prompt, output) else prompt.steps - done)
             refuse_not_finite(score[:decode_steps])
-            answer.tokens += token[:decode_steps]
-            answer.nll += [-s for s in score[:decode_steps]]
-            answer.greedy += best[:decode_steps]
+            output.tokens += token[:decode_steps]
+            output.nll += [-s for s in score[:decode_steps]]
+            output.greedy += best[:decode_steps]
 
-    def _rows(self) -> Iterator[tuple[Answer, Work]]:
-        for answers in self.answers:
-            yield from zip(answers, self.batch, strict=True)
+    def _rows(self) -> Iterator[tuple[Output, Prompt]]:
+        for outputs in self.outputs:
+            yield from zip(outputs, self.batch, strict=True)
 
     def _all_finished(self, done: int) -> bool:
-        return all(done >= work.steps or _is_finished(work, answer) for answer, work in self._rows())
+        return all(done >= prompt.steps or _is_finished(prompt, output) for output, prompt in self._rows())
 
 
-def _is_finished(work: Work, answer: Answer) -> bool:
-    return work.finished is not None and bool(answer.tokens) and work.finished(answer.tokens)
+def _is_finished(prompt: Prompt, output: Output) -> bool:
+    return prompt.finished is not None and bool(output.tokens) and prompt.finished(output.tokens)

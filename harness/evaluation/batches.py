@@ -1,4 +1,4 @@
-"""The gaps of a grid and how they are filled: every missing (unit, cell) once, in batches that share their prefill."""
+"""Batches of prompts that share their prefill, and what of a grid is missing: every (prompt, cell) once."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from harness.engine import Answer, Engine
+from harness.engine import Engine, Output
 from harness.errors import RunError
-from harness.evaluation.requests import Encoder, Unit
+from harness.evaluation.prompts import Encoder, TaskPrompt
 from harness.methods.cell import Cell
 from harness.store.records import Key, Record
 from harness.store.shard import WHOLE, Shard
@@ -22,78 +22,78 @@ PLAIN_TOKENS = 24576
 
 @dataclass(frozen=True)
 class Limits:
-    """What bounds a batch: prompt and decoded tokens of all cells, padding included; and units, unless None."""
+    """What bounds a batch: prompt and decoded tokens of all cells, padding included; and prompts, unless None."""
 
     tokens: int
-    units: int | None = None
+    prompts: int | None = None
 
-    def hold(self, units: int, each: int) -> bool:
-        """Whether so many units of `each` tokens fit."""
-        return (self.units is None or units <= self.units) and units * each <= self.tokens
+    def hold(self, prompts: int, each: int) -> bool:
+        """Whether so many prompts of `each` tokens fit."""
+        return (self.prompts is None or prompts <= self.prompts) and prompts * each <= self.tokens
 
 
 @dataclass(frozen=True)
-class Piece:
+class MicroBatch:
     """Units to be decoded together under some cells."""
 
-    units: Sequence[Unit]
+    prompts: Sequence[TaskPrompt]
     cells: Sequence[Cell]
 
     @property
     def runs(self) -> int:
-        """Example runs: units times cells."""
-        return len(self.units) * len(self.cells)
+        """Example runs: prompts times cells."""
+        return len(self.prompts) * len(self.cells)
 
     @property
     def tokens(self) -> int:
         """What bounds its memory: prompt and decoded tokens of all rows, padding included."""
-        steps = max(unit.work.steps for unit in self.units)
-        longest = max(len(unit.work.prompt) for unit in self.units)
-        return len(self.units) * (longest + len(self.cells) * steps)
+        steps = max(prompt.steps for prompt in self.prompts)
+        longest = max(len(prompt.tokens) for prompt in self.prompts)
+        return len(self.prompts) * (longest + len(self.cells) * steps)
 
-    def halves(self) -> list[Piece]:
-        """Fewer units; then, of one unit, fewer cells; of one example run, none."""
-        if len(self.units) > 1:
-            return [Piece(part, self.cells) for part in _halves(self.units)]
-        return [Piece(self.units, part) for part in _halves(self.cells)] if len(self.cells) > 1 else []
+    def halves(self) -> list[MicroBatch]:
+        """Fewer prompts; then, of one prompt, fewer cells; of one example run, none."""
+        if len(self.prompts) > 1:
+            return [MicroBatch(part, self.cells) for part in _halves(self.prompts)]
+        return [MicroBatch(self.prompts, part) for part in _halves(self.cells)] if len(self.cells) > 1 else []
 
 
 def work_left(
-    units: Sequence[Unit], cells: Sequence[Cell], done: Collection[Key], limits: Limits, shard: Shard = WHOLE
-) -> list[Piece]:
+    prompts: Sequence[TaskPrompt], cells: Sequence[Cell], done: Collection[Key], limits: Limits, shard: Shard = WHOLE
+) -> list[MicroBatch]:
     """What a shard still has to compute.
 
-    Batches are cut from all units first, then what is done is left out: a run that goes on, or that is shared out,
+    Batches are cut from all prompts first, then what is done is left out: a run that goes on, or that is shared out,
     puts the same rows side by side as one that runs through, which gives the same numbers to the bit.
     """
-    planned = shard.share(list(batches(units, len(cells), limits)))
-    return [piece for batch in planned for piece in _gaps(batch, cells, done)]
+    planned = shard.share(list(batches(prompts, len(cells), limits)))
+    return [micro_batch for batch in planned for micro_batch in _gaps(batch, cells, done)]
 
 
-def batches(units: Sequence[Unit], cells: int, limits: Limits) -> Iterator[list[Unit]]:
+def batches(prompts: Sequence[TaskPrompt], cells: int, limits: Limits) -> Iterator[list[TaskPrompt]]:
     """Units of one kind and similar length, as many as the limits hold and at least one, the longest first."""
-    distinct = list({unit.key: unit for unit in units}.values())
+    distinct = list({prompt.key: prompt for prompt in prompts}.values())
     for forced in (False, True):
-        kind = [unit for unit in distinct if (unit.work.forced is not None) is forced]
-        batch: list[Unit] = []
+        kind = [prompt for prompt in distinct if (prompt.forced is not None) is forced]
+        batch: list[TaskPrompt] = []
         steps = 0
-        for unit in sorted(kind, key=lambda u: (-len(u.work.prompt), u.key)):
-            steps = max(steps, unit.work.steps)
-            if batch and not limits.hold(len(batch) + 1, len(batch[0].work.prompt) + cells * steps):
+        for prompt in sorted(kind, key=lambda p: (-len(p.tokens), p.key)):
+            steps = max(steps, prompt.steps)
+            if batch and not limits.hold(len(batch) + 1, len(batch[0].tokens) + cells * steps):
                 yield batch
-                batch, steps = [], unit.work.steps
-            batch.append(unit)
+                batch, steps = [], prompt.steps
+            batch.append(prompt)
         if batch:
             yield batch
 
 
-def compute(engine: Engine, batch: Sequence[Unit], cells: Sequence[Cell], encoder: Encoder) -> list[Record]:
+def compute(engine: Engine, batch: Sequence[TaskPrompt], cells: Sequence[Cell], encoder: Encoder) -> list[Record]:
     """The records of one batch under some cells."""
-    answers = engine.run([unit.work for unit in batch], [cell.method for cell in cells])
+    answers = engine.run(batch, [cell.method for cell in cells])
     return [
-        _record(unit, cell, answer, encoder)
+        _record(prompt, cell, answer, encoder)
         for cell, of_cell in zip(cells, answers, strict=True)
-        for unit, answer in zip(batch, of_cell, strict=True)
+        for prompt, answer in zip(batch, of_cell, strict=True)
     ]
 
 
@@ -112,12 +112,12 @@ def inert(cells: Sequence[Cell], records: Iterable[Record]) -> list[Cell]:
     return [cell for cell in cells if not cell.method.is_dense and cell.id not in active]
 
 
-def _gaps(batch: Sequence[Unit], cells: Sequence[Cell], done: Collection[Key]) -> list[Piece]:
-    """The missing part of a batch: units that lack the same cells stay together."""
-    gaps: dict[tuple[int, ...], list[Unit]] = defaultdict(list)
-    for unit in batch:
-        gaps[tuple(i for i, cell in enumerate(cells) if (unit.key, cell.id) not in done)].append(unit)
-    return [Piece(units, [cells[i] for i in lacking]) for lacking, units in gaps.items() if lacking]
+def _gaps(batch: Sequence[TaskPrompt], cells: Sequence[Cell], done: Collection[Key]) -> list[MicroBatch]:
+    """The missing part of a batch: prompts that lack the same cells stay together."""
+    gaps: dict[tuple[int, ...], list[TaskPrompt]] = defaultdict(list)
+    for prompt in batch:
+        gaps[tuple(i for i, cell in enumerate(cells) if (prompt.key, cell.id) not in done)].append(prompt)
+    return [MicroBatch(prompts, [cells[i] for i in lacking]) for lacking, prompts in gaps.items() if lacking]
 
 
 def _halves(items: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
@@ -125,10 +125,10 @@ def _halves(items: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
     return items[:middle], items[middle:]
 
 
-def _record(unit: Unit, cell: Cell, answer: Answer, encoder: Encoder) -> Record:
-    request = unit.request
+def _record(prompt: TaskPrompt, cell: Cell, answer: Output, encoder: Encoder) -> Record:
+    request = prompt.request
     return Record(
-        unit=unit.key,
+        unit=prompt.key,
         cell=cell.id,
         example=request.example,
         tokens=answer.tokens,
@@ -136,6 +136,6 @@ def _record(unit: Unit, cell: Cell, answer: Answer, encoder: Encoder) -> Record:
         greedy=all(answer.greedy),
         active=answer.active,
         seconds=round(answer.seconds, 6),
-        prompt_tokens=len(unit.work.prompt),
+        prompt_tokens=len(prompt.tokens),
         text=encoder.text(request, answer.tokens) if request.kind == "generate" else "",
     )

@@ -17,9 +17,9 @@ from harness.commands.knobs import usual_knobs
 from harness.engine import Engine
 from harness.errors import InputError
 from harness.evaluation.batches import PLAIN_TOKENS, Limits, batches, compute, refuse_inert
-from harness.evaluation.convert import plain_request
+from harness.evaluation.prompts import Encoder, TaskPrompt
 from harness.evaluation.replay import Reply, reply
-from harness.evaluation.requests import Encoder, Unit
+from harness.evaluation.requests import plain_request
 from harness.hf import Bridge, ModelSpec, find, named, names
 from harness.methods.cell import Cell
 from harness.store.records import Record
@@ -75,14 +75,14 @@ class HarnessLM(LM):  # type: ignore[misc]
 
     def _answer(self, instances: list[Any]) -> list[Reply]:
         asked = [plain_request(str(i.task_name), i) for i in instances]
-        units = {request.key: self._encoder.units(request) for request in dict.fromkeys(asked)}
-        records = self._records([unit for parts in units.values() for unit in parts])
+        prompts = {request.key: self._encoder.prompts(request) for request in dict.fromkeys(asked)}
+        records = self._records([prompt for parts in prompts.values() for prompt in parts])
         refuse_inert([self._cell], list(records.values()))
-        return [reply([records[unit.key] for unit in units[r.key]], r.kind) for r in asked]
+        return [reply([records[prompt.key] for prompt in prompts[r.key]], r.kind) for r in asked]
 
-    def _records(self, units: list[Unit]) -> dict[str, Record]:
+    def _records(self, prompts: list[TaskPrompt]) -> dict[str, Record]:
         found: dict[str, Record] = {}
-        for batch in batches(units, 1, self._limits):
+        for batch in batches(prompts, 1, self._limits):
             found |= {record.unit: record for record in compute(self._engine, batch, [self._cell], self._encoder)}
         return found
 

@@ -14,7 +14,7 @@ Reply = str | tuple[float, bool] | float
 
 
 def reply(records: Sequence[Record], kind: str) -> Reply:
-    """What lm-eval would have got from the model for a request, from the records of its units."""
+    """What lm-eval would have got from the model for a request, from the records of its prompts."""
     if kind == "generate":
         return records[0].text
     likelihood = -sum(sum(record.nll) for record in records)

@@ -1,22 +1,23 @@
-"""What a task asks of a model, in text; and the same as token ids, ready for the engine."""
+"""What a task asks of a model, in text, and how it is made from lm-eval's instances."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Literal
 
-from harness.engine import Work
 from harness.errors import InputError
 
 Kind = Literal["generate", "score", "roll"]
+NO_RULES: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Request:
-    """One question to the model.
+    """Poses one question to the model, in text.
 
     generate: continue `context` greedily, at most `max_new` tokens, until a string of `until` or the end of text. With
     `length_of`, exactly as many tokens as the longest of these texts has, plus `length_plus`, and nothing stops it.
@@ -41,106 +42,61 @@ class Request:
 
     @property
     def key(self) -> str:
-        """Hash of all that the answer depends on, apart from model and method."""
+        """Hash all that the answer depends on, apart from model and method."""
         asked = {name: value for name, value in asdict(self).items() if name not in ("target", "labels")}
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:20]
 
 
-@dataclass(frozen=True)
-class Unit:
-    """A piece of Work that answers a request, or one window of a rolling one."""
-
-    request: Request
-    part: int
-    work: Work
-
-    @property
-    def key(self) -> str:
-        """Identifies the unit within a run: the request's hash and the part."""
-        return f"{self.request.key}.{self.part}"
+def example_id(doc: Mapping[str, Any], doc_id: int) -> str:
+    """Return the data set's own id of a document, else its position."""
+    given = next((doc[key] for key in ("id", "question_id") if key in doc), None)
+    return str(doc_id if given is None else given)
 
 
-class Encoder:
-    """Turns requests into Work with a model's own tokenizer and limit on positions."""
+def to_request(name: str, task: Any, instance: Any) -> Request:
+    """Make the request of one lm-eval instance under the rules of its task.
 
-    def __init__(self, tokenizer: Any, max_length: int) -> None:
-        self._tokenizer = tokenizer
-        self._max_length = max_length
-
-    def count(self, text: str) -> int:
-        """Tokens of a text by itself, without special ones."""
-        return len(self._plain(text))
-
-    def units(self, request: Request) -> list[Unit]:
-        """The Work of a request. Raises InputError if it cannot fit into the model."""
-        encode = {"generate": self._generate, "score": self._score, "roll": self._roll}[request.kind]
-        return [Unit(request, part, work) for part, work in enumerate(encode(request))]
-
-    def text(self, request: Request, tokens: list[int]) -> str:
-        """Generated text, cut before the first stop string."""
-        text = str(self._tokenizer.decode(tokens, skip_special_tokens=True))
-        return text[: min((text.index(stop) for stop in request.until if stop in text), default=len(text))]
-
-    def _generate(self, request: Request) -> list[Work]:
-        new = request.max_new
-        if request.length_of:
-            new = min(new, request.length_plus + max(map(self.count, request.length_of)))
-        prompt = self._cut(request, self._prompt(request.context), request.reserve or new)
-        finished = None if request.length_of else self._stopper(request)
-        return [Work(prompt, new_tokens=max(1, new), finished=finished)]
-
-    def _score(self, request: Request) -> list[Work]:
-        context, continuation = request.context, request.continuation
-        if request.separately:
-            prompt, forced = self._prompt(context), self._plain(continuation)
-        else:
-            spaces = len(context) - len(context.rstrip())
-            context, continuation = context[: len(context) - spaces], context[len(context) - spaces :] + continuation
-            prompt = self._prompt(context)
-            forced = self._prompt(context + continuation)[len(prompt) :] if context else self._plain(continuation)
-        if not forced:
-            raise InputError(f"{request.task} example {request.example}: its continuation has no token to score")
-        return [Work(self._cut(request, prompt, max(request.reserve, len(forced))), forced=tuple(forced))]
-
-    def _roll(self, request: Request) -> list[Work]:
-        """Disjoint windows, each with one token of context, as far as the positions reach."""
-        tokens = [*self._prompt("")[:1], *self._plain(request.continuation)]
-        size = self._max_length - 1
-        windows = range(0, max(1, len(tokens) - 1), size)
-        return [Work(tuple(tokens[i : i + 1]), forced=tuple(tokens[i + 1 : i + 1 + size])) for i in windows]
-
-    def _prompt(self, text: str) -> list[int]:
-        """Token ids with the tokenizer's own special tokens; never empty."""
-        ids = list(self._tokenizer(_encodable(text)).input_ids) if text else []
-        start = self._tokenizer.bos_token_id
-        return ids or [self._tokenizer.eos_token_id if start is None else start]
-
-    def _plain(self, text: str) -> list[int]:
-        return list(self._tokenizer(_encodable(text), add_special_tokens=False).input_ids)
-
-    def _cut(self, request: Request, prompt: list[int], reserve: int) -> tuple[int, ...]:
-        """The last tokens of the prompt that leave `reserve` positions free."""
-        room = self._max_length - reserve
-        if room < 1:
-            raise InputError(
-                f"{request.task} example {request.example} needs {reserve} positions after its prompt, the model has "
-                f"{self._max_length}: ask for fewer tokens or raise model.max_length"
-            )
-        return tuple(prompt[-room:])
-
-    def _stopper(self, request: Request) -> Callable[[list[int]], bool]:
-        end = self._tokenizer.eos_token_id
-
-        def finished(tokens: list[int]) -> bool:
-            if tokens[-1] == end:
-                return True
-            return bool(request.until) and any(stop in self._tokenizer.decode(tokens) for stop in request.until)
-
-        return finished
+    The paper's rules on lengths and tokens stand in the task's `metadata`, and so do, under `labels`, the numbers of a
+    document that its rows are to carry.
+    """
+    rules = task.config.metadata or {}
+    labels = {column: float(instance.doc[column]) for column in rules.get("labels", ())}
+    return replace(plain_request(name, instance, rules), target=_target(task, instance), labels=labels)
 
 
-def _encodable(text: Any) -> str:
-    """Halves of surrogate pairs, which JSON may hold and tokenizers refuse, become question marks."""
-    if not isinstance(text, str):
-        raise InputError(f"{text!r:.60} stands in the data where the task wants a text")
-    return text.encode("utf-8", "replace").decode("utf-8")
+def plain_request(name: str, instance: Any, rules: Mapping[str, Any] = NO_RULES) -> Request:
+    """Make the request of an instance under the rules of a task's `metadata`. Raises InputError for unknown kinds."""
+    common: dict[str, Any] = {"task": name, "example": example_id(instance.doc, instance.doc_id)}
+    common["reserve"] = int(rules.get("reserve", 0))
+    if instance.request_type == "generate_until":
+        return _generate(instance, rules, common)
+    if instance.request_type == "loglikelihood":
+        context, continuation = instance.args[:2]
+        separately = rules.get("encode") == "separately"
+        return Request(kind="score", context=context, continuation=continuation, separately=separately, **common)
+    if instance.request_type == "loglikelihood_rolling":
+        return Request(kind="roll", continuation=instance.args[0], **common)
+    raise InputError(f"task {name} asks for {instance.request_type}, which a KV-cache method cannot answer")
+
+
+def _generate(instance: Any, rules: Mapping[str, Any], common: Mapping[str, Any]) -> Request:
+    context, asked = instance.args[:2]
+    if asked.get("do_sample") and float(asked.get("temperature", 1)) > 0:
+        raise InputError(f"task {common['task']} samples; decoding here is greedy: set do_sample: false in its YAML")
+    until = asked.get("until") or []
+    length = rules.get("new_tokens")
+    reference = instance.doc[length["of"]] if length else []
+    return Request(
+        kind="generate",
+        context=context,
+        max_new=int(length["at_most"] if length else asked.get("max_gen_toks", asked.get("max_new_tokens", 256))),
+        until=(until,) if isinstance(until, str) else tuple(until),
+        length_of=(reference,) if isinstance(reference, str) else tuple(reference),
+        length_plus=int(length["plus"]) if length else 0,
+        **common,
+    )
+
+
+def _target(task: Any, instance: Any) -> str:
+    target = task.doc_to_target(instance.doc)
+    return " | ".join(map(str, target)) if isinstance(target, list) else str(target)

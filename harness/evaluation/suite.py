@@ -12,9 +12,8 @@ import lm_eval
 from lm_eval.tasks import TaskManager
 
 from harness.errors import InputError
-from harness.evaluation.convert import example_id, to_request
 from harness.evaluation.replay import Replay, Reply
-from harness.evaluation.requests import Request
+from harness.evaluation.requests import Request, example_id, to_request
 
 FEWSHOT_SEED = 1234  # lm-eval's own default
 TYPICAL = 128

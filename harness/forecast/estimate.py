@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.attention import LayerShape
-from harness.evaluation.batches import Limits, Piece, batches
-from harness.evaluation.requests import Unit
+from harness.evaluation.batches import Limits, MicroBatch, batches
+from harness.evaluation.prompts import TaskPrompt
 from harness.forecast.decoding import Decoding
 from harness.forecast.memory import Widths
 from harness.forecast.time_model import MEASURED, Device, ModelSize, TimeModel
@@ -61,34 +61,34 @@ class Estimate:
 
 def estimate(prepared: Prepared, device: Device = MEASURED) -> Estimate:
     """Count a job's work. With engine.batch_tokens=auto, batches are what a `device` holds beside the weights."""
-    cells, units, layers = prepared.plan.cells, prepared.units, prepared.checkpoint.layers
+    cells, prompts, layers = prepared.plan.cells, prepared.prompts, prepared.checkpoint.layers
     width = prepared.checkpoint.bytes_per_element
     per_token = sum(2 * layer.kv_heads * layer.head_dim for layer in layers) * width
     parameters = multiplied(prepared.checkpoint.config.get_text_config(), layers)
     size = ModelSize(parameters, len(layers), sum(one.kv_heads for one in layers) / len(layers), width)
     tokens = planned(prepared, device.memory - parameters * width)
-    cut = list(batches(units, len(cells), Limits(tokens, prepared.job.engine.batch_size)))
-    lengths = [len(unit.work.prompt) for unit in units]
+    cut = list(batches(prompts, len(cells), Limits(tokens, prepared.job.engine.batch_size)))
+    lengths = [len(prompt.tokens) for prompt in prompts]
     return Estimate(
         name=f"{prepared.job.model.name} on {prepared.job.task.name}",
         size=size,
         cells=len(cells),
-        examples=len(units),
+        examples=len(prompts),
         prefill_tokens=sum(lengths),
-        decode_tokens=sum(unit.work.steps for unit in units) * len(cells),
-        example_bytes=max(len(unit.work.prompt) + unit.work.steps for unit in units) * per_token,
-        batch_bytes=max(Piece(batch, cells).tokens for batch in cut) * per_token,
+        decode_tokens=sum(prompt.steps for prompt in prompts) * len(cells),
+        example_bytes=max(len(prompt.tokens) + prompt.steps for prompt in prompts) * per_token,
+        batch_bytes=max(MicroBatch(batch, cells).tokens for batch in cut) * per_token,
         prefills=len({cell.id for cell in cells if cell.method.prefill_mask(1) is not None}) + 1,
         prefill_flops=2 * parameters * sum(lengths) + sum(_attention_flops(prepared, n) for n in lengths),
         decoding=[_decoding(prepared, batch) for batch in cut],
     )
 
 
-def _decoding(prepared: Prepared, batch: Sequence[Unit]) -> Decoding:
+def _decoding(prepared: Prepared, batch: Sequence[TaskPrompt]) -> Decoding:
     """The first token of each comes from the prefill."""
     checkpoint = prepared.checkpoint
-    typical = round(sum(len(unit.work.prompt) for unit in batch) / len(batch))
-    steps = max(unit.work.steps for unit in batch) - 1
+    typical = round(sum(len(prompt.tokens) for prompt in batch) / len(batch))
+    steps = max(prompt.steps for prompt in batch) - 1
     reads = [
         (cell.name, transfers(cell.method, checkpoint.layers, typical) * checkpoint.bytes_per_element)
         for cell in prepared.plan.cells

@@ -13,7 +13,7 @@ import torch
 from harness.attention.statistics import BLOCK
 from harness.engine.session import LOGIT_BYTES
 from harness.evaluation.batches import PLAIN_TOKENS
-from harness.evaluation.requests import Unit
+from harness.evaluation.prompts import TaskPrompt
 from harness.forecast.memory import Demand, Widths, fitting_tokens
 from harness.store.store import Store
 from harness.sweep.prepare import Prepared
@@ -60,9 +60,9 @@ def free_bytes(model: Any) -> int | None:
     return min((torch.cuda.mem_get_info(device)[0] for device in devices), default=None)
 
 
-def demand_of(units: Sequence[Unit], prefill_tokens: int) -> Demand:
-    """The most that any of the units asks per token, be there one cell (columns) or very many (rows)."""
-    sizes = [(len(unit.work.prompt), max(1, unit.work.steps)) for unit in units]
+def demand_of(prompts: Sequence[TaskPrompt], prefill_tokens: int) -> Demand:
+    """The most that any of the prompts asks per token, be there one cell (columns) or very many (rows)."""
+    sizes = [(len(prompt.tokens), max(1, prompt.steps)) for prompt in prompts]
     return Demand(
         columns=max((prompt + 2 * steps) / (prompt + steps) for prompt, steps in sizes),
         rows=max(1 / steps for _, steps in sizes),
@@ -75,5 +75,5 @@ def demand_of(units: Sequence[Unit], prefill_tokens: int) -> Demand:
 def _fitting(prepared: Prepared, free: float) -> int:
     checkpoint = prepared.checkpoint
     widths = Widths.of(checkpoint.config.get_text_config())
-    demand = demand_of(prepared.units, prepared.job.engine.prefill_tokens)
+    demand = demand_of(prepared.prompts, prepared.job.engine.prefill_tokens)
     return fitting_tokens(free, checkpoint.layers, checkpoint.bytes_per_element, widths, demand)

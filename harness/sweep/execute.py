@@ -11,8 +11,8 @@ import torch
 
 from harness.engine import Engine
 from harness.errors import RunError
-from harness.evaluation.batches import Piece, compute
-from harness.evaluation.requests import Encoder
+from harness.evaluation.batches import MicroBatch, compute
+from harness.evaluation.prompts import Encoder
 from harness.store.records import Failure, Record
 from harness.store.store import Store
 from harness.sweep.faults import Trouble, examine
@@ -23,7 +23,7 @@ GIVE_UP = 32
 
 @dataclass
 class Executor:
-    """Runs pieces. One that does not fit into memory, or fails, is halved until what fails stands alone.
+    """Runs micro_batches. One that does not fit into memory, or fails, is halved until what fails stands alone.
 
     `advance` is told the example runs that each step settled. `most_tokens` is learnt from what did not fit.
     """
@@ -36,45 +36,45 @@ class Executor:
     succeeded: int = 0
     failed: int = 0
 
-    def run(self, pieces: Iterable[Piece]) -> None:
-        """Compute and store every piece, or note its failure. Raises RunError when nothing works at all."""
-        waiting = list(pieces)[::-1]
+    def run(self, micro_batches: Iterable[MicroBatch]) -> None:
+        """Compute and store every micro_batch, or note its failure. Raises RunError when nothing works at all."""
+        waiting = list(micro_batches)[::-1]
         while waiting:
-            piece = waiting.pop()
-            if piece.tokens > self.most_tokens and piece.halves():
-                waiting += piece.halves()[::-1]
+            micro_batch = waiting.pop()
+            if micro_batch.tokens > self.most_tokens and micro_batch.halves():
+                waiting += micro_batch.halves()[::-1]
                 continue
-            outcome = self._attempt(piece)
+            outcome = self._attempt(micro_batch)
             if isinstance(outcome, Trouble):
-                self._make_room(piece, outcome)
-                waiting += piece.halves()[::-1] or self._give_up_on(piece, outcome)
+                self._make_room(micro_batch, outcome)
+                waiting += micro_batch.halves()[::-1] or self._give_up_on(micro_batch, outcome)
             else:
                 self.store.append(outcome)
-                self.succeeded += piece.runs
-                self.advance(piece.runs)
+                self.succeeded += micro_batch.runs
+                self.advance(micro_batch.runs)
 
-    def _attempt(self, piece: Piece) -> list[Record] | Trouble:
-        """The records of a piece; the shared part of its time is what no cell's decoding took."""
+    def _attempt(self, micro_batch: MicroBatch) -> list[Record] | Trouble:
+        """The records of a micro_batch; the shared part of its time is what no cell's decoding took."""
         begin = time.perf_counter()
         try:
-            records = compute(self.engine, piece.units, piece.cells, self.encoder)
+            records = compute(self.engine, micro_batch.prompts, micro_batch.cells, self.encoder)
         except Exception as error:  # whatever it is, it may be about one example only
             return examine(error)
         shared = time.perf_counter() - begin - sum(record.seconds for record in records)
         return [replace(record, shared_seconds=round(shared / len(records), 6)) for record in records]
 
-    def _make_room(self, piece: Piece, trouble: Trouble) -> None:
+    def _make_room(self, micro_batch: MicroBatch, trouble: Trouble) -> None:
         if trouble.out_of_memory:
-            self.most_tokens = min(self.most_tokens, piece.tokens / 2)
+            self.most_tokens = min(self.most_tokens, micro_batch.tokens / 2)
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 
-    def _give_up_on(self, piece: Piece, trouble: Trouble) -> list[Piece]:
+    def _give_up_on(self, micro_batch: MicroBatch, trouble: Trouble) -> list[MicroBatch]:
         """Note the failure of a single example run; nothing of it is left to do."""
-        (unit,), (cell,) = piece.units, piece.cells
-        where = f", first seen in {self.engine.locate(unit.work, cell.method)}" if trouble.not_finite else ""
-        self.store.fail(Failure(unit.key, cell.id, unit.request.example, trouble.sentence + where, trouble.trace))
+        (prompt,), (cell,) = micro_batch.prompts, micro_batch.cells
+        where = f", first seen in {self.engine.locate(prompt, cell.method)}" if trouble.not_finite else ""
+        self.store.fail(Failure(prompt.key, cell.id, prompt.request.example, trouble.sentence + where, trouble.trace))
         self.failed += 1
         self.advance(1)
         if self.failed >= GIVE_UP and not self.succeeded:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from harness.errors import InputError, RunError
 from harness.evaluation.batches import Done, inert, refuse_inert
-from harness.evaluation.requests import Unit
+from harness.evaluation.prompts import TaskPrompt
 from harness.methods.cell import Cell
 from harness.store.records import Failure
 from harness.store.store import Store
@@ -20,7 +20,7 @@ MOST_LISTED = 5
 
 @dataclass(frozen=True)
 class Outcome:
-    """Records of whole examples by (unit, cell), the cells that can be scored, and why others cannot.
+    """Records of whole examples by (prompt, cell), the cells that can be scored, and why others cannot.
 
     `pending` example runs are neither done nor failed: other shards have yet to do them.
     """
@@ -47,12 +47,12 @@ class Outcome:
 def outcome_of(prepared: Prepared, store: Store) -> Outcome:
     """Read back what is there for a job's plan, and for cells of earlier launches that have all of its examples."""
     planned = prepared.plan.cells
-    wanted = {(unit.key, cell.id) for unit in prepared.units for cell in planned}
+    wanted = {(prompt.key, cell.id) for prompt in prepared.prompts for cell in planned}
     cells, done = _with_earlier(prepared, store)
     failed = {key: failure for key, failure in store.failures().items() if key in wanted and key not in done}
     tried = {cell for _, cell in done}
     useless = inert([cell for cell in cells if cell.id in tried], done.values())
-    scorable = _of_whole_examples(prepared.units, cells, done)
+    scorable = _of_whole_examples(prepared.prompts, cells, done)
     scored = {cell for _, cell in scorable} - {cell.id for cell in useless}
     return Outcome(
         done=scorable,
@@ -65,7 +65,7 @@ def outcome_of(prepared: Prepared, store: Store) -> Outcome:
 
 
 def _with_earlier(prepared: Prepared, store: Store) -> tuple[list[Cell], Done]:
-    keys = [unit.key for unit in prepared.units]
+    keys = [prompt.key for prompt in prepared.prompts]
     known = {cell.id: cell for cell in prepared.plan.cells}
     for name, record in store.cells().items():
         if name not in known:
@@ -79,11 +79,11 @@ def _with_earlier(prepared: Prepared, store: Store) -> tuple[list[Cell], Done]:
     return kept, {key: record for key, record in done.items() if key[1] in names}
 
 
-def _of_whole_examples(units: Sequence[Unit], cells: Sequence[Cell], done: Done) -> Done:
+def _of_whole_examples(prompts: Sequence[TaskPrompt], cells: Sequence[Cell], done: Done) -> Done:
     """Without the records of examples of which a cell lacks a part: they cannot be scored."""
     parts: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for unit in units:
-        parts[unit.request.task, unit.request.example].append(unit.key)
+    for prompt in prompts:
+        parts[prompt.request.task, prompt.request.example].append(prompt.key)
     return {
         (key, cell.id): done[key, cell.id]
         for keys in parts.values()

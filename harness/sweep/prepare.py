@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.data.sources import Source, resolve
 from harness.errors import InputError
-from harness.evaluation.requests import Encoder, Unit
+from harness.evaluation.prompts import Encoder, TaskPrompt
 from harness.evaluation.suite import Suite, load_paper_task, load_shipped_task
 from harness.hf import Checkpoint, find
 from harness.hf.packaged import cache_root
@@ -31,7 +31,7 @@ class Prepared:
     suite: Suite
     source: Source
     encoder: Encoder
-    units: list[Unit]
+    prompts: list[TaskPrompt]
     plan: Plan
 
     @cached_property
@@ -57,10 +57,10 @@ def prepare(job: Job) -> Prepared:
     checkpoint = find(job.model)
     encoder = Encoder(checkpoint.tokenizer(), checkpoint.max_length)
     suite, source = _suite(job, encoder, checkpoint.max_length)
-    units = [unit for request in suite.requests for unit in encoder.units(request)]
+    prompts = [prompt for request in suite.requests for prompt in encoder.prompts(request)]
     head_dim = checkpoint.layers[0].head_dim
     plan = make_plan(job.methods, job.knobs, job.ratios, _typical_length(suite, encoder), head_dim)
-    return Prepared(job, checkpoint, suite, source, encoder, units, plan)
+    return Prepared(job, checkpoint, suite, source, encoder, prompts, plan)
 
 
 def _typical_length(suite: Suite, encoder: Encoder) -> int:
@@ -68,7 +68,7 @@ def _typical_length(suite: Suite, encoder: Encoder) -> int:
     lengths = []
     for request in suite.typical:
         with contextlib.suppress(InputError):  # one beyond the limit that does not fit is nobody's concern
-            lengths += [len(unit.work.prompt) for unit in encoder.units(request)]
+            lengths += [len(prompt.tokens) for prompt in encoder.prompts(request)]
     return round(statistics.mean(lengths))
 
 

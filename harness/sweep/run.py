@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from harness import methods
 from harness.engine import Engine
-from harness.evaluation.batches import PLAIN_TOKENS, Limits, Piece, work_left
+from harness.evaluation.batches import PLAIN_TOKENS, Limits, MicroBatch, work_left
 from harness.hf import Bridge
 from harness.hf.retry import patiently
 from harness.store.files import write_whole
@@ -59,17 +59,17 @@ def _compute(prepared: Prepared, store: Store, console: Console) -> None:
     """Everything of this shard that is missing."""
     job = prepared.job
     load = cache(partial(patiently, prepared.checkpoint.load, f"the weights of model '{job.model.name}'"))
-    pieces = _pieces(prepared, store, load)
-    if pieces:
+    micro_batches = _micro_batches(prepared, store, load)
+    if micro_batches:
         engine = Engine(Bridge(load()), job.engine.prefill_tokens, job.engine.kernel)
-        with console.progress(sum(piece.runs for piece in pieces)) as advance:
-            Executor(engine, prepared.encoder, store, advance).run(pieces)
+        with console.progress(sum(micro_batch.runs for micro_batch in micro_batches)) as advance:
+            Executor(engine, prepared.encoder, store, advance).run(micro_batches)
 
 
-def _pieces(prepared: Prepared, store: Store, load: Callable[[], Any]) -> list[Piece]:
+def _micro_batches(prepared: Prepared, store: Store, load: Callable[[], Any]) -> list[MicroBatch]:
     """What this shard has to compute; loads the model if only its device can tell how large batches may be."""
     job, settled, tokens = prepared.job, store.settled(), agreed(prepared, store)
-    missing = partial(work_left, prepared.units, prepared.plan.cells, settled)
+    missing = partial(work_left, prepared.prompts, prepared.plan.cells, settled)
     if tokens is None:
         if not missing(Limits(PLAIN_TOKENS)):
             return []
@@ -100,10 +100,10 @@ def _describe(prepared: Prepared, store: Store, about: Mapping[str, Any]) -> Non
     shown = (
         {"unit": u.key, "example": u.request.example, "task": u.request.task, "target": u.request.target}
         | {"prompt_tail": u.request.context[-PROMPT_TAIL:], "continuation": u.request.continuation[:PROMPT_TAIL]}
-        for u in prepared.units
+        for u in prepared.prompts
     )
     write_whole(store.folder / "examples.jsonl", "".join(json.dumps(line) + "\n" for line in shown))
-    asked = "".join(f"{u.key}{u.request.target}" for u in prepared.units).encode(errors="surrogatepass")
+    asked = "".join(f"{u.key}{u.request.target}" for u in prepared.prompts).encode(errors="surrogatepass")
     cells = store.cells() | {cell.id: cell.record for cell in prepared.plan.cells}
     known = {record["method"] for record in cells.values()} & set(methods.names())
     store.describe(
@@ -114,7 +114,7 @@ def _describe(prepared: Prepared, store: Store, about: Mapping[str, Any]) -> Non
             "methods": {name: methods.facts(name) for name in sorted(known)},
             "planned": [cell.id for cell in prepared.plan.cells],
             "skipped": [asdict(skip) for skip in prepared.plan.skipped],
-            "examples": [u.request.example for u in prepared.units],
+            "examples": [u.request.example for u in prepared.prompts],
             "model_fingerprint": prepared.checkpoint.fingerprint(),
             "data_fingerprint": hashlib.sha256(asked).hexdigest()[:16],
             "protocol": PROTOCOL,

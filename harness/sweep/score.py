@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from harness.evaluation.batches import Done
+from harness.evaluation.prompts import TaskPrompt
 from harness.evaluation.replay import Reply, reply
-from harness.evaluation.requests import Unit
 from harness.methods import create
 from harness.methods.cell import Cell
 from harness.methods.cost import transfers
@@ -46,12 +46,12 @@ def _score(
     scores, metrics = prepared.suite.score(_replies(prepared, cell, done))
     better = {(m.task, m.name): m.higher_is_better for m in metrics}
     facts = _facts(prepared, cell)
-    by_example = _records_by_example(prepared.units, cell, done)
-    dense_by_example = _records_by_example(prepared.units, dense, done) if dense else {}
+    by_example = _records_by_example(prepared.prompts, cell, done)
+    dense_by_example = _records_by_example(prepared.prompts, dense, done) if dense else {}
     common = {
         example: example_facts(facts, records, dense_by_example.get(example)) for example, records in by_example.items()
     }
-    labels = {(unit.request.task, unit.request.example): unit.request.labels for unit in prepared.units}
+    labels = {(prompt.request.task, prompt.request.example): prompt.request.labels for prompt in prepared.prompts}
     rows = [
         {**labels[s.task, s.example], **common[s.task, s.example], "task": s.task, "metric": s.metric, "value": s.value}
         | {"higher_is_better": better[s.task, s.metric]}
@@ -61,7 +61,7 @@ def _score(
 
 
 def _facts(prepared: Prepared, cell: Cell) -> CellFacts:
-    layers, lengths = prepared.checkpoint.layers, {len(unit.work.prompt) for unit in prepared.units}
+    layers, lengths = prepared.checkpoint.layers, {len(prompt.tokens) for prompt in prepared.prompts}
     labels: dict[str, Any] = {"model": prepared.job.model.name, "run": prepared.folder.name, "method": cell.name}
     labels |= {"params": cell.params, "ratio": cell.ratio, "cell": cell.id}
     dense = {n: transfers(create("dense"), layers, n) for n in lengths}
@@ -69,21 +69,21 @@ def _facts(prepared: Prepared, cell: Cell) -> CellFacts:
     return CellFacts(labels, moved, dense, prepared.checkpoint.bytes_per_element)
 
 
-def _records_by_example(units: Sequence[Unit], cell: Cell, done: Done) -> dict[tuple[str, str], list[Record]]:
+def _records_by_example(prompts: Sequence[TaskPrompt], cell: Cell, done: Done) -> dict[tuple[str, str], list[Record]]:
     found: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    for unit in units:
-        if (unit.key, cell.id) in done:
-            found[unit.request.task, unit.request.example].append(done[unit.key, cell.id])
+    for prompt in prompts:
+        if (prompt.key, cell.id) in done:
+            found[prompt.request.task, prompt.request.example].append(done[prompt.key, cell.id])
     return found
 
 
 def _replies(prepared: Prepared, cell: Cell, done: Done) -> dict[str, Reply]:
     """What lm-eval would have got from the model, by request; requests that failed are left out."""
-    parts: dict[str, list[Unit]] = defaultdict(list)
-    for unit in prepared.units:
-        parts[unit.request.key].append(unit)
+    parts: dict[str, list[TaskPrompt]] = defaultdict(list)
+    for prompt in prepared.prompts:
+        parts[prompt.request.key].append(prompt)
     return {
-        key: reply([done[unit.key, cell.id] for unit in units], units[0].request.kind)
-        for key, units in parts.items()
-        if all((unit.key, cell.id) in done for unit in units)
+        key: reply([done[prompt.key, cell.id] for prompt in prompts], prompts[0].request.kind)
+        for key, prompts in parts.items()
+        if all((prompt.key, cell.id) in done for prompt in prompts)
     }

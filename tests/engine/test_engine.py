@@ -9,7 +9,7 @@ from support import VARIANTS, architectures
 from support.engine_runs import NEW, cells, generation, scoring
 
 from harness import methods
-from harness.engine import Engine, Work
+from harness.engine import Engine, Prompt
 from harness.hf.bridge import Bridge
 
 
@@ -60,31 +60,31 @@ def test_the_model_sees_each_prompt_once_and_each_step_once(llama, monkeypatch):
     assert seen == [(3, 21), (rows, 7)]
 
 
-@pytest.mark.parametrize("works", [generation, scoring])
-def test_a_cell_has_the_same_numbers_alone_or_beside_others(engine, works):
-    together = engine.run(works(), cells())
-    assert any(answer.active for of_cell in together for answer in of_cell)
+@pytest.mark.parametrize("prompts", [generation, scoring])
+def test_a_cell_has_the_same_numbers_alone_or_beside_others(engine, prompts):
+    together = engine.run(prompts(), cells())
+    assert any(output.active for of_cell in together for output in of_cell)
     for cell, of_cell in zip(cells(), together, strict=True):
-        (alone,) = engine.run(works(), [cell])
+        (alone,) = engine.run(prompts(), [cell])
         for a, b in zip(alone, of_cell, strict=True):
             same(a, b)
 
 
-@pytest.mark.parametrize("works", [generation, scoring])
-def test_the_order_of_cells_is_irrelevant(engine, works):
-    forwards, backwards = engine.run(works(), cells()), engine.run(works(), cells()[::-1])[::-1]
+@pytest.mark.parametrize("prompts", [generation, scoring])
+def test_the_order_of_cells_is_irrelevant(engine, prompts):
+    forwards, backwards = engine.run(prompts(), cells()), engine.run(prompts(), cells()[::-1])[::-1]
     for of_cell, other in zip(forwards, backwards, strict=True):
         for a, b in zip(of_cell, other, strict=True):
             same(a, b)
 
 
-@pytest.mark.parametrize("works", [generation, scoring])
-def test_results_do_not_depend_on_the_batch(engine, works):
-    batch = engine.run(works(), cells())
-    for row, work in enumerate(works()):
-        for of_cell, (single,) in zip(batch, engine.run([work], cells()), strict=True):
+@pytest.mark.parametrize("prompts", [generation, scoring])
+def test_results_do_not_depend_on_the_batch(engine, prompts):
+    batch = engine.run(prompts(), cells())
+    for row, prompt in enumerate(prompts()):
+        for of_cell, (single,) in zip(batch, engine.run([prompt], cells()), strict=True):
             same(single, of_cell[row])
-    backwards = engine.run(works()[::-1], cells())
+    backwards = engine.run(prompts()[::-1], cells())
     for of_cell, other in zip(batch, backwards, strict=True):
         for a, b in zip(of_cell, other[::-1], strict=True):
             same(a, b)
@@ -95,7 +95,7 @@ def test_scoring_in_one_pass_is_generating_token_by_token(engine, monkeypatch, c
     monkeypatch.setattr("harness.engine.session.LOGIT_BYTES", chunk)
     generated = engine.run(generation(), cells())
     for cell, of_cell in zip(cells(), generated, strict=True):
-        forced = [Work(w.prompt, forced=tuple(a.tokens)) for w, a in zip(generation(), of_cell, strict=True)]
+        forced = [Prompt(w.prompt, forced=tuple(a.tokens)) for w, a in zip(generation(), of_cell, strict=True)]
         (scored,) = engine.run(forced, [cell])
         for a, b in zip(scored, of_cell, strict=True):
             assert all(a.greedy)
@@ -103,13 +103,13 @@ def test_scoring_in_one_pass_is_generating_token_by_token(engine, monkeypatch, c
 
 
 def test_the_first_token_comes_from_the_dense_prefill(engine):
-    answers = engine.run(generation(), cells())
+    outputs = engine.run(generation(), cells())
     (dense,) = engine.run(generation(new=1), [methods.create("dense")])
-    for of_cell in answers:
+    for of_cell in outputs:
         assert [a.tokens[0] for a in of_cell] == [a.tokens[0] for a in dense]
         assert [a.nll[0] for a in of_cell] == pytest.approx([a.nll[0] for a in dense], abs=1e-6)
     one = engine.run(generation(new=1), cells())
-    assert not any(answer.active for of_cell in one for answer in of_cell)
+    assert not any(output.active for of_cell in one for output in of_cell)
 
 
 def test_an_engine_that_is_gone_leaves_the_model_to_be_freed():

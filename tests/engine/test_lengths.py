@@ -6,7 +6,7 @@ from support import architectures
 from support.engine_runs import NEW, cells, generation, scoring
 
 from harness import methods
-from harness.engine import Engine, Work
+from harness.engine import Engine, Prompt
 from harness.hf.bridge import Bridge
 
 
@@ -29,49 +29,49 @@ def masked_eager(prompt, tokens, k, initial):
 @pytest.mark.parametrize(("k", "initial"), [(7, 3), (5, 0), (12, 1)])
 def test_masking_the_prefill_equals_a_model_that_was_masked_all_along(llama, k, initial):
     method = methods.create("lm_infinite", k=k, initial=initial, mask_prefill=True)
-    (answers,) = llama.run(scoring(), [method])
-    for work, answer in zip(scoring(), answers, strict=True):
-        assert answer.nll == pytest.approx(masked_eager(work.prompt, work.forced, k, initial), abs=1e-5)
+    (outputs,) = llama.run(scoring(), [method])
+    for prompt, output in zip(scoring(), outputs, strict=True):
+        assert output.nll == pytest.approx(masked_eager(prompt.tokens, prompt.forced, k, initial), abs=1e-5)
 
 
 def test_masking_the_prefill_keeps_to_a_sliding_window_that_is_narrower():
     engine = Engine(Bridge(architectures.model("mistral", dtype=torch.float64)))
     wide = methods.create("lm_infinite", k=14, initial=0, mask_prefill=True)
-    for answer, plain in zip(*engine.run(scoring(), [wide, methods.create("dense")]), strict=True):
-        assert answer.nll == pytest.approx(plain.nll, abs=1e-5)
+    for output, plain in zip(*engine.run(scoring(), [wide, methods.create("dense")]), strict=True):
+        assert output.nll == pytest.approx(plain.nll, abs=1e-5)
 
 
 def test_a_generation_ends_when_it_says_so_and_its_neighbours_go_on(llama):
     (plain,) = llama.run(generation(), [methods.create("dense")])
     stop = plain[1].tokens[2]
     end = plain[1].tokens.index(stop) + 1
-    works = generation()
-    works[1] = Work(works[1].prompt, new_tokens=NEW, finished=lambda tokens: tokens[-1] == stop)
-    for cell, answers in zip(cells(), llama.run(works, cells()), strict=True):
-        assert len(answers[0].tokens) == len(answers[2].tokens) == NEW
+    prompts = generation()
+    prompts[1] = Prompt(prompts[1].prompt, new_tokens=NEW, finished=lambda tokens: tokens[-1] == stop)
+    for cell, outputs in zip(cells(), llama.run(prompts, cells()), strict=True):
+        assert len(outputs[0].tokens) == len(outputs[2].tokens) == NEW
         if cell.is_dense:
-            assert answers[1].tokens == plain[1].tokens[:end]
-            assert len(answers[1].nll) == len(answers[1].greedy) == end
+            assert outputs[1].tokens == plain[1].tokens[:end]
+            assert len(outputs[1].nll) == len(outputs[1].greedy) == end
 
 
 def test_decoding_stops_when_all_have_finished(llama, monkeypatch):
     passes, forward = [], Bridge.forward
     monkeypatch.setattr(Bridge, "forward", lambda *args: passes.append(1) or forward(*args))
-    works = [Work(p, new_tokens=50, finished=lambda tokens: len(tokens) >= 3) for p in architectures.prompts()]
-    (answers,) = llama.run(works, [methods.create("dense")])
-    assert [len(a.tokens) for a in answers] == [3, 3, 3]
+    prompts = [Prompt(p, new_tokens=50, finished=lambda tokens: len(tokens) >= 3) for p in architectures.prompts()]
+    (outputs,) = llama.run(prompts, [methods.create("dense")])
+    assert [len(a.tokens) for a in outputs] == [3, 3, 3]
     assert len(passes) == 3
 
 
 def test_rows_of_one_batch_may_ask_for_different_numbers_of_tokens(llama):
     lengths = (2, 6, 1)
-    works = [Work(p, new_tokens=n) for p, n in zip(architectures.prompts(), lengths, strict=True)]
-    for answers, whole in zip(llama.run(works, cells()), llama.run(generation(), cells()), strict=True):
-        for answer, other, n in zip(answers, whole, lengths, strict=True):
-            assert answer.tokens == other.tokens[:n]
-            assert len(answer.nll) == n
+    prompts = [Prompt(p, new_tokens=n) for p, n in zip(architectures.prompts(), lengths, strict=True)]
+    for outputs, whole in zip(llama.run(prompts, cells()), llama.run(generation(), cells()), strict=True):
+        for output, other, n in zip(outputs, whole, lengths, strict=True):
+            assert output.tokens == other.tokens[:n]
+            assert len(output.nll) == n
 
 
 def test_time_is_shared_out_and_positive(llama):
-    answers = llama.run(generation(), cells())
-    assert all(answer.seconds > 0 for of_cell in answers for answer in of_cell)
+    outputs = llama.run(generation(), cells())
+    assert all(output.seconds > 0 for of_cell in outputs for output in of_cell)

@@ -12,7 +12,7 @@ import torch
 from support.paper_tasks import GOLDEN_ARGUMENTS, local_data, smollm2_spec
 
 from harness.attention import top_newest
-from harness.engine import Engine, Work
+from harness.engine import Engine, Prompt
 from harness.evaluation.batches import PLAIN_TOKENS, Limits, batches, compute
 from harness.hf.bridge import Bridge
 from harness.methods import create
@@ -53,46 +53,46 @@ def run(request, shared, engine, tmp_path_factory):
     golden = reference[task if task in reference else f"{task}_bpc"]
     limit = len(golden["examples"])
     found = prepare(Job(smollm2_spec(), spec, local_data(shared), ("dense",), (), {"dense": {}}, limit, folder))
-    units = [shortened(unit, AT_MOST.get(task, 128)) for unit in found.units]
-    prepared = dataclasses.replace(found, units=units, plan=Plan(list(CELLS.values()), []))
+    prompts = [shortened(prompt, AT_MOST.get(task, 128)) for prompt in found.prompts]
+    prepared = dataclasses.replace(found, prompts=prompts, plan=Plan(list(CELLS.values()), []))
     cells, records = prepared.plan.cells, {}
-    for batch in batches(units, len(cells), Limits(PLAIN_TOKENS, 1)):
+    for batch in batches(prompts, len(cells), Limits(PLAIN_TOKENS, 1)):
         records |= {(r.unit, r.cell): r for r in compute(engine, batch, cells, prepared.encoder)}
     prepared.folder.mkdir(parents=True)
     write_tables(prepared, records)
     return task, prepared, records, pd.read_parquet(prepared.folder / "rows.parquet"), golden
 
 
-def shortened(unit, at_most):
-    return dataclasses.replace(unit, work=dataclasses.replace(unit.work, new_tokens=min(unit.work.new_tokens, at_most)))
+def shortened(prompt, at_most):
+    return dataclasses.replace(prompt, new_tokens=min(prompt.new_tokens, at_most))
 
 
 def pairs(run):
-    """(cell, unit, our record, our score, the authors' row) of every cell and example."""
+    """(cell, prompt, our record, our score, the authors' row) of every cell and example."""
     _, prepared, records, rows, golden = run
     for name, cell in CELLS.items():
-        for unit, theirs in zip(prepared.units, golden["results"][name]["rows"], strict=True):
-            chosen = rows[(rows.cell == cell.id) & (rows.example == unit.request.example)]
-            yield cell, unit, records[unit.key, cell.id], chosen.value.item(), theirs
+        for prompt, theirs in zip(prepared.prompts, golden["results"][name]["rows"], strict=True):
+            chosen = rows[(rows.cell == cell.id) & (rows.example == prompt.request.example)]
+            yield cell, prompt, records[prompt.key, cell.id], chosen.value.item(), theirs
 
 
-def near_tie(engine, cell, unit, ours, fork, token):
+def near_tie(engine, cell, prompt, ours, fork, token):
     """Difference in nll between our token and another at the same place."""
-    (answers,) = engine.run([Work(unit.work.prompt, forced=(*ours.tokens[:fork], token))], [cell.method])
+    (answers,) = engine.run([Prompt(prompt.tokens, forced=(*ours.tokens[:fork], token))], [cell.method])
     return abs(answers[0].nll[fork] - ours.nll[fork])
 
 
 def test_examples_and_prompt_lengths_are_the_authors(run):
     _, prepared, _, _, golden = run
     ids = [example["id"] for example in golden["examples"]]
-    assert len(prepared.units) == len(ids)
-    assert ids in ([unit.request.example for unit in prepared.units], [""] * len(ids))
-    for _, unit, _, _, theirs in pairs(run):
-        assert len(unit.work.prompt) == theirs["prefill_length"]
+    assert len(prepared.prompts) == len(ids)
+    assert ids in ([prompt.request.example for prompt in prepared.prompts], [""] * len(ids))
+    for _, prompt, _, _, theirs in pairs(run):
+        assert len(prompt.tokens) == theirs["prefill_length"]
 
 
 def test_every_cell_gives_the_authors_tokens_or_forks_at_a_tie(run, engine):
-    for cell, unit, ours, score, theirs in pairs(run):
+    for cell, prompt, ours, score, theirs in pairs(run):
         if "token_ids" not in theirs:
             continue
         assert len(ours.tokens) == len(theirs["token_ids"])
@@ -102,10 +102,10 @@ def test_every_cell_gives_the_authors_tokens_or_forks_at_a_tie(run, engine):
             assert ours.text == re.sub(r"<\|im_(start|end)\|>", "", theirs["output"])  # theirs keeps special tokens
             assert score == pytest.approx(float(theirs[SCORES[run[0]]]), abs=1e-6), cell.id
         else:
-            assert near_tie(engine, cell, unit, ours, fork, theirs["token_ids"][fork]) < 1e-3, (cell.id, fork)
+            assert near_tie(engine, cell, prompt, ours, fork, theirs["token_ids"][fork]) < 1e-3, (cell.id, fork)
 
 
-def nudged(monkeypatch, engine, cell, unit):
+def nudged(monkeypatch, engine, cell, prompt):
     """Likelihoods under rankings that differ from ours by rounding only: what float32 may make of a near-tie."""
     module = importlib.import_module(type(cell.method).__module__)
     for seed in range(4):
@@ -117,17 +117,17 @@ def nudged(monkeypatch, engine, cell, unit):
 
         with monkeypatch.context() as patch:
             patch.setattr(module, "top_newest", rank)
-            ((answer,),) = engine.run([unit.work], [cell.method])
+            ((answer,),) = engine.run([prompt], [cell.method])
         yield answer.nll
 
 
 def test_every_cell_gives_the_authors_likelihoods_or_forks_at_a_tie(run, engine, monkeypatch):
-    for cell, unit, ours, score, theirs in pairs(run):
+    for cell, prompt, ours, score, theirs in pairs(run):
         if "nll" not in theirs:
             continue
         differing = [i for i, (a, b) in enumerate(zip(ours.nll, theirs["nll"], strict=True)) if abs(a - b) > 1e-3]
         for i in differing:
-            assert any(abs(nll[i] - theirs["nll"][i]) < 1e-3 for nll in nudged(monkeypatch, engine, cell, unit)), (
+            assert any(abs(nll[i] - theirs["nll"][i]) < 1e-3 for nll in nudged(monkeypatch, engine, cell, prompt)), (
                 cell.id,
                 i,
             )

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 from harness import methods
 from harness.attention import LayerShape
 from harness.attention.statistics import BLOCK
-from harness.engine import Engine, Work, session
+from harness.engine import Engine, Prompt, session
 from harness.forecast.memory import Demand, Widths, fitting_tokens
 from harness.hf.bridge import Bridge
 from harness.sweep.batch_tokens import demand_of, free_bytes
@@ -58,10 +58,10 @@ def test_the_fullest_of_a_model_s_gpus_tells_what_is_free_and_the_cpu_does_not_c
 
 def test_demand_is_that_of_the_unit_that_asks_most():
     sizes = (90, 10), (20, 5), (4, 8)
-    units = [SimpleNamespace(work=Work((1,) * prompt, new_tokens=steps)) for prompt, steps in sizes]
-    demand = demand_of(units, prefill_tokens=50)
+    prompts = [Prompt((1,) * prompt, new_tokens=steps) for prompt, steps in sizes]
+    demand = demand_of(prompts, prefill_tokens=50)
     assert (demand.columns, demand.rows, demand.prefill) == (20 / 12, 1 / 5, 90)
-    assert demand_of(units, prefill_tokens=100).prefill == 100
+    assert demand_of(prompts, prefill_tokens=100).prefill == 100
 
 
 class Peak(TorchDispatchMode):
@@ -103,10 +103,10 @@ def test_a_batch_takes_no_more_memory_than_was_reckoned_and_not_much_less(
     half = {"k": prompt // 2}
     chosen = [methods.create(name, **(KNOBS[name] | (half if "k" in KNOBS[name] else {}))) for name in names]
     given_text = {"forced": tuple(range(2, 2 + steps))} if forced else {"new_tokens": steps}
-    work = [Work(tuple(torch.randint(2, 400, (prompt - i,)).tolist()), **given_text) for i in range(rows)]
+    prompts = [Prompt(tuple(torch.randint(2, 400, (prompt - i,)).tolist()), **given_text) for i in range(rows)]
     model = AutoModelForCausalLM.from_pretrained(tiny).eval().requires_grad_(False)
     with Peak(model.parameters()) as peak:
-        Engine(Bridge(model), prefill_tokens=prompt).run(work, chosen)
+        Engine(Bridge(model), prefill_tokens=prompt).run(prompts, chosen)
     demand = Demand((prompt + 2 * steps) / (prompt + steps), 1 / steps, prompt, BLOCK, logit_bytes)
     counted = rows * (prompt + len(names) * steps)
     assert fitting_tokens(peak.bytes, LAYERS, 4, WIDTHS, demand) < counted

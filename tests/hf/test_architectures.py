@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 
 from harness import methods
 from harness.attention import LayerShape
-from harness.engine import Engine, Work
+from harness.engine import Engine, Prompt
 from harness.errors import InputError
 from harness.hf.architecture import inspect_architecture
 from harness.hf.bridge import Bridge
@@ -38,27 +38,27 @@ def likelihoods(eager, tokens):
 def test_greedy_decoding_of_a_batch_equals_eager_attention(name):
     eager, engine = models(name)
     prompts = architectures.prompts()
-    (answers,) = engine.run([Work(p, new_tokens=NEW) for p in prompts], [methods.create("dense")])
-    for prompt, answer in zip(prompts, answers, strict=True):
-        said = likelihoods(eager, [*prompt, *answer.tokens])[len(prompt) - 1 : -1]
-        assert answer.tokens == said.argmax(-1).tolist()  # so by induction, eager attention generates the same
-        assert len(answer.tokens) == NEW
-        assert answer.nll == pytest.approx((-said.amax(-1)).tolist(), abs=2e-5)
+    (outputs,) = engine.run([Prompt(p, new_tokens=NEW) for p in prompts], [methods.create("dense")])
+    for prompt, output in zip(prompts, outputs, strict=True):
+        said = likelihoods(eager, [*prompt, *output.tokens])[len(prompt) - 1 : -1]
+        assert output.tokens == said.argmax(-1).tolist()  # so by induction, eager attention generates the same
+        assert len(output.tokens) == NEW
+        assert output.nll == pytest.approx((-said.amax(-1)).tolist(), abs=2e-5)
 
 
 @every_architecture
 def test_scoring_of_a_batch_equals_eager_attention(name):
     eager, engine = models(name)
     prompts, forced = architectures.prompts(), architectures.prompts((7, 12, 1), seed=1)
-    works = [Work(p, forced=f) for p, f in zip(prompts, forced, strict=True)]
-    (answers,) = engine.run(works, [methods.create("dense")])
-    for work, answer in zip(works, answers, strict=True):
-        n = len(work.prompt)
-        said = likelihoods(eager, work.prompt + work.forced)[n - 1 : -1]
-        nll = [-float(said[i, token]) for i, token in enumerate(work.forced)]
-        assert answer.nll == pytest.approx(nll, abs=2e-5)
-        assert answer.greedy == [int(said[i].argmax()) == token for i, token in enumerate(work.forced)]
-        assert answer.tokens == list(work.forced)
+    prompts = [Prompt(p, forced=f) for p, f in zip(prompts, forced, strict=True)]
+    (outputs,) = engine.run(prompts, [methods.create("dense")])
+    for prompt, output in zip(prompts, outputs, strict=True):
+        n = len(prompt.tokens)
+        said = likelihoods(eager, prompt.tokens + prompt.forced)[n - 1 : -1]
+        nll = [-float(said[i, token]) for i, token in enumerate(prompt.forced)]
+        assert output.nll == pytest.approx(nll, abs=2e-5)
+        assert output.greedy == [int(said[i].argmax()) == token for i, token in enumerate(prompt.forced)]
+        assert output.tokens == list(prompt.forced)
 
 
 @every_architecture
@@ -72,9 +72,9 @@ def test_a_left_padded_batch_of_transformers_agrees(name):
     told = {} if name == "opt" else {"position_ids": positions}
     with torch.inference_mode():
         logits = eager(ids, attention_mask=mask, **told).logits[:, -1].float().log_softmax(-1)
-    (answers,) = engine.run([Work(p, new_tokens=1) for p in prompts], [methods.create("dense")])
-    assert [a.tokens[0] for a in answers] == logits.argmax(-1).tolist()
-    assert [a.nll[0] for a in answers] == pytest.approx((-logits.amax(-1)).tolist(), abs=2e-5)
+    (outputs,) = engine.run([Prompt(p, new_tokens=1) for p in prompts], [methods.create("dense")])
+    assert [a.tokens[0] for a in outputs] == logits.argmax(-1).tolist()
+    assert [a.nll[0] for a in outputs] == pytest.approx((-logits.amax(-1)).tolist(), abs=2e-5)
 
 
 @every_architecture
@@ -82,14 +82,14 @@ def test_every_method_decodes_it_and_a_full_budget_is_dense(name):
     _, engine = models(name)
     cells = [methods.create(method, **knobs) for method, knobs in VARIANTS]
     full = [methods.create("sparq", r=64, k=256), methods.create("h2o", k=256), methods.create("dense")]
-    works = [Work(p, forced=f) for p, f in zip(architectures.prompts(), [(5, 6, 7, 8, 9)] * 3, strict=True)]
-    answers = engine.run(works, [*cells, *full])
-    assert all(math.isfinite(value) for of_cell in answers for answer in of_cell for value in answer.nll)
-    sparq, h2o, dense = answers[-3:]
+    prompts = [Prompt(p, forced=f) for p, f in zip(architectures.prompts(), [(5, 6, 7, 8, 9)] * 3, strict=True)]
+    outputs = engine.run(prompts, [*cells, *full])
+    assert all(math.isfinite(value) for of_cell in outputs for output in of_cell for value in output.nll)
+    sparq, h2o, dense = outputs[-3:]
     for a, b, c in zip(sparq, h2o, dense, strict=True):
         assert a.nll == pytest.approx(c.nll, abs=2e-5)
         assert b.nll == pytest.approx(c.nll, abs=2e-5)
-    for (method, _), of_cell in zip(VARIANTS, answers, strict=False):
+    for (method, _), of_cell in zip(VARIANTS, outputs, strict=False):
         assert of_cell[0].active == (method != "dense")
         assert not of_cell[0].active or of_cell[0].nll != pytest.approx(dense[0].nll, abs=1e-4)
 
@@ -125,10 +125,10 @@ def test_layers_are_found_with_their_windows_before_weights():
 
 def test_a_half_precision_model_decodes_close_to_float32():
     (single,) = Engine(Bridge(architectures.model("llama"))).run(
-        [Work(p, forced=(5, 6, 7)) for p in architectures.prompts()], [methods.create("dense")]
+        [Prompt(p, forced=(5, 6, 7)) for p in architectures.prompts()], [methods.create("dense")]
     )
     (half,) = Engine(Bridge(architectures.model("llama", dtype=torch.bfloat16))).run(
-        [Work(p, forced=(5, 6, 7)) for p in architectures.prompts()], [methods.create("dense")]
+        [Prompt(p, forced=(5, 6, 7)) for p in architectures.prompts()], [methods.create("dense")]
     )
     for a, b in zip(single, half, strict=True):
         assert b.nll == pytest.approx(a.nll, abs=0.5)

@@ -57,8 +57,8 @@ def test_a_failing_example_is_listed_the_rest_is_finished_and_the_next_launch_re
     longest = []
 
     def is_longest(batch, _):
-        longest.extend(work.prompt for work in batch if not longest)
-        return longest[0] in [work.prompt for work in batch]
+        longest.extend(prompt.tokens for prompt in batch if not longest)
+        return longest[0] in [prompt.tokens for prompt in batch]
 
     with monkeypatch.context() as patch:
         fails(patch, is_longest, lambda: ValueError("this example is cursed"))
@@ -90,7 +90,7 @@ def test_a_failing_cell_leaves_the_other_cells_as_they_are(sweep, whole, tmp_pat
 
 
 def test_a_run_in_which_nothing_works_gives_up(sweep, monkeypatch):
-    fails(monkeypatch, lambda *_: True, lambda: ValueError("nothing works"))
+    fails(monkeypatch, lambda *_: True, lambda: ValueError("nothing prompts"))
     code, err, _ = sweep("limit=8")
     assert (code, "giving up" in err) == (1, True)
 

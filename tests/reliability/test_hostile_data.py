@@ -12,7 +12,8 @@ from harness.__main__ import main
 from harness.commands.compose import compositions
 from harness.data.embedded import materialise
 from harness.errors import InputError
-from harness.evaluation.requests import Encoder, Request
+from harness.evaluation.prompts import Encoder
+from harness.evaluation.requests import Request
 from harness.hf import find
 from harness.hf.packaged import cache_root
 from harness.hf.spec import ModelSpec
@@ -123,17 +124,17 @@ def test_any_text_becomes_work_that_fits_the_model(encoder, text):
     for request in asked.values():
         if request.kind == "score" and len(text) > 5_000:
             with pytest.raises(InputError, match="positions"):
-                encoder.units(request)
+                encoder.prompts(request)
             continue
-        for unit in encoder.units(request):
+        for unit in encoder.prompts(request):
             assert len(unit.key) > 20
-            assert 1 <= len(unit.work.prompt) <= len(unit.work.prompt) + unit.work.steps <= 1024
-            assert isinstance(encoder.text(request, list(unit.work.prompt)), str)
+            assert 1 <= len(unit.tokens) <= len(unit.tokens) + unit.steps <= 1024
+            assert isinstance(encoder.text(request, list(unit.tokens)), str)
 
 
 @given(st.text(alphabet=st.characters(), max_size=200))
 def test_only_halves_of_pairs_are_changed_in_a_text(encoder, text):
-    prompt = encoder.units(Request("t", "e", "generate", context=f"x{text}", max_new=8))[0].work.prompt
+    prompt = encoder.prompts(Request("t", "e", "generate", context=f"x{text}", max_new=8))[0].tokens
     kept = re.sub("[\ud800-\udfff]", "?", f"x{text}")
     assert prompt == tuple(encoder._tokenizer(kept).input_ids)
 

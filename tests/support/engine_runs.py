@@ -1,7 +1,7 @@
-"""Cells and work for the tests of the engine."""
+"""Cells and prompts for the tests of the engine."""
 
 from harness import methods
-from harness.engine import Work
+from harness.engine import Prompt
 from support import VARIANTS, architectures
 
 NEW = 6
@@ -14,12 +14,12 @@ def cells():
 
 def generation(prompts=None, new=NEW):
     """Prompts of different lengths to continue."""
-    return [Work(p, new_tokens=new) for p in prompts or architectures.prompts()]
+    return [Prompt(p, new_tokens=new) for p in prompts or architectures.prompts()]
 
 
 def scoring():
     """Prompts of different lengths with continuations of different lengths."""
     return [
-        Work(p, forced=f)
+        Prompt(p, forced=f)
         for p, f in zip(architectures.prompts(), architectures.prompts((5, 1, 8), seed=4), strict=True)
     ]

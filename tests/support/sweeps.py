@@ -47,7 +47,7 @@ def counting_prefills(patch):
     prefilled, prefill = [], Engine._prefill
 
     def counted(self, batch, *rest):
-        prefilled.extend(work.prompt for work in batch)
+        prefilled.extend(prompt.tokens for prompt in batch)
         return prefill(self, batch, *rest)
 
     patch.setattr(Engine, "_prefill", counted)

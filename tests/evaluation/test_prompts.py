@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import InputError
-from harness.evaluation.requests import Encoder, Request
+from harness.evaluation.prompts import Encoder
+from harness.evaluation.requests import Request
 
 BOS, EOS = 1, 2
 
@@ -39,43 +40,43 @@ def request(kind, **more):
     return Request(task="t", example="e", kind=kind, **more)
 
 
-def work(asked, max_length=100, bos=BOS):
-    (unit,) = Encoder(Characters(bos), max_length).units(asked)
-    return unit.work
+def prompt(asked, max_length=100, bos=BOS):
+    (found,) = Encoder(Characters(bos), max_length).prompts(asked)
+    return found
 
 
 def score(context, continuation, **more):
-    return work(request("score", context=context, continuation=continuation, **more))
+    return prompt(request("score", context=context, continuation=continuation, **more))
 
 
 def test_together_the_continuation_is_what_the_whole_has_more_than_the_context():
     found = score("xy", "z!")
-    assert found.prompt == (BOS, *ids("xy"))
+    assert found.tokens == (BOS, *ids("xy"))
     assert found.forced == ids("z!")
     merged = score("xa", "bc")
-    assert merged.prompt == (BOS, *ids("xa"))
+    assert merged.tokens == (BOS, *ids("xa"))
     assert merged.forced == ids("c")
 
 
 def test_separately_the_continuation_keeps_its_own_tokens():
     found = score("xa", "bc", separately=True)
-    assert found.prompt == (BOS, *ids("xa"))
+    assert found.tokens == (BOS, *ids("xa"))
     assert found.forced == ids("bc")
 
 
 def test_trailing_spaces_of_the_context_go_to_the_continuation():
     found = score("xy  ", "z")
-    assert found.prompt == (BOS, *ids("xy"))
+    assert found.tokens == (BOS, *ids("xy"))
     assert found.forced == ids("  z")
     kept = score("xy  ", "z", separately=True)
-    assert (kept.prompt, kept.forced) == ((BOS, *ids("xy  ")), ids("z"))
+    assert (kept.tokens, kept.forced) == ((BOS, *ids("xy  ")), ids("z"))
 
 
 @pytest.mark.parametrize("context", ["", "  "])
 @pytest.mark.parametrize(("bos", "start"), [(BOS, BOS), (None, EOS)])
 def test_an_empty_context_is_the_start_of_text(context, bos, start):
-    found = work(request("score", context=context, continuation="z"), bos=bos)
-    assert found.prompt == (start,)
+    found = prompt(request("score", context=context, continuation="z"), bos=bos)
+    assert found.tokens == (start,)
     assert found.forced == ids(context + "z")
 
 
@@ -86,35 +87,35 @@ def test_a_continuation_without_tokens_is_refused():
 
 def test_a_prompt_is_cut_on_the_left_to_leave_room():
     text = "0123456789"
-    assert work(request("generate", context=text, max_new=3), max_length=9).prompt == ids("456789")
-    assert work(request("generate", context=text, max_new=3, reserve=5), max_length=9).prompt == ids("6789")
-    scored = work(request("score", context=text, continuation="xyz"), max_length=9)
-    assert (scored.prompt, scored.forced) == (ids("456789"), ids("xyz"))
-    reserved = work(request("score", context=text, continuation="xyz", reserve=7), max_length=9)
-    assert (reserved.prompt, reserved.forced) == (ids("89"), ids("xyz"))
-    assert work(request("generate", context=text, max_new=3), max_length=14).prompt == (BOS, *ids(text))
+    assert prompt(request("generate", context=text, max_new=3), max_length=9).tokens == ids("456789")
+    assert prompt(request("generate", context=text, max_new=3, reserve=5), max_length=9).tokens == ids("6789")
+    scored = prompt(request("score", context=text, continuation="xyz"), max_length=9)
+    assert (scored.tokens, scored.forced) == (ids("456789"), ids("xyz"))
+    reserved = prompt(request("score", context=text, continuation="xyz", reserve=7), max_length=9)
+    assert (reserved.tokens, reserved.forced) == (ids("89"), ids("xyz"))
+    assert prompt(request("generate", context=text, max_new=3), max_length=14).tokens == (BOS, *ids(text))
 
 
 def test_a_prompt_that_leaves_no_room_is_refused_with_the_numbers():
     with pytest.raises(InputError, match="needs 9 positions after its prompt, the model has 9"):
-        work(request("generate", context="x", max_new=9), max_length=9)
+        prompt(request("generate", context="x", max_new=9), max_length=9)
 
 
 def test_the_length_of_a_generation_follows_the_longest_reference():
     asked = request("generate", context="x", max_new=30, length_of=("abc", "wxyz"), length_plus=5)
-    assert work(asked).new_tokens == 9  # wxyz has 4 tokens, abc 2
-    assert work(dataclasses.replace(asked, max_new=7)).new_tokens == 7
-    assert work(asked).finished is None
-    assert work(request("generate", context="x", max_new=30)).new_tokens == 30
+    assert prompt(asked).new_tokens == 9  # wxyz has 4 tokens, abc 2
+    assert prompt(dataclasses.replace(asked, max_new=7)).new_tokens == 7
+    assert prompt(asked).finished is None
+    assert prompt(request("generate", context="x", max_new=30)).new_tokens == 30
 
 
 def test_a_generation_ends_at_a_stop_string_or_the_end_of_text():
-    finished = work(request("generate", context="x", max_new=30, until=("\n\n", "END"))).finished
+    finished = prompt(request("generate", context="x", max_new=30, until=("\n\n", "END"))).finished
     assert not finished(list(ids("one\ntwo")))
     assert finished(list(ids("one\n\n")))
     assert finished(list(ids("the END of")))
     assert finished([*ids("one"), EOS])
-    assert not work(request("generate", context="x", max_new=30)).finished(list(ids("\n\n")))
+    assert not prompt(request("generate", context="x", max_new=30)).finished(list(ids("\n\n")))
 
 
 def test_text_is_cut_before_the_first_stop_string():
@@ -127,17 +128,17 @@ def test_text_is_cut_before_the_first_stop_string():
 
 @given(st.text(alphabet="xyz ", min_size=1, max_size=60), st.integers(3, 20))
 def test_windows_of_a_rolling_text_score_every_token_once(text, max_length):
-    units = Encoder(Characters(), max_length).units(request("roll", continuation=text))
-    assert tuple(token for unit in units for token in unit.work.forced) == ids(text)
-    assert units[0].work.prompt == (BOS,)
+    prompts = Encoder(Characters(), max_length).prompts(request("roll", continuation=text))
+    assert tuple(token for one in prompts for token in one.forced) == ids(text)
+    assert prompts[0].tokens == (BOS,)
     before = (BOS, *ids(text))
     position = 0
-    for unit in units:
-        assert len(unit.work.prompt) + len(unit.work.forced) <= max_length
-        assert unit.work.prompt == (before[position],)
-        position += len(unit.work.forced)
-    assert [unit.part for unit in units] == list(range(len(units)))
-    assert len({unit.key for unit in units}) == len(units)
+    for one in prompts:
+        assert len(one.tokens) + len(one.forced) <= max_length
+        assert one.tokens == (before[position],)
+        position += len(one.forced)
+    assert [one.part for one in prompts] == list(range(len(prompts)))
+    assert len({one.key for one in prompts}) == len(prompts)
 
 
 def test_the_key_changes_with_all_that_the_answer_depends_on_and_nothing_else():
