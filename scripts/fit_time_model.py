@@ -33,7 +33,7 @@ LLAMA_7B = ModelSize(parameters=32 * (4 * 4096**2 + 3 * 4096 * 11008) + 4096 * 4
 SWEEP_SECONDS, PROMPT, ROWS, STEPS = 5.67, 1500, 32, 31
 """docs/speed/README.md, "The sweep on a GPU"; its cells are those of the paper's grid in benchmark_sweep.py."""
 PREFILL_SHARE = 0.4
-HEADER = """# Written by scripts/fit_time_model.py; tests/test_time_model.py holds that it is what the fit gives.
+HEADER = """# Written by scripts/fit_time_model.py; tests/forecast/ holds that it is what the fit gives.
 # Measured on: {device}, torch {torch}, triton {triton} (docs/speed/)
 # attention: attention_grid.csv and attention_bars.csv, kernels inside a CUDA graph, SparQ with K stored twice
 # weights_share: generate.csv, rest_ms;  call_us: the sweep of docs/speed/README.md;  prefill_share: assumed
@@ -70,11 +70,12 @@ def fitted() -> str:
 
 def measurements() -> pd.DataFrame:
     """Every timed call of attention."""
-    table = pd.concat([pd.read_csv(SPEED / f"attention_{part}.csv") for part in ("grid", "bars")])
-    once = (table["method"] == "sparq") & (table["k_stored"] == 1)
-    table = table[~once & ~table["path"].str.contains(SLOW)]
-    table = table[table["method"] != "oracle_topk"].copy()  # its bytes leave out what it reads to choose
-    table["name"] = table["method"] + "/" + table["path"]
+    table = pd.concat([pd.read_csv(SPEED / f"attention_{part}.csv") for part in ("grid", "bars")], ignore_index=True)
+    access = table["method"].map(lambda name: methods.find(name).about.access)
+    once = (access == "channels") & (table["k_stored"] == 1)
+    paid = ~table["method"].map(lambda name: methods.find(name).oracle)  # an oracle's bytes leave out how it chooses
+    table = table[~once & paid & ~table["path"].str.contains(SLOW)].copy()
+    table["name"] = access + "/" + table["path"]
     table["head"] = table["bytes"] / (table["batch"] * table["kv_heads"])
     return table
 
@@ -104,7 +105,8 @@ def call_us(model: TimeModel) -> float:
         *((name, {str(knob): v}) for name, (knob, values) in GRIDS["paper"].items() for v in values),
     ]
     per_token = LLAMA_7B.kv_heads * LLAMA_7B.layers * LLAMA_7B.bytes_per_element
-    reads = [(name, methods.create(name, **knobs).transfers(n, 128) * per_token) for name, knobs in cells]
+    made = [methods.create(name, **knobs) for name, knobs in cells]
+    reads = [(method.about.access, method.transfers(n, 128) * per_token) for method in made]
     kernels = Decoding(STEPS, ROWS, reads).kernel_seconds(model, MEASURED, LLAMA_7B)
     return (SWEEP_SECONDS - prefill - kernels) / (LAUNCHED * len(cells) * LLAMA_7B.layers) * 1e6
 
@@ -114,7 +116,7 @@ def steps(model: TimeModel) -> Iterator[tuple[str, float, float]]:
     for row in pd.read_csv(SPEED / "generate.csv").to_dict("records"):
         method = methods.create(row["method"], **ast.literal_eval(row["params"]))
         moved = method.transfers(row["seq"], 128) * LLAMA_7B.kv_heads * LLAMA_7B.layers * LLAMA_7B.bytes_per_element
-        attention = model.kernel(row["method"], row["backend"].replace("-", " "))
+        attention = model.kernel(method.about.access, row["backend"].replace("-", " "))
         seconds = model.linear_seconds(MEASURED, LLAMA_7B, row["batch"])
         seconds += attention.seconds(MEASURED, LLAMA_7B, moved, row["batch"])
         yield f"{row['method']} {row['backend']}", seconds * 1e3, row["ms_per_token"]

@@ -86,14 +86,15 @@ def _cases(
     if not {1, 2}.issuperset(k_stored):
         raise InputError(f"K is stored once or twice: k_stored is 1 or 2, not {k_stored}")
     for name in names:
-        wanted = methods.knobs(methods.find(name))
+        cls = methods.find(name)
+        wanted, by_channels = methods.knobs(cls), cls.about.access == "channels"
         axes = {knob: values for knob, values in {"r": r, "k": k}.items() if knob in wanted}
         for values in itertools.product(*axes.values()):
             knobs = dict(zip(axes, values, strict=True))
             moved = methods.create(name, **knobs).transfers(n, d)
-            for copies in k_stored if name == "sparq" else (1,):
+            for copies in k_stored if by_channels else (1,):
                 # Without a channel-major copy, whole rows of K are read whatever r is: channels share memory sectors.
-                whole = (d - min(knobs["r"], d)) * n if name == "sparq" and copies == 1 else 0
+                whole = (d - min(knobs["r"], d)) * n if by_channels and copies == 1 else 0
                 yield Case(name, knobs, copies, moved + whole)
 
 
@@ -118,7 +119,7 @@ def _measure(
 
 def _call(case: Case, x: Buffers, kernel: str) -> Call:
     c = x.cache
-    if case.method == "sparq" and case.k_stored == 1:
+    if case.k_stored == 1:
         c = c.stored_once()
     return method_call(case.method, Buffers(x.q, c), kernel, **case.knobs)
 

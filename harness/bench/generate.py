@@ -130,7 +130,7 @@ def solved(checkpoint: Checkpoint, name: str, ratio: float, length: int) -> Name
     """A method at the ratio; dense as it is. Raises InputError."""
     if methods.find(name).is_dense:
         return name, methods.create(name)
-    fixed = PAPER_TOKENS if name == "sparq" else {}
+    fixed = PAPER_TOKENS if methods.find(name).about.access == "channels" else {}
     method = methods.solve(name, ratio, length, checkpoint.layers[0].head_dim, **fixed)
     knobs = methods.settings(method)
     if checkpoint.device == "cuda" and knobs.get("r", 0) > RANK_STEP:

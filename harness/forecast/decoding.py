@@ -15,7 +15,8 @@ LAUNCHED = 2
 class Decoding:
     """What one batch decodes: `steps`, `rows` under each cell.
 
-    `reads` names the method of every cell, and the bytes of KV cache that a step moves for one row over all layers.
+    `reads` holds the access pattern of every cell (harness/methods/about.py), and the bytes of KV cache that a step
+    moves for one row over all layers.
     """
 
     steps: int
@@ -24,7 +25,7 @@ class Decoding:
 
     def kernel_seconds(self, model: TimeModel, device: Device, size: ModelSize) -> float:
         """If nothing had to be waited for but the kernels."""
-        attention = (model.attention_seconds(device, size, name, read, self.rows) for name, read in self.reads)
+        attention = (model.attention_seconds(device, size, access, read, self.rows) for access, read in self.reads)
         return self.steps * (model.linear_seconds(device, size, self.rows * len(self.reads)) + sum(attention))
 
     def seconds(self, model: TimeModel, device: Device, size: ModelSize) -> float:

@@ -90,7 +90,7 @@ def _decoding(prepared: Prepared, batch: Sequence[TaskPrompt]) -> Decoding:
     typical = round(sum(len(prompt.tokens) for prompt in batch) / len(batch))
     steps = max(prompt.steps for prompt in batch) - 1
     reads = [
-        (cell.name, transfers(cell.method, checkpoint.layers, typical) * checkpoint.bytes_per_element)
+        (cell.method.about.access, transfers(cell.method, checkpoint.layers, typical) * checkpoint.bytes_per_element)
         for cell in prepared.plan.cells
     ]
     return Decoding(steps, len(batch), reads)

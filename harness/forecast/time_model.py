@@ -15,13 +15,8 @@ from typing import Any, Self
 import yaml
 
 CONSTANTS = Path(__file__).with_name("time_model.yaml")
-LIKE = {
-    "streaming": "lm_infinite", "window": "lm_infinite", "random_k": "lm_infinite",
-    "lru": "h2o", "low_rank": "sparq", "oracle_topk": "flexgen",
-}  # fmt: skip
-"""Methods that were not measured, or whose bytes do not say what they read to choose, and the kernel they resemble."""
-OTHER = "sparq"
-"""What a method that nobody measured is taken for: it chooses, then gathers."""
+UNMEASURED = "channels"
+"""The access pattern that those nobody measured are taken for: something smaller than K chooses, rows are gathered."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +93,13 @@ class TimeModel:
         read = size.parameters * size.bytes_per_element / (self.weights_share * device.bandwidth)
         return max(read, self.prefill_seconds(device, 2 * size.parameters * rows))
 
-    def attention_seconds(self, device: Device, size: ModelSize, method: str, row_bytes: float, rows: int) -> float:
-        """Attention of all layers in one step of `rows` sequences, each moving `row_bytes` over all layers."""
-        return self.kernel(method).seconds(device, size, row_bytes, rows)
+    def attention_seconds(self, device: Device, size: ModelSize, access: str, row_bytes: float, rows: int) -> float:
+        """Predict attention of all layers in one step of `rows` sequences, each moving `row_bytes` over all layers.
 
-    def kernel(self, method: str, path: str = "triton") -> Attention:
-        """The constants of a method, or of the one it resembles."""
-        name = LIKE.get(method, method)
-        return self.attention.get(f"{name}/{path}") or self.attention[f"{OTHER}/triton"]
+        `access` is how a method finds what it reads (harness/methods/about.py).
+        """
+        return self.kernel(access).seconds(device, size, row_bytes, rows)
+
+    def kernel(self, access: str, path: str = "triton") -> Attention:
+        """Return the constants of an access pattern; of one that was not measured, those of UNMEASURED."""
+        return self.attention.get(f"{access}/{path}") or self.attention[f"{UNMEASURED}/triton"]

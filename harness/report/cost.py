@@ -16,9 +16,8 @@ from harness.forecast.decoding import Decoding
 from harness.forecast.memory import SHARE
 from harness.forecast.time_model import MEASURED, Device, ModelSize, TimeModel
 from harness.paths import asset
-from harness.report.against.published import elements, shapes
+from harness.report.against.published import as_published, shapes
 from harness.report.experiments import Load, Setting, loads, settings
-from harness.report.names import DENSE
 from harness.report.recipes import Recipe
 
 BYTES = 2
@@ -49,16 +48,18 @@ def told(lines: pd.DataFrame, device: Device = MEASURED) -> str:
     hours = shown.pop("GPU-hours").map("{:,.1f}".format)
     table = shown.map("{:,.0f}".format).assign(**{"GPU-hours": hours})
     return (
-        f"{table.to_string()}\n\nHours of one {device.name}, by the time model of `harness plan` (harness/grid/"
+        f"{table.to_string()}\n\nHours of one {device.name}, by the time model of `harness plan` (harness/forecast/"
         "time_model.yaml): one prefill per example, the cells of an example decoded side by side.\nDecoded tokens are "
         "upper bounds; KV bytes are those the methods move.\n"
     )
 
 
 def _cost(experiment: str, model: str, load: Load, device: Device) -> dict[str, Any]:
+    from harness.methods import find  # imports torch
+
     shape: dict[str, Any] = {"model": model, "mean_prompt_tokens": load.prompt, **shapes().loc[model]}
     cells = settings(experiment)
-    reads = [(cell.method, BYTES * _moved(cell, shape)) for cell in cells]
+    reads = [(find(cell.method).about.access, BYTES * _moved(cell, shape)) for cell in cells]
     prefills = 1 + sum(1 for cell in cells if cell.knobs.get("mask_prefill"))
     seconds = _prefill_seconds(load, shape, prefills, device) + _decode_seconds(load, shape, reads, device)
     decoded = load.examples * load.new
@@ -69,12 +70,13 @@ def _cost(experiment: str, model: str, load: Load, device: Device) -> dict[str, 
 
 
 def _moved(cell: Setting, shape: Mapping[Any, Any]) -> float:
-    """Elements per token over all layers; a random projection reads as much as SparQ's channels."""
-    scale = float(shape["layers"] * shape["kv_heads"])
+    """Count the elements that a token moves over all layers."""
+    from harness.methods.ratio import dense_transfers  # imports torch
+
+    scale, n, d = float(shape["layers"] * shape["kv_heads"]), shape["mean_prompt_tokens"], shape["head_dim"]
     if cell.ratio is not None:
-        return scale * elements({**shape, "method": DENSE}) / cell.ratio
-    method = "sparq" if cell.method == "low_rank" else cell.method
-    return scale * elements({**shape, **cell.knobs, "method": method})
+        return scale * dense_transfers(n, d) / cell.ratio
+    return scale * as_published(cell.method, shape, **cell.knobs).transfers(n, d)
 
 
 def _prefill_seconds(load: Load, shape: Mapping[Any, Any], prefills: int, device: Device) -> float:

@@ -24,7 +24,7 @@ from harness.sweep.prepare import prepare
 SWEEP = ["model=custom", "data=embedded", "task=repetition", "methods=[dense,h2o]", "ratios=[2,4]", "limit=3"]
 CHIP = Device("chip", flops=1e12, bandwidth=1e9, memory=1e9)
 MODEL = TimeModel(
-    weights_share=1.0, prefill_share=0.5, call_us=1000.0, attention={"sparq/triton": Attention(0.0, 0.0, 1.0)}
+    weights_share=1.0, prefill_share=0.5, call_us=1000.0, attention={"channels/triton": Attention(0.0, 0.0, 1.0)}
 )
 
 
@@ -39,7 +39,7 @@ def test_a_plan_counts_what_the_run_then_does(harness, tiny, tmp_path):
     assert found.prefill_tokens == sum(line["prompt_tokens"] for line in lines) / found.cells
     assert found.decode_tokens == sum(len(line["tokens"]) for line in lines)
     assert dict(found.decoding[0].reads[:1]) == {
-        "dense": pytest.approx(rows[rows["method"] == "dense"]["bytes_per_token"].mean(), rel=0.01)
+        "all": pytest.approx(rows[rows["method"] == "dense"]["bytes_per_token"].mean(), rel=0.01)
     }
 
 

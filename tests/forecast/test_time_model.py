@@ -3,12 +3,14 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 import pytest
 
 from harness import methods
 from harness.forecast.time_model import DEVICES, MEASURED, Attention, Device, ModelSize, TimeModel
+from harness.methods.about import Access
 
 ROOT = Path(__file__).parents[2]
 LLAMA = ModelSize(parameters=6.607e9, layers=32, kv_heads=32)
@@ -27,7 +29,7 @@ def test_the_stored_constants_are_what_the_fit_gives():
 @pytest.mark.parametrize("row", generated(), ids=lambda row: f"{row['method']} {row['backend']}")
 def test_steps_of_a_whole_model_that_the_kernels_were_not_fitted_on_are_predicted_within_a_quarter(row):
     model, moved = TimeModel.stored(), DENSE_BYTES / row["compression"]
-    kernel = model.kernel(row["method"], row["backend"].replace("-", " "))
+    kernel = model.kernel(methods.find(row["method"]).about.access, row["backend"].replace("-", " "))
     seconds = model.linear_seconds(MEASURED, LLAMA, 16) + kernel.seconds(MEASURED, LLAMA, moved, 16)
     assert seconds * 1e3 == pytest.approx(row["ms_per_token"], rel=0.25)
 
@@ -37,9 +39,9 @@ def test_the_model_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_every_method_has_a_time_on_every_device():
+def test_every_access_pattern_has_a_time_on_every_device():
     model = TimeModel.stored()
-    times = [model.attention_seconds(d, LLAMA, name, 1e6, 8) for d in DEVICES for name in (*methods.names(), "newest")]
+    times = [model.attention_seconds(d, LLAMA, access, 1e6, 8) for d in DEVICES for access in get_args(Access)]
     assert all(0 < seconds < 1 for seconds in times)
 
 

@@ -27,7 +27,7 @@ def test_a_report_holds_tables_figures_verdicts_notices_and_the_page(tmp_path, c
     }
     assert "tradeoff-llama-2-7b-hub" in (report / "figures.md").read_text()
     out = capsys.readouterr().out
-    assert "1 within 2 standard errors" in out and "4 no counterpart" in out and "index.html" in out
+    assert "2 within 2 standard errors" in out and "3 no counterpart" in out and "index.html" in out
 
 
 def test_a_report_does_not_disturb_the_next_one(tmp_path):

@@ -1,13 +1,16 @@
-"""The published points, with their transfers in true elements and their errors."""
+"""The published points, with their transfers by the methods' own accounting, and their errors."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+
+if TYPE_CHECKING:
+    from harness.methods import Method
 
 HERE = Path(__file__).parent
 METRICS = {
@@ -23,22 +26,29 @@ READING_ERROR = {"match": 0.001, "rougeL": 0.0006, "bits_per_character": 0.0008,
 
 
 def shapes() -> pd.DataFrame:
-    """Layers, KV heads, head_dim, parameters and settings of the paper's models, indexed by model."""
+    """Read layers, KV heads, head_dim, parameters and settings of the paper's models, indexed by model.
+
+    A column METHOD.KNOB holds how the paper set a method's switch for a model.
+    """
     return pd.read_csv(HERE / "published_models.csv", index_col="model")
 
 
 def published(head_dims: dict[str, int] | None = None) -> pd.DataFrame:
-    """All points, with `metric`, `elements` (per token, all KV heads and layers), `compression`, `reading_error` added.
+    """Read all points, with `metric`, `elements`, `compression`, `reading_error` added.
 
-    `stderr` is the printed one, else that of a share of n examples, else NaN. `head_dims` overrides true head sizes.
+    `elements` are those of a token over all KV heads and layers. `stderr` is the printed one, else that of a share of n
+    examples, else NaN. `head_dims` overrides true head sizes.
     """
+    from harness.methods.ratio import dense_transfers  # imports torch
+
     points = pd.read_csv(HERE / "published.csv").join(shapes(), on="model")
     points["head_dim"] = points["model"].map(head_dims or {}).fillna(points["head_dim"])
     lengths = points.groupby(["model", "task"])["mean_prompt_tokens"].transform("first")
     points["mean_prompt_tokens"] = points["mean_prompt_tokens"].fillna(lengths)
     points["metric"] = points["task"].map(METRICS)
-    moved = [elements(line) for line in points.to_dict("records")]
-    dense = [elements({**line, "method": "dense"}) for line in points.to_dict("records")]
+    lines = points.to_dict("records")
+    moved = [method_of(line).transfers(line["mean_prompt_tokens"], line["head_dim"]) for line in lines]
+    dense = [dense_transfers(line["mean_prompt_tokens"], line["head_dim"]) for line in lines]
     scale = points["layers"] * points["kv_heads"]
     points["elements"] = scale * moved
     points["compression"] = [d / m for d, m in zip(dense, moved, strict=True)]
@@ -48,22 +58,23 @@ def published(head_dims: dict[str, int] | None = None) -> pd.DataFrame:
     return points
 
 
-def elements(line: Mapping[Any, Any]) -> float:
-    """Elements moved per decode step and KV head at the mean prompt length, by the paper's accounting."""
-    s, d = line["mean_prompt_tokens"], line["head_dim"]
-    k, r = line.get("k", math.nan), line.get("r", math.nan)
-    costs = {
-        "dense": 2 * s * d + 2 * d,
-        "sparq": r * s + 2 * k * d + (5 if line["reallocate"] else 3) * d,
-        "h2o": 2 * k * d + 2 * d + 2 * s + 1,
-        "lm_infinite": 2 * k * d + 2 * d,
-        "flexgen": s * d + k * d + 2 * d,
-    }
-    return float(costs[str(line["method"])])
+def method_of(point: Mapping[Any, Any]) -> Method[Any]:
+    """Make the method of a point as the paper had it."""
+    knobs = {knob: int(point[knob]) for knob in ("k", "r") if not math.isnan(point[knob])}
+    return as_published(str(point["method"]), point, **knobs)
+
+
+def as_published(name: str, model: Mapping[Any, Any], **knobs: Any) -> Method[Any]:
+    """Make a method, switches that are not given set as the paper had them for a model: a line of `shapes`."""
+    from harness.methods import create  # imports torch
+
+    own = {column: on for column, on in model.items() if str(column).startswith(f"{name}.")}
+    switches = {column.removeprefix(f"{name}."): bool(on) for column, on in own.items()}
+    return create(name, **{**switches, **knobs})
 
 
 def _binomial(line: Any) -> float:
-    """Standard error of a share: exact for scores of 0 and 1, whose variance their mean gives."""
+    """Compute the standard error of a share: exact for scores of 0 and 1, whose variance their mean gives."""
     if line["metric"] != "match":
         return math.nan
     return math.sqrt(line["score"] * (1 - line["score"]) / line["n"])

@@ -9,18 +9,21 @@ from typing import Any
 
 import pandas as pd
 
-from harness.report.against.counterpart import obstacle
-from harness.report.against.published import published
+from harness.errors import InputError
+from harness.report.against.published import method_of, published
 from harness.report.load import Results
 from harness.report.runs import Run
 
 WITHIN, BETTER, WORSE = "within 2 standard errors", "better", "worse"
 NONE, UNDECIDED = "no counterpart", "no standard error"
 VERDICTS = (WITHIN, BETTER, WORSE, UNDECIDED, NONE)
+PUBLIC_DATA = ("hub", "local")
+NOT_CONSTRUCTION = ("cue", "source")
+"""Arguments of a task that do not change how its examples are made."""
 
 
 def verdicts(results: Results) -> pd.DataFrame:
-    """A line per cell: both scores, their difference, the tolerance, the verdict, and why if there is none.
+    """Judge every cell: a line with both scores, their difference, tolerance and verdict, and why if there is none.
 
     The tolerance is 2 sqrt(ours^2 + theirs^2) in standard errors, and the reading error where the published point was
     read off a figure.
@@ -59,10 +62,40 @@ def _line(cell: Mapping[Any, Any], points: Mapping[tuple[Any, ...], Mapping[Any,
     line = {name: cell[name] for name in names}
     knobs = json.loads(cell["params"])
     point = points.get(_key(cell, knobs))
-    reason = "the paper has no such setting" if point is None else obstacle(cell, knobs, point, run)
+    reason = "the paper has no such setting" if point is None else _obstacle(cell, point, run)
     if reason or point is None:
         return line | {"verdict": NONE, "reason": reason}
     return line | _judged(cell, point)
+
+
+def _obstacle(cell: Mapping[Any, Any], point: Mapping[Any, Any], run: Run) -> str:
+    """Say why a cell cannot be judged by a published point of its model, task, k and r; "" if it can."""
+    if run.data not in PUBLIC_DATA:
+        return f"the paper's data set is public, this run's is {run.data}"
+    changed = _construction(run, str(cell["task"]))
+    if changed:
+        return f"the task is built otherwise ({changed})"
+    return str(cell["note"]) or _other_setting(cell, point)
+
+
+def _construction(run: Run, task: str) -> str:
+    """List the arguments by which a run's task differs from the published one."""
+    given = run.task_arguments(task).items()
+    changed = (f"{name}={value}" for name, value in given if value is not None and name not in NOT_CONSTRUCTION)
+    return ", ".join(changed)
+
+
+def _other_setting(cell: Mapping[Any, Any], point: Mapping[Any, Any]) -> str:
+    """Name the first knob that the paper had set otherwise; "" if there is none."""
+    from harness.methods import create, settings  # imports torch
+
+    theirs = settings(method_of(point).resolved)
+    try:
+        ours = settings(create(str(cell["method"]), **json.loads(cell["params"])).resolved)
+    except InputError as error:
+        return str(error)
+    other = next((knob for knob in theirs if ours[knob] != theirs[knob]), None)
+    return f"published with {other}={theirs[other]}, run with {other}={ours[other]}" if other else ""
 
 
 def _judged(cell: Mapping[Any, Any], point: Mapping[Any, Any]) -> dict[str, Any]:
@@ -79,7 +112,10 @@ def _judged(cell: Mapping[Any, Any], point: Mapping[Any, Any]) -> dict[str, Any]
 
 
 def _their_error(cell: Mapping[Any, Any], point: Mapping[Any, Any]) -> tuple[float, str]:
-    """Printed or of a share; else the spread of our examples at their number, which assumes equal spreads."""
+    """Return theirs, printed or of a share, and "published"; else the spread of our examples at their number.
+
+    The spread of ours stands for theirs on the assumption that both are equal.
+    """
     if not math.isnan(point["stderr"]):
         return point["stderr"], "published"
     return cell["stderr"] * math.sqrt(cell["n"] / point["n"]), "our spread"
