@@ -5,8 +5,8 @@ import sys
 
 import pytest
 import torch
-from reference import DEVICE
 from support import KNOBS
+from support.kernels import DEVICE
 
 from harness import methods
 from harness.__main__ import main

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from reference import DEVICE, Inputs
 from support import KNOBS, VARIANTS, architectures, label, random_case, steps
 from support.engine_runs import generation, scoring
+from support.kernels import DEVICE, Inputs
 
 from harness import kernels, methods
 from harness.engine import Engine

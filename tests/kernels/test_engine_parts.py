@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from reference import DEVICE, error
+from support.kernels import DEVICE, error
 
 from harness import kernels
 from harness.attention.scores import Scores

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 import torch
-from reference import DEVICE, Inputs, error
+from support.kernels import DEVICE, Inputs, error
 
 from harness import kernels
 from harness.errors import InputError

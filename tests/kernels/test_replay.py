@@ -4,9 +4,9 @@ import warnings
 
 import pytest
 import torch
-from reference import DEVICE
 from support import KNOBS, architectures
 from support.engine_runs import generation, scoring
+from support.kernels import DEVICE
 
 from harness import methods
 from harness.engine import Engine

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from reference import Inputs, error
+from support.kernels import Inputs, error
 
 from harness import kernels
 from harness.kernels import KVCache

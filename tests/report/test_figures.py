@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from support.report.folders import Cell, Folder, quarter_and_eighth, write_needles
 
 from harness.errors import InputError
 from harness.report.against.published import published
@@ -16,9 +17,6 @@ from harness.report.figures.retained import with_share
 from harness.report.load import load
 from harness.report.names import task_name, task_order
 from harness.report.sources import Sources
-
-from .folders import Cell, Folder, quarter_and_eighth
-from .needles import write_needles
 
 FROM_RESULTS = ["agreement", "divergence", "length", "pareto", "retained", "tradeoff"]
 

@@ -4,23 +4,13 @@ import math
 
 import pandas as pd
 import pytest
+from support.report.folders import Cell, Folder, quarter_and_eighth
+from support.report.reading import one_notice, value_of
 
 from harness.errors import InputError
 from harness.report.load import load
 from harness.report.markup import to_markdown
 from harness.report.tables import score_tables
-
-from .folders import Cell, Folder, quarter_and_eighth
-
-
-def value_of(root, method="h2o"):
-    cells = load(root).cells
-    return cells[cells["method"] == method].iloc[0]
-
-
-def one_notice(root):
-    (notice,) = load(root).notices
-    return notice
 
 
 def test_no_folder_is_one_sentence(tmp_path):

@@ -3,13 +3,12 @@
 import json
 
 import pytest
+from support.report.folders import Cell, Folder, quarter_and_eighth
+from support.report.reading import one_notice, value_of
 
 from harness.errors import InputError
 from harness.report.load import load
 from harness.report.tables import score_tables
-
-from .folders import Cell, Folder, quarter_and_eighth
-from .test_odd_folders import one_notice, value_of
 
 
 def test_runs_of_an_older_protocol_are_left_out(tmp_path):

@@ -3,20 +3,12 @@
 import json
 import re
 
-from harness.report.against.published import published
-from harness.report.against.verdicts import verdicts
+from support.report.folders import Cell, Folder, quarter_and_eighth
+from support.report.reading import HOSTILE, page
+
 from harness.report.load import load
-from harness.report.page.build import build_page, embedded
+from harness.report.page.build import embedded
 from harness.report.page.texts import MOST_EXAMPLES, sample
-
-from .folders import Cell, Folder, quarter_and_eighth
-
-HOSTILE = "</script><script>window.broken=1</script><img src=x onerror='window.broken=1'>\u2028"
-
-
-def page(root, overlay=False):
-    results = load(root)
-    return build_page(results, published() if overlay else None, verdicts(results) if overlay else None)
 
 
 def data_of(html):

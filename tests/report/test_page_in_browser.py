@@ -3,9 +3,8 @@
 import shutil
 
 import pytest
-
-from .folders import Cell, Folder, quarter_and_eighth
-from .test_page import HOSTILE, page
+from support.report.folders import Cell, Folder, quarter_and_eighth
+from support.report.reading import HOSTILE, page
 
 
 @pytest.fixture(scope="module")

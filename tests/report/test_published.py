@@ -5,12 +5,11 @@ import math
 
 import numpy as np
 import pytest
+from support.report.folders import Cell, Folder
 
 from harness.report.against.published import published, shapes
 from harness.report.against.verdicts import BETTER, NONE, UNDECIDED, WITHIN, WORSE, verdicts
 from harness.report.load import load
-
-from .folders import Cell, Folder
 
 SPARQ = {"r": 8, "k": 128, "local": 32, "reallocate": True}
 

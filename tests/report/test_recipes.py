@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.report.folders import quarter_and_eighth
 
 from harness.commands.report import figures_command
 from harness.errors import InputError
@@ -16,8 +17,6 @@ from harness.report import figures, recipes
 from harness.report.against.published import published
 from harness.report.cost import costs
 from harness.report.experiments import loads, settings
-
-from .folders import quarter_and_eighth
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,11 +5,10 @@ import sys
 
 import pandas as pd
 import pytest
+from support.report.folders import Cell, Folder, quarter_and_eighth
 
 from harness.commands.report import report_command
 from harness.errors import InputError
-
-from .folders import Cell, Folder, quarter_and_eighth
 
 
 def test_a_report_holds_tables_figures_verdicts_notices_and_the_page(tmp_path, capsys):

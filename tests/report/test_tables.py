@@ -3,13 +3,12 @@
 import math
 
 import pandas as pd
+from support.report.folders import Cell, Folder, quarter_and_eighth
 
 from harness.report.load import load
 from harness.report.main_table import by_task, largest_models, main_table
 from harness.report.markup import latex_text, to_latex, to_markdown
 from harness.report.tables import score_tables, tidy
-
-from .folders import Cell, Folder, quarter_and_eighth
 
 
 def markdown_line(root, method):

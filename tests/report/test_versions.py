@@ -4,12 +4,11 @@ import json
 
 import pandas as pd
 import pytest
+from support.report.folders import quarter_and_eighth
 
 from harness.commands.report import report_command
 from harness.report.load import load
 from harness.tables.columns import COLUMNS, SUMMARY
-
-from .folders import quarter_and_eighth
 
 OPTIONAL = [column.name for column in COLUMNS if not column.essential]
 OPTIONAL_OF_SUMMARY = [column.name for column in SUMMARY if not column.essential]

@@ -13,8 +13,7 @@ from typing import Any
 import pandas as pd
 
 from harness.tables.columns import SUMMARY, names
-
-from .moments import moments
+from support.report.moments import moments
 
 DENSE_BYTES = 8192.0
 
@@ -139,6 +138,14 @@ def quarter_and_eighth(**more: Any) -> Folder:
         ],
         **more,
     )
+
+
+def write_needles(root):
+    """Dense finds all; SparQ at 8x, with another k for each length, misses the deep one of the shorter length."""
+    for length, found, depths in ((1024, [1, 0], [0.0, 1.0]), (2048, [1], [0.0])):
+        cells = [Cell("dense", [1] * len(found)), Cell("sparq", found, 8.1, {"k": length // 16}, 8)]
+        columns = {"length": [float(length)] * len(found), "depth": depths}
+        Folder(cells, task=f"needle_{length}", columns=columns).write(root)
 
 
 def _write_lines(file: Path, lines: Sequence[Mapping[str, Any]]) -> None:

@@ -1,0 +1,27 @@
+"""What a report says of a results folder: a cell of a method, its only notice, its page."""
+
+from harness.report.against.published import published
+from harness.report.against.verdicts import verdicts
+from harness.report.load import load
+from harness.report.page.build import build_page
+
+HOSTILE = "</script><script>window.broken=1</script><img src=x onerror='window.broken=1'>\u2028"
+"""An answer that breaks out of the page unless it is escaped."""
+
+
+def value_of(root, method="h2o"):
+    """The first cell of a method."""
+    cells = load(root).cells
+    return cells[cells["method"] == method].iloc[0]
+
+
+def one_notice(root):
+    """The only notice."""
+    (notice,) = load(root).notices
+    return notice
+
+
+def page(root, overlay=False):
+    """The interactive page as HTML, with the published points if `overlay`."""
+    results = load(root)
+    return build_page(results, published() if overlay else None, verdicts(results) if overlay else None)
