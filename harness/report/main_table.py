@@ -1,4 +1,4 @@
-"""The paper's main table: the largest model of each family at 1/2 and 1/8 of dense's transfers."""
+"""Makes the paper's main table: the largest model of each family at 1/2 and 1/8 of dense's transfers."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import pandas as pd
 
 from harness.report.load import Panel, Results
 from harness.report.names import DENSE, metric_name, task_name
-from harness.report.ratios import EXACT, Value, digits, interpolated, nearest_value, with_error
+from harness.report.ratios import EXACT, Value, interpolated, nearest_value
 from harness.report.tables import variant_order
+from harness.tables.text import digits, with_error
 
 RATIOS = (2.0, 8.0)
 SIZE = re.compile(r"^(?P<family>.*?)-?(?P<size>\d+(\.\d+)?)(?P<unit>[bm])(?=-|$)", re.IGNORECASE)
 
 
 def largest_models(models: Iterable[str]) -> list[str]:
-    """The largest model of each family, sizes read from names such as llama-2-13b; a name without one stands alone."""
+    """Find the largest model of each family by sizes in names such as llama-2-13b; a name without one stands alone."""
     largest: dict[str, tuple[float, str]] = {}
     for model in models:
         found = SIZE.match(model)
@@ -30,14 +31,14 @@ def largest_models(models: Iterable[str]) -> list[str]:
 
 
 def main_table(results: Results) -> pd.DataFrame:
-    """A line per model, task, method and ratio: the nearest setting, its compression, and the interpolated value."""
+    """Make a line per model, task, method and ratio: nearest setting, its compression, interpolated value."""
     chosen = set(largest_models(results.cells["model"].unique()))
     lines = [line for panel, cells in results.panels() if panel.model in chosen for line in _panel_lines(panel, cells)]
     return pd.DataFrame(lines)
 
 
 def by_task(main: pd.DataFrame) -> pd.DataFrame:
-    """The main table as it is printed: a column per task; two lines per model, method and ratio, one for each value."""
+    """Arrange the main table for print: a column per task; a model, method and ratio has a line for each value."""
     away = (main["compression"] / main["ratio"] - 1).abs() > EXACT
     share = " @ 1/" + main["compression"].map("{:.2f}".format)
     near = main["nearest setting"] + share.where(away, "")
@@ -72,11 +73,11 @@ def _values(group: pd.DataFrame, ratio: float, decimals: int) -> dict[str, Any]:
     valid = group[group["value"].notna()]
     near, between = nearest_value(valid, ratio), interpolated(valid, ratio)
     return {
-        "nearest setting": _told(near, decimals) if near else "-",
+        "nearest setting": _text(near, decimals) if near else "-",
         "compression": near.compression if near else math.nan,
-        "interpolated": _told(between, decimals) if between else "-",
+        "interpolated": _text(between, decimals) if between else "-",
     }
 
 
-def _told(value: Value, decimals: int) -> str:
+def _text(value: Value, decimals: int) -> str:
     return with_error(value.value, value.stderr, decimals)

@@ -1,4 +1,4 @@
-"""Tables as Markdown and LaTeX. Whatever a name holds, it cannot break out of its place."""
+"""Writes tables as Markdown and LaTeX. Whatever a name holds, it cannot break out of its place."""
 
 from __future__ import annotations
 
@@ -29,34 +29,34 @@ _MARKDOWN = {c: f"\\{c}" for c in "\\`*_{}[]#|~!"} | {"<": "&lt;", ">": "&gt;", 
 
 
 def latex_text(text: str) -> str:
-    """Text as LaTeX prints it, character by character."""
+    """Escape text so that LaTeX prints it as it is."""
     return "".join(_LATEX.get(character, character) for character in text)
 
 
 def markdown_text(text: str) -> str:
-    """Text as Markdown prints it, in one line."""
+    """Escape text so that Markdown prints it as it is, in one line."""
     return "".join(_MARKDOWN.get(character, character) for character in text)
 
 
 def to_markdown(tables: Iterable[Table]) -> str:
-    """All tables as GitHub's Markdown."""
+    """Write all tables as GitHub's Markdown."""
     return "\n".join(_markdown(table) for table in tables)
 
 
 def to_latex(tables: Iterable[Table]) -> str:
-    """All tables as LaTeX tables for the package booktabs, two lines per method."""
+    """Write all tables as LaTeX tables for the package booktabs, two lines per method."""
     return "\n".join(_latex(table) for table in tables)
 
 
 def frame_to_markdown(frame: pd.DataFrame) -> str:
-    """A plain table of texts."""
+    """Write a plain table of texts as Markdown."""
     lines = [list(frame.columns), ["---"] * len(frame.columns), *frame.astype(str).to_numpy().tolist()]
     escaped = [line if i == 1 else [markdown_text(text) for text in line] for i, line in enumerate(lines)]
     return "".join(f"| {' | '.join(line)} |\n" for line in escaped)
 
 
 def frame_to_latex(frame: pd.DataFrame, title: str) -> str:
-    """A plain table of texts for the package booktabs."""
+    """Write a plain table of texts for the package booktabs."""
     escaped = frame.astype(str).map(latex_text)
     escaped.columns = pd.Index([latex_text(str(name)) for name in frame.columns])
     return str(escaped.to_latex(index=False, escape=False, caption=latex_text(title)))

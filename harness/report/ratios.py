@@ -1,4 +1,4 @@
-"""From the settings that ran to a compression ratio that a table asks for: the nearest one, or a value in between."""
+"""Finds a value at a compression ratio that a table asks for: of the nearest setting that ran, or in between."""
 
 from __future__ import annotations
 
@@ -20,27 +20,15 @@ OCTAVE = 1.0
 
 @dataclass(frozen=True)
 class Value:
-    """A score at a compression ratio: of a setting that ran, or interpolated."""
+    """Holds a score at a compression ratio: of a setting that ran, or interpolated."""
 
     compression: float
     value: float
     stderr: float
 
 
-def digits(values: pd.Series[Any]) -> int:
-    """Decimals to print scores of one metric with: 3 up to 10, else 1."""
-    return 3 if not values.abs().max() >= 10 else 1
-
-
-def with_error(value: float, stderr: float, decimals: int) -> str:
-    """Such as "0.833 ± 0.017"; "0.500" for a single example, "-" for a gap."""
-    if not math.isfinite(value):
-        return "-"
-    return f"{value:.{decimals}f}" + (f" ± {stderr:.{decimals}f}" if math.isfinite(stderr) else "")
-
-
 def nearest(cells: pd.DataFrame, target: float, within: float = NEAR) -> pd.Series[Any] | None:
-    """The cell of one variant whose compression is nearest to the target, at most `within` octaves away."""
+    """Find the cell of one variant whose compression is nearest to the target, at most `within` octaves away."""
     distance = np.abs(np.log2(cells["compression"].to_numpy(float) / target))
     if not len(distance) or not np.nanmin(distance) <= within:
         return None
@@ -48,13 +36,13 @@ def nearest(cells: pd.DataFrame, target: float, within: float = NEAR) -> pd.Seri
 
 
 def nearest_value(cells: pd.DataFrame, target: float) -> Value | None:
-    """The nearest setting, at most a factor of 2 away, with the compression that it achieves."""
+    """Find the nearest setting, at most a factor of 2 away, with the compression that it achieves."""
     found = nearest(cells, target, OCTAVE)
     return None if found is None else Value(float(found["compression"]), found["value"], found["stderr"])
 
 
 def interpolated(cells: pd.DataFrame, target: float) -> Value | None:
-    """At the target, linear in log2 of the compression between the two settings around it; never beyond them.
+    """Interpolate at the target, linear in log2 of the compression between the settings around it; never beyond them.
 
     A setting that is at the target within 3% is the value itself: solved knobs are integers. Both settings ran on the
     same examples, so their errors are correlated: the error is the weighted sum of theirs, an upper bound.

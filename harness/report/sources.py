@@ -12,8 +12,10 @@ from harness.errors import InputError
 from harness.report.load import Results
 from harness.report.names import DENSE
 
-ATTENTION = ["method", "batch", "seq", "median_us", "p10_us", "p90_us"]
+ATTENTION = ["method", "batch", "seq", "median_us"]
 """Columns of a benchmark of attention alone: microseconds of one decode step of the whole batch."""
+SPREAD = ["p10_us", "p90_us"]
+"""Further columns of it, drawn where a benchmark has them."""
 GENERATE = ["method", "batch", "seq", "ms_per_token"]
 """Columns of one of end-to-end decoding: milliseconds of a step of the whole batch."""
 MEASURED = ["device", "model", "dtype", "method", "params", "backend", "batch", "heads", "kv_heads", "seq", "head_dim"]
@@ -60,6 +62,7 @@ def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def _named(frame: pd.DataFrame) -> pd.DataFrame:
     """With a device; our own dense kernel is a method, not one of the baselines; compression in whole numbers."""
     frame = frame if "device" in frame else frame.assign(device="device not named")
+    frame = frame.reindex(columns=[*frame.columns, *(name for name in SPREAD if name not in frame)])
     if "backend" in frame:
         own = (frame["method"] == DENSE) & (frame["backend"] == "triton")
         frame = frame.assign(method=frame["method"].mask(own, "Triton dense"))

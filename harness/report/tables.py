@@ -1,4 +1,4 @@
-"""Tables per model and task: a line per method, a column per compression ratio."""
+"""Makes tables per model and task: a line per method, a column per compression ratio."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pandas as pd
 
 from harness.report.load import Panel, Results
 from harness.report.names import CONTROLS, DENSE, metric_name, order, task_name
-from harness.report.ratios import EXACT, TARGETS, digits, nearest, with_error
+from harness.report.ratios import EXACT, TARGETS, nearest
+from harness.tables.text import difference, digits, with_error
 
 LEGEND = (
     "Score ± standard error, and below it the paired difference to dense with its 95% interval. **Bold**: the best of "
@@ -22,7 +23,7 @@ LEGEND = (
 
 @dataclass(frozen=True)
 class Entry:
-    """One place of a table; `score` is "-" where nothing ran."""
+    """Holds one place of a table; `score` is "-" where nothing ran."""
 
     score: str = "-"
     difference: str = ""
@@ -32,7 +33,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Table:
-    """A title, the names of the columns, and lines of (method, an entry per column)."""
+    """Holds a title, the names of the columns, and lines of (method, an entry per column)."""
 
     title: str
     columns: tuple[str, ...]
@@ -40,37 +41,28 @@ class Table:
 
 
 def score_tables(results: Results) -> list[Table]:
-    """One table per model, task and metric."""
+    """Make one table per model, task and metric."""
     return [_table(panel, cells) for panel, cells in results.panels()]
 
 
 def panel_title(panel: Panel, cells: pd.DataFrame) -> str:
-    """Such as "smollm2 on SQuAD (embedded): Accuracy, higher is better, n = 6"."""
+    """Write a title: "smollm2 on SQuAD (embedded): Accuracy, higher is better, n = 6"."""
     arrow = "higher" if bool(cells["higher_is_better"].iloc[0]) else "lower"
     counts = sorted({int(n) for n in cells["n"]})
-    told = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    examples = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     where = f"{panel.model} on {task_name(panel.task)} ({panel.data})"
-    return f"{where}: {metric_name(panel.metric)}, {arrow} is better, n = {told}"
+    return f"{where}: {metric_name(panel.metric)}, {arrow} is better, n = {examples}"
 
 
 def variant_order(cells: pd.DataFrame) -> list[str]:
-    """Variants as they are drawn and listed: dense first, controls last."""
+    """List variants as they are drawn and listed: dense first, controls last."""
     first = cells.drop_duplicates("variant")
     methods = dict(zip(first["variant"].astype(str), first["method"].astype(str), strict=True))
     return sorted(methods, key=lambda variant: (order(methods[variant]), variant))
 
 
-def difference(cell: Any, decimals: int) -> str:
-    """Paired difference to dense with its interval: "-0.333 [-0.667, +0.000]", or "" where there is none."""
-    mean, low, high = (float(cell[name]) for name in ("delta_dense", "delta_ci_low", "delta_ci_high"))
-    if not math.isfinite(mean):
-        return ""
-    interval = f" [{low:+.{decimals}f}, {high:+.{decimals}f}]" if math.isfinite(low) else ""
-    return f"{mean:+.{decimals}f}{interval}"
-
-
 def tidy(results: Results) -> pd.DataFrame:
-    """Every cell with its numbers and, in `column`, the ratio that it stands for in the tables: for a spreadsheet."""
+    """Return every cell with its numbers and, in `column`, the ratio that it stands for in the tables."""
     cells = results.cells.copy()
     cells["column"] = math.nan
     for _, panel in results.panels():
@@ -82,7 +74,7 @@ def tidy(results: Results) -> pd.DataFrame:
 
 
 def _chosen(cells: pd.DataFrame) -> dict[str, list[pd.Series[Any] | None]]:
-    """Per variant the cell of each column; dense stands at 1 only."""
+    """Choose per variant the cell of each column; dense stands at 1 only."""
     groups = {variant: cells[cells["variant"] == variant] for variant in variant_order(cells)}
     return {
         variant: [
@@ -103,11 +95,12 @@ def _table(panel: Panel, cells: pd.DataFrame) -> Table:
 
 
 def _rival(cell: pd.Series[Any]) -> bool:
+    """Say whether a cell may be marked as the best: dense and controls may not."""
     return cell["method"] != DENSE and cell["method"] not in CONTROLS
 
 
 def _best(column: Sequence[pd.Series[Any] | None]) -> float | None:
-    """The best score of a column, of methods that could be used."""
+    """Find the best score of a column, of methods that could be used."""
     rivals = [cell for cell in column if cell is not None and _rival(cell) and not math.isnan(cell["value"])]
     if not rivals:
         return None
@@ -125,4 +118,4 @@ def _entry(cell: pd.Series[Any] | None, target: float, best: float | None, decim
     if cell["method"] == DENSE:
         return Entry(score)
     like_dense = bool(cell["delta_ci_low"] <= 0 <= cell["delta_ci_high"])
-    return Entry(score, difference(cell, decimals), _rival(cell) and cell["value"] == best, like_dense)
+    return Entry(score, difference(cell.to_dict(), decimals), _rival(cell) and cell["value"] == best, like_dense)

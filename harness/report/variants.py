@@ -30,13 +30,6 @@ def knob(params: str, name: str) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def setting(params: str) -> str:
-    """Knobs in a few words: "k=64 r=16 reallocate"."""
-    told = json.loads(params)
-    numbers = [f"{k}={v}" for k, v in told.items() if v is not None and not isinstance(v, bool)]
-    return " ".join(numbers + [k for k, v in told.items() if v is True])
-
-
 def _switches(params: str) -> dict[str, Any]:
     return {k: v for k, v in json.loads(params).items() if isinstance(v, bool | str)}
 

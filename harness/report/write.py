@@ -1,4 +1,4 @@
-"""A whole report in a folder: tables, figures, verdicts, notices, and the interactive page."""
+"""Writes a whole report into a folder: tables, figures, verdicts, notices, and the interactive page."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write_report(results: Results, sources: Sources, folder: Path) -> pd.DataFra
 
 
 def captions(drawings: Sequence[Drawing], folder: str = "") -> str:
-    """The figures with their captions as one Markdown page."""
+    """Write the figures with their captions as one Markdown page."""
     return "\n".join(
         f"![{drawing.stem}]({folder}{drawing.stem}.png)\n\n**{drawing.stem}**: {markdown_text(drawing.caption)}\n"
         for drawing in drawings

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from rich.table import Table
 
 from harness.sweep.job import Job
 from harness.sweep.plan import Plan
+from harness.tables.text import difference, setting, with_error
 
 DETACHED_WIDTH = 120
 
@@ -80,29 +79,11 @@ def _table(title: str, group: pd.DataFrame) -> Table:
     for line in group.to_dict("records"):
         table.add_row(
             str(line["method"]),
-            escape(_knobs(line["params"])),
+            escape(setting(line["params"])),
             f"{line['compression']:.2f}",
             f"{line['bytes_per_token'] / 1e6:.1f}",
-            _with_error(line["value"], line["stderr"]),
-            _interval(line["delta_dense"], line["delta_ci_low"], line["delta_ci_high"]),
+            with_error(line["value"], line["stderr"]),
+            difference(line) or "-",
             f"{line['seconds'] * 1000:.0f}",
         )
     return table
-
-
-def _knobs(params: str) -> str:
-    """Numbers as name=value, switches by name when they are on."""
-    told = json.loads(params)
-    switches = [knob for knob, value in told.items() if value is True]
-    numbers = [f"{knob}={value}" for knob, value in told.items() if value is not None and not isinstance(value, bool)]
-    return " ".join(numbers + switches)
-
-
-def _with_error(value: float, error: float) -> str:
-    return f"{value:.3f}" if math.isnan(error) else f"{value:.3f} ± {error:.3f}"
-
-
-def _interval(mean: float, low: float, high: float) -> str:
-    if math.isnan(mean):
-        return "-"
-    return f"{mean:+.3f}" if math.isnan(low) else f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"

@@ -79,7 +79,7 @@ COLUMNS = (
         "transfers_elements",
         NUMBER,
         MEAN,
-        "the same in elements, as the SparQ paper counts them",
+        "moved per decode step in elements, as the SparQ paper counts them",
         unit="elements",
         essential=True,
     ),

@@ -60,6 +60,15 @@ def test_benchmarks_are_drawn_per_query(tmp_path):
     assert stems == ["attention_speedup-D", "attention_time", "generate_speedup"]
 
 
+def test_a_benchmark_of_another_version_is_drawn_with_what_it_has(tmp_path):
+    file = attention_csv(tmp_path)
+    pd.read_csv(file).drop(columns=["p10_us", "p90_us"]).assign(added=1).to_csv(file, index=False)
+    attention, generate = read_benchmarks([file])
+    (drawing,) = find("attention_time").draw(Sources(None, None, attention, generate))
+    assert [line.get_ydata().tolist() for line in drawing.figure.axes[0].lines] == [[1024, 2048], [256, 512]]
+    assert save([drawing], tmp_path)
+
+
 def test_a_file_that_is_no_benchmark_is_one_sentence(tmp_path):
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="lacks the column method"):

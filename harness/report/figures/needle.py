@@ -19,7 +19,7 @@ from harness.report.names import DENSE
 from harness.report.sources import Sources
 from harness.report.tables import variant_order
 from harness.report.timings import thousands
-from harness.report.variants import setting
+from harness.tables.text import setting
 
 ACROSS = 4
 CAPTION = (

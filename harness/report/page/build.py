@@ -1,4 +1,4 @@
-"""The page as one string: template, style, script, Plotly and data in one file."""
+"""Builds the page as one string: template, style, script, Plotly and data in one file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 
 
 def build_page(results: Results, published: pd.DataFrame | None, verdicts: pd.DataFrame | None) -> str:
-    """The HTML of the interactive page; it needs no network."""
+    """Build the HTML of the interactive page; it needs no network."""
     from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]  # here: it takes a second
 
     parts = {
@@ -30,7 +30,7 @@ def build_page(results: Results, published: pd.DataFrame | None, verdicts: pd.Da
 
 
 def embedded(data: Any) -> str:
-    """JSON that cannot leave its script element, whatever a model wrote."""
+    """Write JSON that cannot leave its script element, whatever a model wrote."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

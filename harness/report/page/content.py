@@ -1,4 +1,4 @@
-"""What the page shows, as plain data."""
+"""Collects what the page shows, as plain data."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from harness.report.drawing.style import look
 from harness.report.load import Panel, Results
 from harness.report.names import metric_name, task_name
 from harness.report.page.texts import sample
-from harness.report.ratios import digits, with_error
-from harness.report.tables import difference, variant_order
-from harness.report.variants import setting
+from harness.report.tables import variant_order
+from harness.tables.text import difference, digits, knobs, setting, with_error
 
 CHARACTERS = 6_000_000
 """Of all texts on the page: with Plotly's 5 MB the file stays below 15 MB at 1.5 bytes per character."""
@@ -28,7 +27,7 @@ DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
 
 
 def content(results: Results, published: pd.DataFrame | None, verdicts: pd.DataFrame | None) -> dict[str, Any]:
-    """Panels with their cells, published points and verdicts; sampled examples by subject (model, data, task)."""
+    """Collect panels with cells, published points and verdicts; sampled examples by subject (model, data, task)."""
     panels = list(results.panels())
     subjects: dict[str, list[Panel]] = {}
     for panel, _ in panels:
@@ -103,15 +102,15 @@ def _published(panel: Panel, cells: pd.DataFrame, published: pd.DataFrame | None
     dense = dense_bytes(cells)
     return [
         {"method": p["method"], "x": dense / p["compression"], "value": p["score"], "color": look(p["method"]).color}
-        | {"symbol": SYMBOLS[look(p["method"]).marker], "setting": _knobs(p)}
+        | {"symbol": SYMBOLS[look(p["method"]).marker], "setting": _setting(p)}
         for p in mine[mine["metric"] == panel.metric].to_dict("records")
     ]
 
 
-def _knobs(point: dict[Any, Any]) -> str:
-    return " ".join(f"{name}={point[name]:g}" for name in ("k", "r") if not math.isnan(point[name]))
+def _setting(point: dict[Any, Any]) -> str:
+    return knobs({name: int(point[name]) for name in ("k", "r") if not math.isnan(point[name])})
 
 
 def _number(value: float) -> float | None:
-    """JSON has no NaN."""
+    """Round to 6 digits; None for what is no number, which JSON cannot hold."""
     return float(f"{value:.6g}") if math.isfinite(value) else None

@@ -1,0 +1,42 @@
+"""Writes scores, differences and knobs as short text: the same in the terminal, in tables and on the page."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+
+def digits(values: pd.Series[Any]) -> int:
+    """Choose how many decimals scores of one metric are printed with: 3 up to 10, else 1."""
+    return 3 if not values.abs().max() >= 10 else 1
+
+
+def with_error(value: float, stderr: float, decimals: int = 3) -> str:
+    """Write a score with its standard error: "0.833 ± 0.017", "0.500" for a single example, "-" for a gap."""
+    if not math.isfinite(value):
+        return "-"
+    return f"{value:.{decimals}f}" + (f" ± {stderr:.{decimals}f}" if math.isfinite(stderr) else "")
+
+
+def difference(line: Mapping[Any, Any], decimals: int = 3) -> str:
+    """Write a summary line's paired difference to dense: "-0.333 [-0.667, +0.000]", or "" where there is none."""
+    mean, low, high = (float(line[name]) for name in ("delta_dense", "delta_ci_low", "delta_ci_high"))
+    if not math.isfinite(mean):
+        return ""
+    interval = f" [{low:+.{decimals}f}, {high:+.{decimals}f}]" if math.isfinite(low) else ""
+    return f"{mean:+.{decimals}f}{interval}"
+
+
+def setting(params: str) -> str:
+    """Write the knobs that a table's column `params` holds as JSON."""
+    return knobs(json.loads(params))
+
+
+def knobs(values: Mapping[str, Any]) -> str:
+    """Write knobs as "k=64 r=16 reallocate": those that are null or off are left out, switches stand last."""
+    valued = [f"{name}={value}" for name, value in values.items() if value is not None and not isinstance(value, bool)]
+    return " ".join(valued + [name for name, value in values.items() if value is True])

@@ -1,0 +1,51 @@
+"""Scores, differences and knobs as text."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from harness.tables.text import difference, digits, setting, with_error
+
+
+@pytest.mark.parametrize(
+    ("value", "stderr", "expected"),
+    [
+        (0.8333, 0.0167, "0.833 ± 0.017"),
+        (0.5, math.nan, "0.500"),
+        (math.nan, math.nan, "-"),
+        (math.inf, 0.1, "-"),
+        (0.5, math.inf, "0.500"),
+    ],
+)
+def test_a_score_is_written_with_the_error_that_it_has(value, stderr, expected):
+    assert with_error(value, stderr) == expected
+
+
+@pytest.mark.parametrize(
+    ("mean", "low", "high", "expected"),
+    [
+        (-0.3333, -0.6667, 0.0, "-0.333 [-0.667, +0.000]"),
+        (0.25, math.nan, math.nan, "+0.250"),
+        (math.nan, math.nan, math.nan, ""),
+    ],
+)
+def test_a_difference_is_written_with_the_interval_that_it_has(mean, low, high, expected):
+    assert difference({"delta_dense": mean, "delta_ci_low": low, "delta_ci_high": high}) == expected
+
+
+def test_scores_above_ten_have_one_decimal():
+    assert [digits(pd.Series(values)) for values in ([9.9, 0.1], [-10.0, 0.1], [math.nan])] == [3, 1, 3]
+    assert with_error(12.345, 1.25, digits(pd.Series([12.345]))) == "12.3 ± 1.2"
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ("{}", ""),
+        ('{"k": 81, "local": null, "r": 16, "reallocate": true}', "k=81 r=16 reallocate"),
+        ('{"reallocate": false, "share": 0.25, "ties": "newest"}', "share=0.25 ties=newest"),
+    ],
+)
+def test_knobs_are_named_with_their_values_and_switches_where_they_are_on(params, expected):
+    assert setting(params) == expected
