@@ -17,42 +17,42 @@ from harness.store.shard import WHOLE, Shard
 Done = dict[Key, Record]
 T = TypeVar("T")
 PLAIN_TOKENS = 24576
-"""Of a batch where no device tells how much memory is free."""
+"""Tokens of a batch where no device says how much memory is free."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What bounds a batch: prompt and decoded tokens of all cells, padding included; and prompts, unless None."""
+    """Bounds a batch: prompt and decoded tokens of all cells, padding included; and prompts, unless None."""
 
     tokens: int
     prompts: int | None = None
 
     def hold(self, prompts: int, each: int) -> bool:
-        """Whether so many prompts of `each` tokens fit."""
+        """Say if so many prompts of `each` tokens fit."""
         return (self.prompts is None or prompts <= self.prompts) and prompts * each <= self.tokens
 
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Units to be decoded together under some cells."""
+    """Holds prompts that are decoded together under some cells."""
 
     prompts: Sequence[TaskPrompt]
     cells: Sequence[Cell]
 
     @property
     def runs(self) -> int:
-        """Example runs: prompts times cells."""
+        """Count the example runs: prompts times cells."""
         return len(self.prompts) * len(self.cells)
 
     @property
     def tokens(self) -> int:
-        """What bounds its memory: prompt and decoded tokens of all rows, padding included."""
+        """Count prompt and decoded tokens of all rows, padding included, which bound its memory."""
         steps = max(prompt.steps for prompt in self.prompts)
         longest = max(len(prompt.tokens) for prompt in self.prompts)
         return len(self.prompts) * (longest + len(self.cells) * steps)
 
     def halves(self) -> list[MicroBatch]:
-        """Fewer prompts; then, of one prompt, fewer cells; of one example run, none."""
+        """Split into fewer prompts; one prompt into fewer cells; a single example run not at all."""
         if len(self.prompts) > 1:
             return [MicroBatch(part, self.cells) for part in _halves(self.prompts)]
         return [MicroBatch(self.prompts, part) for part in _halves(self.cells)] if len(self.cells) > 1 else []
@@ -61,7 +61,7 @@ class MicroBatch:
 def work_left(
     prompts: Sequence[TaskPrompt], cells: Sequence[Cell], done: Collection[Key], limits: Limits, shard: Shard = WHOLE
 ) -> list[MicroBatch]:
-    """What a shard still has to compute.
+    """List what a shard still has to compute.
 
     Batches are cut from all prompts first, then what is done is left out: a run that goes on, or that is shared out,
     puts the same rows side by side as one that runs through, which gives the same numbers to the bit.
@@ -71,7 +71,7 @@ def work_left(
 
 
 def batches(prompts: Sequence[TaskPrompt], cells: int, limits: Limits) -> Iterator[list[TaskPrompt]]:
-    """Units of one kind and similar length, as many as the limits hold and at least one, the longest first."""
+    """Cut prompts of one kind and similar length into batches, as large as the limits hold, the longest first."""
     distinct = list({prompt.key: prompt for prompt in prompts}.values())
     for forced in (False, True):
         kind = [prompt for prompt in distinct if (prompt.forced is not None) is forced]
@@ -88,32 +88,32 @@ def batches(prompts: Sequence[TaskPrompt], cells: int, limits: Limits) -> Iterat
 
 
 def compute(engine: Engine, batch: Sequence[TaskPrompt], cells: Sequence[Cell], encoder: Encoder) -> list[Record]:
-    """The records of one batch under some cells."""
-    answers = engine.run(batch, [cell.method for cell in cells])
+    """Run one batch under some cells, and make a record of every output."""
+    outputs = engine.run(batch, [cell.method for cell in cells])
     return [
-        _record(prompt, cell, answer, encoder)
-        for cell, of_cell in zip(cells, answers, strict=True)
-        for prompt, answer in zip(batch, of_cell, strict=True)
+        _record(prompt, cell, output, encoder)
+        for cell, of_cell in zip(cells, outputs, strict=True)
+        for prompt, output in zip(batch, of_cell, strict=True)
     ]
 
 
-def refuse_inert(cells: Sequence[Cell], records: Iterable[Record]) -> None:
-    """Raise RunError for a compressing cell whose method never changed an attention output: it measured nothing."""
-    for cell in inert(cells, records):
+def find_inactive(cells: Sequence[Cell], records: Iterable[Record]) -> list[Cell]:
+    """List the compressing cells whose method never changed an attention output in any record."""
+    active = {record.cell for record in records if record.active}
+    return [cell for cell in cells if not cell.method.is_dense and cell.id not in active]
+
+
+def check_none_inactive(inactive: Sequence[Cell]) -> None:
+    """Raise RunError for a cell whose method never changed an attention output: it measured nothing."""
+    for cell in inactive:
         raise RunError(
             f"cell {cell.id} ({cell.params}) is inert: it never changed an attention output, so its scores are "
             "dense scores. Use longer prompts, a higher ratio, or a task that decodes more than one token"
         )
 
 
-def inert(cells: Sequence[Cell], records: Iterable[Record]) -> list[Cell]:
-    """Compressing cells whose method never changed an attention output in any record."""
-    active = {record.cell for record in records if record.active}
-    return [cell for cell in cells if not cell.method.is_dense and cell.id not in active]
-
-
 def _gaps(batch: Sequence[TaskPrompt], cells: Sequence[Cell], done: Collection[Key]) -> list[MicroBatch]:
-    """The missing part of a batch: prompts that lack the same cells stay together."""
+    """Find the missing part of a batch: prompts that lack the same cells stay together."""
     gaps: dict[tuple[int, ...], list[TaskPrompt]] = defaultdict(list)
     for prompt in batch:
         gaps[tuple(i for i, cell in enumerate(cells) if (prompt.key, cell.id) not in done)].append(prompt)
@@ -125,17 +125,17 @@ def _halves(items: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
     return items[:middle], items[middle:]
 
 
-def _record(prompt: TaskPrompt, cell: Cell, answer: Output, encoder: Encoder) -> Record:
+def _record(prompt: TaskPrompt, cell: Cell, output: Output, encoder: Encoder) -> Record:
     request = prompt.request
     return Record(
         unit=prompt.key,
         cell=cell.id,
         example=request.example,
-        tokens=answer.tokens,
-        nll=[round(value, 6) for value in answer.nll],
-        greedy=all(answer.greedy),
-        active=answer.active,
-        seconds=round(answer.seconds, 6),
+        tokens=output.tokens,
+        nll=[round(value, 6) for value in output.nll],
+        greedy=all(output.greedy),
+        active=output.active,
+        seconds=round(output.seconds, 6),
         prompt_tokens=len(prompt.tokens),
-        text=encoder.text(request, answer.tokens) if request.kind == "generate" else "",
+        text=encoder.text(request, output.tokens) if request.kind == "generate" else "",
     )

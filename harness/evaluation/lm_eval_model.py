@@ -16,7 +16,7 @@ from harness import methods
 from harness.commands.knobs import usual_knobs
 from harness.engine import Engine
 from harness.errors import InputError
-from harness.evaluation.batches import PLAIN_TOKENS, Limits, batches, compute, refuse_inert
+from harness.evaluation.batches import PLAIN_TOKENS, Limits, batches, check_none_inactive, compute, find_inactive
 from harness.evaluation.prompts import Encoder, TaskPrompt
 from harness.evaluation.replay import Reply, reply
 from harness.evaluation.requests import plain_request
@@ -77,7 +77,7 @@ class HarnessLM(LM):  # type: ignore[misc]
         asked = [plain_request(str(i.task_name), i) for i in instances]
         prompts = {request.key: self._encoder.prompts(request) for request in dict.fromkeys(asked)}
         records = self._records([prompt for parts in prompts.values() for prompt in parts])
-        refuse_inert([self._cell], list(records.values()))
+        check_none_inactive(find_inactive([self._cell], records.values()))
         return [reply([records[prompt.key] for prompt in prompts[r.key]], r.kind) for r in asked]
 
     def _records(self, prompts: list[TaskPrompt]) -> dict[str, Record]:

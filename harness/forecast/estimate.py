@@ -13,7 +13,7 @@ from harness.forecast.decoding import Decoding
 from harness.forecast.memory import Widths
 from harness.forecast.time_model import MEASURED, Device, ModelSize, TimeModel
 from harness.methods.cost import transfers
-from harness.sweep.batch_tokens import planned
+from harness.sweep.batch_tokens import planned_batch_tokens
 from harness.sweep.prepare import Prepared
 
 UNGATED = ("gpt_neox", "gpt2", "gptj", "opt", "phi")
@@ -66,7 +66,7 @@ def estimate(prepared: Prepared, device: Device = MEASURED) -> Estimate:
     per_token = sum(2 * layer.kv_heads * layer.head_dim for layer in layers) * width
     parameters = multiplied(prepared.checkpoint.config.get_text_config(), layers)
     size = ModelSize(parameters, len(layers), sum(one.kv_heads for one in layers) / len(layers), width)
-    tokens = planned(prepared, device.memory - parameters * width)
+    tokens = planned_batch_tokens(prepared, device.memory - parameters * width)
     cut = list(batches(prompts, len(cells), Limits(tokens, prepared.job.engine.batch_size)))
     lengths = [len(prompt.tokens) for prompt in prompts]
     return Estimate(

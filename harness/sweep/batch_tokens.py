@@ -1,4 +1,4 @@
-"""How many tokens go into a batch: as asked, as the folder's latest launch had it, or as many as memory holds.
+"""Decides how many tokens go into a batch: as asked, as the folder's latest launch had it, or what memory holds.
 
 Rows side by side in a batch decide the last bits of a number, so all launches and shards of a folder use one number.
 """
@@ -11,46 +11,45 @@ from typing import Any
 import torch
 
 from harness.attention.statistics import BLOCK
+from harness.engine import Prompt
 from harness.engine.session import LOGIT_BYTES
 from harness.evaluation.batches import PLAIN_TOKENS
-from harness.evaluation.prompts import TaskPrompt
 from harness.forecast.memory import Demand, Widths, fitting_tokens
 from harness.store.store import Store
 from harness.sweep.prepare import Prepared
+from harness.sweep.weights import Weights
 
 
-def agreed(prepared: Prepared, store: Store) -> int | None:
-    """The number, where it is known without weights; None where a CUDA device has yet to tell what is free.
+def decide_batch_tokens(prepared: Prepared, store: Store, weights: Weights) -> int:
+    """Decide what bounds this folder's batches, and keep it in run.json for later launches and other shards.
 
-    What is asked for wins; `auto` is what the folder's latest launch used, or PLAIN_TOKENS where there is no CUDA.
+    What is asked for wins; `auto` is what the folder's latest launch used, else PLAIN_TOKENS where there is no CUDA,
+    else what fits beside the weights, which are loaded to find out. The first of several shards decides.
     """
+    tokens = _known(prepared, store)
+    free = _free_bytes(weights.model) if tokens is None else None
+    with store.exclusive():
+        tokens = _known(prepared, store) or (PLAIN_TOKENS if free is None else _fitting(prepared, free))
+        store.amend({"batch_tokens": tokens})
+    return tokens
+
+
+def planned_batch_tokens(prepared: Prepared, free: float) -> int:
+    """Return the number to plan with, whatever a folder holds: what is asked for, or what fits into `free` bytes."""
+    asked = prepared.job.engine.batch_tokens
+    return _fitting(prepared, free) if asked == "auto" else asked
+
+
+def _known(prepared: Prepared, store: Store) -> int | None:
+    """Return the number where it is known without weights; None where a CUDA device has yet to say what is free."""
     asked = prepared.job.engine.batch_tokens
     if asked != "auto":
         return asked
     return store.batch_tokens() or (None if prepared.checkpoint.device.startswith("cuda") else PLAIN_TOKENS)
 
 
-def decide(prepared: Prepared, store: Store, free: int | None) -> int:
-    """Agree on a number now that `free` bytes are left beside the weights (None: not on CUDA), and keep it in run.json.
-
-    The first of several shards decides.
-    """
-    with store.exclusive():
-        tokens = agreed(prepared, store)
-        if tokens is None:
-            tokens = PLAIN_TOKENS if free is None else _fitting(prepared, free)
-            store.amend({"batch_tokens": tokens})
-        return tokens
-
-
-def planned(prepared: Prepared, free: float) -> int:
-    """The number to plan with, whatever a folder holds: what is asked for, for `auto` what fits into `free` bytes."""
-    asked = prepared.job.engine.batch_tokens
-    return _fitting(prepared, free) if asked == "auto" else asked
-
-
-def free_bytes(model: Any) -> int | None:
-    """Free on the model's CUDA device; where it has several, on the fullest, as if that had to hold every layer.
+def _free_bytes(model: Any) -> int | None:
+    """Count the bytes free on the model's CUDA device; of several, on the fullest, as if it had to hold every layer.
 
     None if no weight is on CUDA.
     """
@@ -60,8 +59,8 @@ def free_bytes(model: Any) -> int | None:
     return min((torch.cuda.mem_get_info(device)[0] for device in devices), default=None)
 
 
-def demand_of(prompts: Sequence[TaskPrompt], prefill_tokens: int) -> Demand:
-    """The most that any of the prompts asks per token, be there one cell (columns) or very many (rows)."""
+def demand_of(prompts: Sequence[Prompt], prefill_tokens: int) -> Demand:
+    """Find the most that any prompt asks of memory per token: columns of cache bind with one cell, rows with many."""
     sizes = [(len(prompt.tokens), max(1, prompt.steps)) for prompt in prompts]
     return Demand(
         columns=max((prompt + 2 * steps) / (prompt + steps) for prompt, steps in sizes),

@@ -64,7 +64,6 @@ class Job:
     limit: int | None
     results: Path
     engine: EngineSpec = field(default_factory=EngineSpec)
-    seed: int = 0
     shard: Shard = WHOLE
 
     @classmethod
@@ -83,7 +82,6 @@ class Job:
             limit=limit,
             results=Path(typed("results", config["results"], str)),
             engine=build(EngineSpec, config["engine"], "engine"),
-            seed=typed("seed", config["seed"], int),
             shard=_shard(config),
         )
         check_grid(job.methods, job.knobs, job.ratios)

@@ -1,4 +1,4 @@
-"""What a job came to: the records that can be scored, and everything that cannot."""
+"""How a job ended: the records that can be scored, and everything that cannot."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from harness.errors import InputError, RunError
-from harness.evaluation.batches import Done, inert, refuse_inert
+from harness.evaluation.batches import Done, check_none_inactive, find_inactive
 from harness.evaluation.prompts import TaskPrompt
 from harness.methods.cell import Cell
 from harness.store.records import Failure
@@ -20,14 +21,14 @@ MOST_LISTED = 5
 
 @dataclass(frozen=True)
 class Outcome:
-    """Records of whole examples by (prompt, cell), the cells that can be scored, and why others cannot.
+    """Holds the records of whole examples by (unit, cell), the cells that can be scored, and why others cannot.
 
     `pending` example runs are neither done nor failed: other shards have yet to do them.
     """
 
     done: Done
     cells: list[Cell]
-    inert: list[Cell]
+    inactive: list[Cell]
     failures: Sequence[Failure]
     pending: int
     folder: str
@@ -41,30 +42,36 @@ class Outcome:
                 f"{len(self.failures)} example runs failed, everything else is finished: {listed}{more} "
                 f"({self.folder}/errors*.jsonl has the details; the same command tries them again)"
             )
-        refuse_inert(self.inert, [])
+        check_none_inactive(self.inactive)
 
 
-def outcome_of(prepared: Prepared, store: Store) -> Outcome:
+def read_outcome(prepared: Prepared, store: Store) -> Outcome:
     """Read back what is there for a job's plan, and for cells of earlier launches that have all of its examples."""
     planned = prepared.plan.cells
     wanted = {(prompt.key, cell.id) for prompt in prepared.prompts for cell in planned}
-    cells, done = _with_earlier(prepared, store)
+    cells, done = _read_known(prepared, store)
     failed = {key: failure for key, failure in store.failures().items() if key in wanted and key not in done}
     tried = {cell for _, cell in done}
-    useless = inert([cell for cell in cells if cell.id in tried], done.values())
+    inactive = find_inactive([cell for cell in cells if cell.id in tried], done.values())
     scorable = _of_whole_examples(prepared.prompts, cells, done)
-    scored = {cell for _, cell in scorable} - {cell.id for cell in useless}
+    scored = {cell for _, cell in scorable} - {cell.id for cell in inactive}
     return Outcome(
         done=scorable,
         cells=[cell for cell in cells if cell.id in scored],
-        inert=useless,
+        inactive=inactive,
         failures=list(failed.values()),
         pending=len(wanted - done.keys() - failed.keys()),
         folder=str(store.folder),
     )
 
 
-def _with_earlier(prepared: Prepared, store: Store) -> tuple[list[Cell], Done]:
+class _Known(NamedTuple):
+    cells: list[Cell]
+    done: Done
+
+
+def _read_known(prepared: Prepared, store: Store) -> _Known:
+    """Read the planned cells and those of earlier launches that have every example, dense first, and their records."""
     keys = [prompt.key for prompt in prepared.prompts]
     known = {cell.id: cell for cell in prepared.plan.cells}
     for name, record in store.cells().items():
@@ -76,11 +83,11 @@ def _with_earlier(prepared: Prepared, store: Store) -> tuple[list[Cell], Done]:
     kept = [cell for cell in known.values() if cell.id in planned or all((key, cell.id) in done for key in keys)]
     kept.sort(key=lambda cell: not cell.method.is_dense)
     names = {cell.id for cell in kept}
-    return kept, {key: record for key, record in done.items() if key[1] in names}
+    return _Known(kept, {key: record for key, record in done.items() if key[1] in names})
 
 
 def _of_whole_examples(prompts: Sequence[TaskPrompt], cells: Sequence[Cell], done: Done) -> Done:
-    """Without the records of examples of which a cell lacks a part: they cannot be scored."""
+    """Leave out the records of examples of which a cell lacks a part: they cannot be scored."""
     parts: dict[tuple[str, str], list[str]] = defaultdict(list)
     for prompt in prompts:
         parts[prompt.request.task, prompt.request.example].append(prompt.key)

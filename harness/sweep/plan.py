@@ -18,7 +18,7 @@ PROTOCOL = 2
 
 @dataclass(frozen=True)
 class Skipped:
-    """A ratio that a method cannot reach, and why."""
+    """Names a ratio that a method cannot reach, and why."""
 
     name: str
     ratio: float
@@ -27,7 +27,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells to run and what had to be left out."""
+    """Lists the cells to run and what had to be left out."""
 
     cells: list[Cell]
     skipped: list[Skipped]
@@ -47,7 +47,7 @@ def check_grid(names: Sequence[str], knobs: Mapping[str, Mapping[str, Any]], rat
 def make_plan(
     names: Sequence[str], knobs: Mapping[str, Mapping[str, Any]], ratios: Sequence[float], n: int, d: int
 ) -> Plan:
-    """Cells for each method: as set, or solved for each ratio at n prompt tokens and head dimension d.
+    """Make the cells of each method: as set, or solved for each ratio at n prompt tokens and head dimension d.
 
     A knob that is a list makes a cell of each value. Raises InputError for a ratio that no compressing method reaches.
     """
@@ -58,14 +58,14 @@ def make_plan(
         for settings in _combinations(knobs.get(name, {})):
             for cell in _cells(name, settings, ratios, n, d, skipped):
                 cells.setdefault(cell.id, cell)
-    _refuse_unreachable(list(cells.values()), skipped)
+    _check_every_ratio_reached(list(cells.values()), skipped)
     return Plan(list(cells.values()), skipped)
 
 
 def _cells(
     name: str, settings: dict[str, Any], ratios: Sequence[float], n: int, d: int, skipped: list[Skipped]
 ) -> list[Cell]:
-    if _is_complete(name, settings):
+    if not _open_knobs(name, settings):
         return [Cell(name, methods.create(name, **settings), 1.0 if methods.find(name).is_dense else None)]
     found = []
     for ratio in ratios:
@@ -76,18 +76,19 @@ def _cells(
     return found
 
 
-def _is_complete(name: str, settings: Mapping[str, Any]) -> bool:
+def _open_knobs(name: str, settings: Mapping[str, Any]) -> list[str]:
+    """List the knobs that nothing sets: without any the setting is run as it is, whatever the ratios."""
     defaults = methods.knobs(methods.find(name))
-    return all(knob in settings for knob, default in defaults.items() if default is dataclasses.MISSING)
+    return [knob for knob, default in defaults.items() if default is dataclasses.MISSING and knob not in settings]
 
 
 def _combinations(knobs: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Every combination of listed values; knobs that are null are left for the solver or the default."""
+    """Combine listed values in every way; knobs that are null are left for the solver or the default."""
     given = {knob: value if isinstance(value, list) else [value] for knob, value in knobs.items() if value is not None}
     return [dict(zip(given, values, strict=True)) for values in itertools.product(*given.values())]
 
 
-def _refuse_unreachable(cells: Sequence[Cell], skipped: Sequence[Skipped]) -> None:
+def _check_every_ratio_reached(cells: Sequence[Cell], skipped: Sequence[Skipped]) -> None:
     reached = {cell.ratio for cell in cells}
     for ratio in dict.fromkeys(s.ratio for s in skipped):
         if ratio not in reached:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
-from functools import cache, partial
 from typing import Any
 
 import pandas as pd
@@ -14,22 +13,22 @@ from filelock import FileLock
 
 from harness import methods
 from harness.engine import Engine
-from harness.evaluation.batches import PLAIN_TOKENS, Limits, MicroBatch, work_left
+from harness.evaluation.batches import Limits, work_left
 from harness.hf import Bridge
-from harness.hf.retry import patiently
 from harness.store.files import write_whole
 from harness.store.provenance import provenance
 from harness.store.shard import WHOLE
 from harness.store.store import Store
-from harness.sweep.batch_tokens import agreed, decide, free_bytes
+from harness.sweep.batch_tokens import decide_batch_tokens
 from harness.sweep.console import Console
 from harness.sweep.execute import Executor
 from harness.sweep.interrupt import interruptible
 from harness.sweep.job import Job
-from harness.sweep.outcome import Outcome, outcome_of
+from harness.sweep.outcome import Outcome, read_outcome
 from harness.sweep.plan import PROTOCOL
 from harness.sweep.prepare import Prepared, prepare
 from harness.sweep.score import write_tables
+from harness.sweep.weights import Weights
 from harness.tables.summary import join_summaries
 
 PROMPT_TAIL = 600
@@ -52,40 +51,33 @@ def run_job(job: Job, console: Console) -> pd.DataFrame | None:
                 store.note_launch(about)
             _compute(prepared, store, console)
             with store.exclusive():
-                return _conclude(prepared, outcome_of(prepared, store), console)
+                return _conclude(prepared, read_outcome(prepared, store), console)
 
 
 def _compute(prepared: Prepared, store: Store, console: Console) -> None:
-    """Everything of this shard that is missing."""
-    job = prepared.job
-    load = cache(partial(patiently, prepared.checkpoint.load, f"the weights of model '{job.model.name}'"))
-    micro_batches = _micro_batches(prepared, store, load)
+    """Compute what of this shard is missing; weights are loaded if there is something."""
+    job, cells = prepared.job, prepared.plan.cells
+    settled = store.settled()
+    if all((prompt.key, cell.id) in settled for prompt in prepared.prompts for cell in cells):
+        return
+    weights = Weights(prepared.checkpoint)
+    limits = Limits(decide_batch_tokens(prepared, store, weights), job.engine.batch_size)
+    micro_batches = work_left(prepared.prompts, cells, settled, limits, job.shard)
     if micro_batches:
-        engine = Engine(Bridge(load()), job.engine.prefill_tokens, job.engine.kernel)
+        engine = Engine(Bridge(weights.model), job.engine.prefill_tokens, job.engine.kernel)
         with console.progress(sum(micro_batch.runs for micro_batch in micro_batches)) as advance:
             Executor(engine, prepared.encoder, store, advance).run(micro_batches)
 
 
-def _micro_batches(prepared: Prepared, store: Store, load: Callable[[], Any]) -> list[MicroBatch]:
-    """What this shard has to compute; loads the model if only its device can tell how large batches may be."""
-    job, settled, tokens = prepared.job, store.settled(), agreed(prepared, store)
-    missing = partial(work_left, prepared.prompts, prepared.plan.cells, settled)
-    if tokens is None:
-        if not missing(Limits(PLAIN_TOKENS)):
-            return []
-        tokens = decide(prepared, store, free_bytes(load()))
-    return missing(Limits(tokens, job.engine.batch_size), job.shard)
-
-
 def _conclude(prepared: Prepared, outcome: Outcome, console: Console) -> pd.DataFrame | None:
-    """Tables of all that is there, unless other shards are still at work; then what failed is raised."""
+    """Write the tables of all that is there, unless other shards are still at work; then raise what failed."""
     if outcome.pending:
         console.say(f"{outcome.pending} example runs are left to other shards: the last one writes the tables")
         outcome.raise_failures()
         return None
     if not outcome.cells:
         outcome.raise_failures()
-    summary = write_tables(replace(prepared, plan=replace(prepared.plan, cells=outcome.cells)), outcome.done)
+    summary = write_tables(prepared, outcome.cells, outcome.done)
     with FileLock(prepared.job.results / ".mutex"):
         joined = join_summaries(prepared.job.results)
     console.table(summary, prepared.job.results)
@@ -96,25 +88,28 @@ def _conclude(prepared: Prepared, outcome: Outcome, console: Console) -> pd.Data
 
 
 def _describe(prepared: Prepared, store: Store, about: Mapping[str, Any]) -> None:
-    """run.json, and examples.jsonl: what a reader needs beside an output."""
+    """Write run.json and examples.jsonl: what a reader needs beside an output.
+
+    What bounds a batch is carried over from earlier launches, until this one has decided.
+    """
     shown = (
-        {"unit": u.key, "example": u.request.example, "task": u.request.task, "target": u.request.target}
-        | {"prompt_tail": u.request.context[-PROMPT_TAIL:], "continuation": u.request.continuation[:PROMPT_TAIL]}
-        for u in prepared.prompts
+        {"unit": p.key, "example": p.request.example, "task": p.request.task, "target": p.request.target}
+        | {"prompt_tail": p.request.context[-PROMPT_TAIL:], "continuation": p.request.continuation[:PROMPT_TAIL]}
+        for p in prepared.prompts
     )
     write_whole(store.folder / "examples.jsonl", "".join(json.dumps(line) + "\n" for line in shown))
-    asked = "".join(f"{u.key}{u.request.target}" for u in prepared.prompts).encode(errors="surrogatepass")
+    asked = "".join(f"{p.key}{p.request.target}" for p in prepared.prompts).encode(errors="surrogatepass")
     cells = store.cells() | {cell.id: cell.record for cell in prepared.plan.cells}
     known = {record["method"] for record in cells.values()} & set(methods.names())
     store.describe(
         {
             "config": asdict(replace(prepared.job, shard=WHOLE)),
-            "batch_tokens": agreed(prepared, store),
+            "batch_tokens": store.batch_tokens(),
             "cells": cells,
             "methods": {name: methods.facts(name) for name in sorted(known)},
             "planned": [cell.id for cell in prepared.plan.cells],
             "skipped": [asdict(skip) for skip in prepared.plan.skipped],
-            "examples": [u.request.example for u in prepared.prompts],
+            "examples": [p.request.example for p in prepared.prompts],
             "model_fingerprint": prepared.checkpoint.fingerprint(),
             "data_fingerprint": hashlib.sha256(asked).hexdigest()[:16],
             "protocol": PROTOCOL,

@@ -1,10 +1,10 @@
-"""From raw records to tables: lm-eval scores replayed answers, costs and divergence are added, cells are compared."""
+"""From raw records to tables: lm-eval scores replayed outputs, costs and divergence are added, cells compared."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -21,16 +21,16 @@ from harness.tables.rows import CellFacts, example_facts, to_frame
 from harness.tables.summary import summarise
 
 
-def write_tables(prepared: Prepared, done: Done) -> pd.DataFrame:
-    """Score all cells, write rows.parquet and summary.csv; returns the summary."""
-    cells, folder = prepared.plan.cells, prepared.folder
+def write_tables(prepared: Prepared, cells: Sequence[Cell], done: Done) -> pd.DataFrame:
+    """Score some cells, write rows.parquet and summary.csv; returns the summary."""
+    folder = prepared.folder
     dense = next((cell for cell in cells if cell.method.is_dense), None)
     rows: list[dict[str, Any]] = []
     aggregates: dict[tuple[str, str, str], float] = {}
     for cell in cells:
-        scored, more = _score(prepared, cell, dense, done)
-        rows += scored
-        aggregates |= more
+        scored = _score(prepared, cell, dense, done)
+        rows += scored.rows
+        aggregates |= scored.aggregates
     frame = to_frame(rows)
     with replacing(folder / "rows.parquet") as partial:
         frame.to_parquet(partial, index=False)
@@ -39,10 +39,15 @@ def write_tables(prepared: Prepared, done: Done) -> pd.DataFrame:
     return summary
 
 
-def _score(
-    prepared: Prepared, cell: Cell, dense: Cell | None, done: Done
-) -> tuple[list[dict[str, Any]], dict[tuple[str, str, str], float]]:
-    """Rows of one cell, and lm-eval's aggregate of metrics that are no mean."""
+class _Scored(NamedTuple):
+    """Holds the rows of one cell, and lm-eval's aggregate of metrics that are no mean by (task, cell, metric)."""
+
+    rows: list[dict[str, Any]]
+    aggregates: dict[tuple[str, str, str], float]
+
+
+def _score(prepared: Prepared, cell: Cell, dense: Cell | None, done: Done) -> _Scored:
+    """Let lm-eval score one cell's outputs, and add costs and divergence from dense."""
     scores, metrics = prepared.suite.score(_replies(prepared, cell, done))
     better = {(m.task, m.name): m.higher_is_better for m in metrics}
     facts = _facts(prepared, cell)
@@ -57,7 +62,7 @@ def _score(
         | {"higher_is_better": better[s.task, s.metric]}
         for s in scores
     ]
-    return rows, {(m.task, cell.id, m.name): m.aggregate for m in metrics if m.aggregate is not None}
+    return _Scored(rows, {(m.task, cell.id, m.name): m.aggregate for m in metrics if m.aggregate is not None})
 
 
 def _facts(prepared: Prepared, cell: Cell) -> CellFacts:
@@ -78,7 +83,7 @@ def _records_by_example(prompts: Sequence[TaskPrompt], cell: Cell, done: Done) -
 
 
 def _replies(prepared: Prepared, cell: Cell, done: Done) -> dict[str, Reply]:
-    """What lm-eval would have got from the model, by request; requests that failed are left out."""
+    """Collect what lm-eval would have got from the model, by request; requests that failed are left out."""
     parts: dict[str, list[TaskPrompt]] = defaultdict(list)
     for prompt in prepared.prompts:
         parts[prompt.request.key].append(prompt)

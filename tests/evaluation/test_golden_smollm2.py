@@ -59,7 +59,7 @@ def run(request, shared, engine, tmp_path_factory):
     for batch in batches(prompts, len(cells), Limits(PLAIN_TOKENS, 1)):
         records |= {(r.unit, r.cell): r for r in compute(engine, batch, cells, prepared.encoder)}
     prepared.folder.mkdir(parents=True)
-    write_tables(prepared, records)
+    write_tables(prepared, prepared.plan.cells, records)
     return task, prepared, records, pd.read_parquet(prepared.folder / "rows.parquet"), golden
 
 

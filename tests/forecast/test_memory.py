@@ -18,7 +18,7 @@ from harness.attention.statistics import BLOCK
 from harness.engine import Engine, Prompt, session
 from harness.forecast.memory import Demand, Widths, fitting_tokens
 from harness.hf.bridge import Bridge
-from harness.sweep.batch_tokens import demand_of, free_bytes
+from harness.sweep.batch_tokens import _free_bytes, demand_of
 
 LAYERS, WIDTHS = (LayerShape(2, 16), LayerShape(2, 16)), Widths(hidden=64, inner=96, vocabulary=400, heads=4)
 LLAMA_2 = (LayerShape(32, 128),) * 32, 2, Widths(hidden=4096, inner=11008, vocabulary=32000, heads=32)
@@ -52,8 +52,8 @@ def test_the_fullest_of_a_model_s_gpus_tells_what_is_free_and_the_cpu_does_not_c
     free = {0: 7, 1: 5, 2: 1}
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free[device.index], 100))
     weights = [SimpleNamespace(device=torch.device(name)) for name in ("cpu", "cuda:1", "cuda:0", "cuda:1")]
-    assert free_bytes(SimpleNamespace(parameters=lambda: weights)) == 5
-    assert free_bytes(SimpleNamespace(parameters=lambda: weights[:1])) is None
+    assert _free_bytes(SimpleNamespace(parameters=lambda: weights)) == 5
+    assert _free_bytes(SimpleNamespace(parameters=lambda: weights[:1])) is None
 
 
 def test_demand_is_that_of_the_unit_that_asks_most():

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 from harness.engine import Engine
 from harness.evaluation.batches import PLAIN_TOKENS
 from harness.hf import Checkpoint
-from harness.sweep import run
+from harness.sweep import batch_tokens as deciding
 
 WHOLE = "engine.batch_size=null"
 SMALL, LARGE = 919_000_000, 1 << 36
@@ -35,7 +35,7 @@ def gpu(monkeypatch):
 
         monkeypatch.setattr(Engine, "run", counted)
         monkeypatch.setattr(Checkpoint, "load", load)
-        monkeypatch.setattr(run, "free_bytes", lambda _: count)
+        monkeypatch.setattr(deciding, "_free_bytes", lambda _: count)
         return sizes
 
     monkeypatch.setattr(Checkpoint, "device", "cuda")
