@@ -1,31 +1,44 @@
-"""Computing what is left of a job, whatever happens to single batches on the way."""
+"""Computes what is left of a job, whatever happens to single batches on the way."""
 
 from __future__ import annotations
 
 import gc
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
-from harness.engine import Engine
-from harness.errors import RunError
+from harness.engine import Engine, NotFiniteError
+from harness.errors import InputError, RunError
 from harness.evaluation.batches import MicroBatch, compute
 from harness.evaluation.prompts import Encoder
 from harness.store.records import Failure, Record
 from harness.store.store import Store
-from harness.sweep.faults import Trouble, examine
 
 GIVE_UP = 32
-"""So many failures and not one success are no bad examples, but a run that cannot work."""
+"""Failures without one success after which a run gives up: these are no bad examples."""
+_LOST_DEVICE: Any = getattr(torch, "AcceleratorError", ())
+"""The error of a device itself; older torch has no name for it."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Describes an error without its frames, which would hold on to the tensors of the batch that failed."""
+
+    sentence: str
+    trace: str
+    out_of_memory: bool
+    not_finite: bool
 
 
 @dataclass
 class Executor:
-    """Runs micro_batches. One that does not fit into memory, or fails, is halved until what fails stands alone.
+    """Runs micro-batches. One that does not fit into memory, or fails, is halved until what fails stands alone.
 
-    `advance` is told the example runs that each step settled. `most_tokens` is learnt from what did not fit.
+    `advance` is called with the example runs that each step settled. `most_tokens` is learnt from what did not fit.
     """
 
     engine: Engine
@@ -37,7 +50,7 @@ class Executor:
     failed: int = 0
 
     def run(self, micro_batches: Iterable[MicroBatch]) -> None:
-        """Compute and store every micro_batch, or note its failure. Raises RunError when nothing works at all."""
+        """Compute and store every micro-batch, or write down its failure. Raises RunError when nothing works at all."""
         waiting = list(micro_batches)[::-1]
         while waiting:
             micro_batch = waiting.pop()
@@ -46,7 +59,7 @@ class Executor:
                 continue
             outcome = self._attempt(micro_batch)
             if isinstance(outcome, Trouble):
-                self._make_room(micro_batch, outcome)
+                self._free_memory(micro_batch, outcome)
                 waiting += micro_batch.halves()[::-1] or self._give_up_on(micro_batch, outcome)
             else:
                 self.store.append(outcome)
@@ -54,7 +67,7 @@ class Executor:
                 self.advance(micro_batch.runs)
 
     def _attempt(self, micro_batch: MicroBatch) -> list[Record] | Trouble:
-        """The records of a micro_batch; the shared part of its time is what no cell's decoding took."""
+        """Compute the records of a micro-batch; the shared part of its time is what no cell's decoding took."""
         begin = time.perf_counter()
         try:
             records = compute(self.engine, micro_batch.prompts, micro_batch.cells, self.encoder)
@@ -63,7 +76,7 @@ class Executor:
         shared = time.perf_counter() - begin - sum(record.seconds for record in records)
         return [replace(record, shared_seconds=round(shared / len(records), 6)) for record in records]
 
-    def _make_room(self, micro_batch: MicroBatch, trouble: Trouble) -> None:
+    def _free_memory(self, micro_batch: MicroBatch, trouble: Trouble) -> None:
         if trouble.out_of_memory:
             self.most_tokens = min(self.most_tokens, micro_batch.tokens / 2)
             gc.collect()
@@ -71,7 +84,7 @@ class Executor:
                 torch.cuda.empty_cache()
 
     def _give_up_on(self, micro_batch: MicroBatch, trouble: Trouble) -> list[MicroBatch]:
-        """Note the failure of a single example run; nothing of it is left to do."""
+        """Write down the failure of a single example run; nothing of it is left to do."""
         (prompt,), (cell,) = micro_batch.prompts, micro_batch.cells
         where = f", first seen in {self.engine.locate(prompt, cell.method)}" if trouble.not_finite else ""
         self.store.fail(Failure(prompt.key, cell.id, prompt.request.example, trouble.sentence + where, trouble.trace))
@@ -80,3 +93,23 @@ class Executor:
         if self.failed >= GIVE_UP and not self.succeeded:
             raise RunError(f"the first {self.failed} example runs all failed ({trouble.sentence + where}): giving up")
         return []
+
+
+def examine(error: Exception) -> Trouble:
+    """Describe the trouble of a batch, or raise what no other batch would survive.
+
+    Raises InputError as it came, and RunError for a device that is lost: nothing works on it until the process ends.
+    """
+    if isinstance(error, InputError | RunError):
+        raise error
+    sentence = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if isinstance(error, _LOST_DEVICE) and not _out_of_memory(error):
+        raise RunError(f"the device failed ({sentence}): finished work is kept, run the same command again") from error
+    lines = traceback.format_exception(error)
+    return Trouble(sentence, "".join(lines), _out_of_memory(error), isinstance(error, NotFiniteError))
+
+
+def _out_of_memory(error: Exception) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "out of memory" in str(error).lower()

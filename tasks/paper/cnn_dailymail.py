@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from harness.data.cutting import shuffled
 from harness.data.rows import load_rows, to_dataset
-from harness.data.texts import shuffled
 
 HUB = {"path": "abisee/cnn_dailymail", "name": "3.0.0", "split": "validation"}
 

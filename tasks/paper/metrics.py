@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rouge_score.rouge_scorer import RougeScorer
 
-from harness.data.texts import common_prefix_length, starts_with_answer
+_LEADING = re.compile(r"""^[\s"'_.,]+""")
+_TRAILING = re.compile(r"""[\s"'_.,]+$""")
+_ARTICLE = re.compile(r"^(the|a|an) ")
 
 
 def match(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
@@ -30,3 +33,21 @@ def matched_characters(doc: Mapping[str, Any], results: Sequence[str]) -> dict[s
 def bits_per_character(doc: Mapping[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, float]:
     """Negative log2 likelihood of the reference per character."""
     return {"bits_per_character": -results[0][0] / math.log(2) / len(doc["reference"])}
+
+
+def normalise_answer(text: str) -> str:
+    """Lower the case, strip whitespace, quotes and `_.,` at the start, then one article, then the same at the end."""
+    return _TRAILING.sub("", _ARTICLE.sub("", _LEADING.sub("", text.lower())))
+
+
+def starts_with_answer(output: str, answers: Iterable[str]) -> bool:
+    """Say if the output begins with any non-empty answer, both normalised: the paper's `match`."""
+    normal = [normalise_answer(answer) for answer in answers]
+    return normalise_answer(output).startswith(tuple(answer for answer in normal if answer))
+
+
+def common_prefix_length(output: str, reference: str) -> int:
+    """Count the characters that match before the first difference, leading whitespace stripped from both."""
+    output, reference = output.lstrip(), reference.lstrip()
+    pairs = zip(output, reference, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(output), len(reference)))

@@ -11,8 +11,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from harness.data.cutting import shuffled
 from harness.data.rows import Row, load_rows, to_dataset
-from harness.data.texts import shuffled
 from harness.errors import InputError
 
 HUB = {"path": "baber/paul_graham_essays", "split": "train"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from harness.data.cutting import run_end, run_end_or_all, shuffled
 from harness.data.rows import Row, load_rows, to_dataset
-from harness.data.texts import run_end, run_end_or_all, shuffled
 
 HUB = {"path": "karpathy/tiny_shakespeare", "split": "train+validation+test", "revision": "refs/convert/parquet"}
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from harness.data.cutting import shuffled
 from harness.data.rows import Row, load_rows, to_dataset
-from harness.data.texts import shuffled
 
 HUB = {"path": "rajpurkar/squad", "split": "validation"}
 CANDIDATES = 5

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from harness.data.cutting import shuffled
 from harness.data.rows import Row, load_rows, to_dataset
-from harness.data.texts import shuffled
 
 HUB = {"path": "mandarjoshi/trivia_qa", "name": "rc", "split": "validation"}
 DOCUMENTS = {"wiki": ("entity_pages", "wiki_context"), "search": ("search_results", "search_context")}

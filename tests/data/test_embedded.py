@@ -9,10 +9,10 @@ import yaml
 from harness.data.chronicle import chronicle
 from harness.data.embedded import materialise
 from harness.data.sources import DataSpec, resolve
-from harness.data.texts import normalise_answer, starts_with_answer
 from harness.errors import InputError
 from harness.evaluation.suite import Suite, load_paper_task
 from harness.paths import asset
+from tasks.paper.metrics import normalise_answer, starts_with_answer
 
 CORPUS = asset("tasks") / "corpus"
 FILES = sorted(CORPUS.glob("*.yaml"))

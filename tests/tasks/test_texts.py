@@ -7,14 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.data.texts import (
-    common_prefix_length,
-    normalise_answer,
-    run_end,
-    run_end_or_all,
-    shuffled,
-    starts_with_answer,
-)
+from harness.data.cutting import run_end, run_end_or_all, shuffled
+from tasks.paper.metrics import common_prefix_length, normalise_answer, starts_with_answer
 
 texts = st.text(alphabet="ab \n.", max_size=30)
 
