@@ -1,1 +1,1 @@
-"""Rows of data sets: from the hub, from local parquet files, or from the corpus that belongs to the project."""
+"""Reads rows of data sets: from the hub, from local parquet files, or from the project's own corpus."""

@@ -1,4 +1,4 @@
-"""Generated text for the repetition task: an endless invented chronicle, the same on every machine."""
+"""Writes text for the repetition task: an endless invented chronicle, the same on every machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TEMPLATES = (
 
 
 def chronicle(lines: int, seed: int = 0) -> str:
-    """Speeches of one to four sentences under a speaker's name, `lines` sentences in all."""
+    """Write speeches of one to four sentences under a speaker's name, `lines` sentences in all."""
     rng = random.Random(seed)
     text, written = [], 0
     while written < lines:

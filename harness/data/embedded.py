@@ -1,4 +1,4 @@
-"""The corpus that belongs to the project, written out once as parquet in the schemas of the public data sets."""
+"""Writes the project's own corpus out once as parquet, in the schemas of the public data sets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Article = dict[str, Any]
 
 
 def materialise(corpus: Path, cache: Path) -> Path:
-    """The folder of parquet files made from the articles (*.yaml) of `corpus`; written on first use, then reused."""
+    """Return the folder of parquet files made from the articles (*.yaml) of `corpus`, written on first use."""
     sources = sorted(corpus.glob("*.yaml"))
     version = hashlib.sha256(b"".join([*(s.read_bytes() for s in sources), Path(__file__).read_bytes()])).hexdigest()
     target = cache / f"embedded-{version[:12]}"

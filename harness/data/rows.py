@@ -1,4 +1,4 @@
-"""Read the rows of a data set, wherever it lies, and refuse what is missing in one sentence."""
+"""Reads the rows of a data set, wherever it lies, and refuses what is missing in one sentence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Row = dict[str, Any]
 
 
 def load_rows(source: Mapping[str, Any], columns: Sequence[str]) -> list[Row]:
-    """Rows of a source: {"files": [parquet, ...]} or the hub's {"path", "name", "split", "revision"}.
+    """Read the rows of a source: {"files": [parquet, ...]} or the hub's {"path", "name", "split", "revision"}.
 
     Raises InputError for a missing file, an unreachable hub or a missing column.
     """
@@ -27,7 +27,7 @@ def load_rows(source: Mapping[str, Any], columns: Sequence[str]) -> list[Row]:
 
 
 def to_dataset(docs: Sequence[Row]) -> Any:
-    """Documents as lm-eval expects them: a data set with one split, "test"."""
+    """Wrap documents as lm-eval expects them: a data set with one split, "test"."""
     if not docs:
         raise InputError("no example is left: every row was too short or too long; relax task.arguments, or add data")
     return datasets.DatasetDict({"test": datasets.Dataset.from_list(list(docs))})

@@ -1,4 +1,4 @@
-"""Which rows a task reads: the hub's, a folder of parquet files, or the embedded corpus."""
+"""Chooses the rows a task reads: the hub's, a folder of parquet files, or the embedded corpus."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROBE_SECONDS = 5
 
 @dataclass(frozen=True)
 class DataSpec:
-    """A file of conf/data/: its kind, and for folders the files and construction arguments of each task."""
+    """Describes a file of conf/data/: its kind, and for folders the files and construction arguments of each task."""
 
     kind: str
     root: str | None = None
@@ -32,14 +32,14 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class Source:
-    """What a task's construction is called with; `name` goes into the results."""
+    """Holds what a task's construction is called with; `name` goes into the results."""
 
     name: str
     arguments: Mapping[str, Any]
 
 
 def resolve(data: DataSpec, task: str, corpus: Path, cache: Path) -> Source:
-    """The source of one of the paper's tasks. Raises InputError if a folder has no file for it.
+    """Find the source of one of the paper's tasks. Raises InputError if a folder has no file for it.
 
     "auto" is the hub where it can be reached, else the embedded corpus.
     """

@@ -1,1 +1,1 @@
-"""From a task's questions to token ids, outputs and scores. The one package that knows lm-eval."""
+"""Takes a task's questions to token ids, outputs and scores. The one package that knows lm-eval."""

@@ -1,4 +1,4 @@
-"""Batches of prompts that share their prefill, and what of a grid is missing: every (prompt, cell) once."""
+"""Cuts prompts into batches that share their prefill, and finds what of a grid is missing: each run once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A request as token ids, ready for the engine."""
+"""Turns requests into token ids, ready for the engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An lm-eval model that answers from what was generated before."""
+"""Answers lm-eval's requests from what was generated before."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Reply = str | tuple[float, bool] | float
 
 
 def reply(records: Sequence[Record], kind: str) -> Reply:
-    """What lm-eval would have got from the model for a request, from the records of its prompts."""
+    """Make what lm-eval would have got from the model for a request of the records of its prompts."""
     if kind == "generate":
         return records[0].text
     likelihood = -sum(sum(record.nll) for record in records)
@@ -32,13 +32,13 @@ class Replay(LM):  # type: ignore[misc]
         return [self._answers[r.task_name, r.doc_id, r.idx] for r in requests]
 
     def generate_until(self, requests: list[Any]) -> list[str]:
-        """The texts."""
+        """Return the texts."""
         return self._look_up(requests)
 
     def loglikelihood(self, requests: list[Any]) -> list[tuple[float, bool]]:
-        """The likelihoods of continuations."""
+        """Return the likelihoods of continuations."""
         return self._look_up(requests)
 
     def loglikelihood_rolling(self, requests: list[Any]) -> list[float]:
-        """The likelihoods of whole texts."""
+        """Return the likelihoods of whole texts."""
         return self._look_up(requests)

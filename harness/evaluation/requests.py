@@ -1,4 +1,4 @@
-"""What a task asks of a model, in text, and how it is made from lm-eval's instances."""
+"""Poses a task's questions in text, made from lm-eval's instances."""
 
 from __future__ import annotations
 

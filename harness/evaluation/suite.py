@@ -1,4 +1,4 @@
-"""lm-eval tasks, asked once and scored once per method."""
+"""Asks lm-eval's tasks once and scores them once per cell."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TYPICAL = 128
 
 @dataclass(frozen=True)
 class Score:
-    """One metric of one example; NaN where only lm-eval's aggregate is a number (perplexities)."""
+    """Holds one metric of one example; NaN where only lm-eval's aggregate is a number (perplexities)."""
 
     task: str
     example: str
@@ -32,7 +32,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric of a task; `aggregate` is lm-eval's own number where it is not the mean of the examples."""
+    """Describes a metric of a task; `aggregate` is lm-eval's own number where it is not the mean of the examples."""
 
     task: str
     name: str
@@ -41,7 +41,7 @@ class Metric:
 
 
 class Suite:
-    """One lm-eval task, or the tasks of a group."""
+    """Holds one lm-eval task, or the tasks of a group."""
 
     def __init__(self, tasks: Mapping[str, Any], limit: int | None) -> None:
         self._tasks = dict(tasks)
@@ -52,11 +52,11 @@ class Suite:
 
     @property
     def requests(self) -> list[Request]:
-        """Every question of the first `limit` examples of each task."""
+        """List every question of the first `limit` examples of each task."""
         return [request for request, _ in self._requests]
 
     def score(self, replies: Mapping[str, Reply]) -> tuple[list[Score], list[Metric]]:
-        """lm-eval's scores of the replies, by Request.key; examples of which a reply is missing are left out."""
+        """Let lm-eval score the replies, given by Request.key; examples of which one is missing are left out."""
         lacking = {(r.task, doc) for r, (_, doc, _) in self._requests if r.key not in replies}
         there = {(r.task, doc) for r, (_, doc, _) in self._requests} - lacking
         samples = {name: sorted(doc for task, doc in there if task == name) for name in self._tasks}
@@ -75,7 +75,7 @@ class Suite:
         return scores, [m for name in tasks for m in _metrics(name, results, scores)]
 
     def _build(self, limit: int | None) -> list[tuple[Request, tuple[str, int, int]]]:
-        """Requests of the first examples, each with its place in lm-eval: task, document and number."""
+        """Build the requests of the first examples, each with its place in lm-eval: task, document and number."""
         built = []
         for name, task in self._task_dict(self._tasks)["tasks"].items():
             task.build_all_requests(limit=limit, rank=0, world_size=1)
@@ -83,7 +83,7 @@ class Suite:
         return built
 
     def _task_dict(self, tasks: Mapping[str, Any]) -> dict[str, Any]:
-        """The tasks, their few-shot samplers rewound so that every build draws the same examples."""
+        """Collect the tasks, their few-shot samplers rewound so that every build draws the same examples."""
         for task in tasks.values():
             task.set_fewshot_seed(seed=FEWSHOT_SEED)
         return {"tasks": dict(tasks), "groups": {}, "group_map": {}}
@@ -98,13 +98,13 @@ class Suite:
 
 
 def load_paper_task(name: str, folder: Path, arguments: Mapping[str, Any]) -> Any:
-    """A task of the project's own YAML folder, its construction called with `arguments`."""
+    """Load a task of the project's own YAML folder, whose construction is called with `arguments`."""
     manager = TaskManager(include_path=str(folder), include_defaults=False)
     return _load(manager, name, {"dataset_kwargs": dict(arguments)})[name]
 
 
 def load_shipped_task(name: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """A task or group that lm-eval ships. Raises InputError for an unknown name or unreachable data."""
+    """Load a task or group that lm-eval ships. Raises InputError for an unknown name or unreachable data."""
     manager = TaskManager()
     if name not in manager.all_tasks:
         near = ", ".join(sorted(t for t in manager.all_tasks if t.startswith(name[:4]))[:5]) or "see `lm-eval ls tasks`"
@@ -120,7 +120,7 @@ def load_shipped_task(name: str, overrides: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _load(manager: TaskManager, name: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Tasks by name. Only as the member of a group does lm-eval lay overrides over a registered YAML."""
+    """Load tasks by name. Only as the member of a group does lm-eval lay overrides over a registered YAML."""
     return dict(manager.load({"group": "harness", "task": [{"task": name, **overrides}]})["tasks"])
 
 

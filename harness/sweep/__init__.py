@@ -1,1 +1,1 @@
-"""One model on one task under a grid of cells: prepare, run what is missing, score, show."""
+"""Runs one model on one task under a grid of cells: prepare, compute what is missing, score, show."""

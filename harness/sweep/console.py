@@ -1,4 +1,4 @@
-"""What a person at the terminal sees."""
+"""Shows a person at the terminal what runs, how far it is and what came out."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ DETACHED_WIDTH = 120
 
 
 class Console:
-    """Progress and tables on standard output."""
+    """Prints progress and tables on standard output."""
 
     def __init__(self) -> None:
         detached = None if sys.stdout.isatty() else DETACHED_WIDTH
         self._out = rich_console.Console(width=detached)
 
     def announce(self, folder: Path, job: Job, data: str, plan: Plan) -> None:
-        """What is about to run, and what cannot."""
+        """Say what is about to run, and what cannot."""
         self._out.rule(escape(f"{job.model.name} on {job.task.name}"))
         if job.data.kind == "auto" and data == "embedded":
             self._out.print("[yellow]The hub cannot be reached: using the embedded corpus (data=hub insists).[/]")
@@ -39,7 +39,7 @@ class Console:
 
     @contextmanager
     def progress(self, total: int) -> Iterator[Callable[[int], None]]:
-        """A bar over example runs with an estimate of what is left."""
+        """Show a bar over example runs with an estimate of what is left."""
         columns = (
             TextColumn("example runs"),
             BarColumn(),
@@ -52,7 +52,7 @@ class Console:
             yield lambda count: bar.advance(task, count)
 
     def table(self, summary: pd.DataFrame, results: Path) -> None:
-        """One line per cell and metric, and where to look further."""
+        """Print a line per cell and metric, and where to look further."""
         for (task, metric), group in summary.groupby(["task", "metric"], sort=False):
             arrow = "higher" if group["higher_is_better"].iloc[0] else "lower"
             examples = int(group["n"].max())
@@ -66,7 +66,7 @@ class Console:
         )
 
     def say(self, text: str) -> None:
-        """One line."""
+        """Print one line."""
         self._out.print(escape(text), highlight=False)
 
 

@@ -1,4 +1,4 @@
-"""Pre-emption: SIGTERM ends a run as Ctrl-C does, with all that was finished on disk."""
+"""Lets SIGTERM (pre-emption) end a run as Ctrl-C does, with all that was finished on disk."""
 
 from __future__ import annotations
 

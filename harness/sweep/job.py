@@ -1,4 +1,4 @@
-"""The configuration of one job, checked and frozen. Plain data in, dataclasses out: no file here knows Hydra."""
+"""Turns the plain data of a composed configuration into the frozen, checked description of one job."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.sweep.typed import build, typed
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """A task: one of the paper's by `yaml` name with construction `arguments`, or one that lm-eval ships by `name`.
+    """Names a task: one of the paper's by `yaml` with construction `arguments`, or one that lm-eval ships by `name`.
 
     `overrides` replaces keys of a shipped task's YAML, such as dataset_path.
     """
@@ -33,7 +33,7 @@ class TaskSpec:
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """How batches are cut and attention is computed.
+    """Says how batches are cut and attention is computed.
 
     Tokens count prompts and decoded tokens of all cells, padding included; those of a batch are as many as memory holds
     if "auto". `kernel` is auto, torch or triton.
@@ -53,7 +53,7 @@ class EngineSpec:
 
 @dataclass(frozen=True)
 class Job:
-    """One model on one task under a grid of methods and ratios, or a shard of it."""
+    """Describes one model on one task under a grid of methods and ratios, or a shard of it."""
 
     model: ModelSpec
     task: TaskSpec
@@ -68,7 +68,7 @@ class Job:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Job:
-        """From the composed configuration. Raises InputError for anything that cannot be meant."""
+        """Read a job from the composed configuration. Raises InputError for anything that cannot be meant."""
         limit = typed("limit", config["limit"], int | None)
         if limit is not None and limit < 1:
             raise InputError(f"limit={limit} leaves no example: use limit=1 or more, or limit=null for all")
@@ -89,7 +89,7 @@ class Job:
 
 
 def _shard(config: Mapping[str, Any]) -> Shard:
-    """Without shard= one process does the work of all shards."""
+    """Read which share of the work is asked for; without shard= one process does the work of all shards."""
     shards, shard = typed("shards", config["shards"], int), typed("shard", config["shard"], int | None)
     if shard is None and shards >= 1:
         return WHOLE
@@ -97,7 +97,7 @@ def _shard(config: Mapping[str, Any]) -> Shard:
 
 
 def _knobs(settings: Any) -> Mapping[str, Mapping[str, Any]]:
-    """Values, or lists of values, of the kinds that the methods declare; null leaves a knob to the solver."""
+    """Check values, or lists of values, by the types that the methods declare; null leaves a knob to the solver."""
     given = typed("method", settings, Mapping[str, Any])
     for name in given:
         knobs, kinds = (

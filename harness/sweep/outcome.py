@@ -1,4 +1,4 @@
-"""How a job ended: the records that can be scored, and everything that cannot."""
+"""Finds out how a job ended: the records that can be scored, and everything that cannot."""
 
 from __future__ import annotations
 

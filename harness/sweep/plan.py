@@ -1,4 +1,4 @@
-"""The grid of one model and task: which methods, with which knobs, at which ratios."""
+"""Lays out the grid of one model and task: which methods, with which knobs, at which ratios."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that can be known of a job before weights are loaded: its model, requests, grid, and where results go."""
+"""Finds out all that can be known of a job before weights are loaded: model, prompts, grid, where results go."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from harness.sweep.plan import PROTOCOL, Plan, make_plan
 
 @dataclass(frozen=True)
 class Prepared:
-    """A job that was found possible: nothing expensive has happened yet."""
+    """Holds a job that was found possible: nothing expensive has happened yet."""
 
     job: Job
     checkpoint: Checkpoint
@@ -36,7 +36,7 @@ class Prepared:
 
     @cached_property
     def key(self) -> str:
-        """Identity of model, task and data: what must agree before a stored output may be used again."""
+        """Hash the identity of model, task and data, which must agree before a stored output may be used again."""
         spec, task = self.job.model, self.job.task
         identity = [PROTOCOL, self.checkpoint.fingerprint(), spec.gguf_file, spec.tokenizer, spec.trust_remote_code]
         device_type = self.checkpoint.device.partition(":")[0]
@@ -47,7 +47,7 @@ class Prepared:
 
     @property
     def folder(self) -> Path:
-        """Where the results of this model on this task and data go; more cells and examples go there too."""
+        """Name the folder for this model on this task and data; more cells and examples go there too."""
         names = (self.job.model.name, self.job.task.name, self.source.name, self.key[:8])
         return self.job.results / "-".join(re.sub(r"[^\w.-]+", "_", name) for name in names)
 
@@ -64,7 +64,7 @@ def prepare(job: Job) -> Prepared:
 
 
 def _typical_length(suite: Suite, encoder: Encoder) -> int:
-    """Mean prompt length in tokens, of the same examples for every limit: more examples find the cells of fewer."""
+    """Average the prompt length in tokens over the same examples for every limit, so that a limit changes no cell."""
     lengths = []
     for request in suite.typical:
         with contextlib.suppress(InputError):  # one beyond the limit that does not fit is nobody's concern
@@ -73,7 +73,7 @@ def _typical_length(suite: Suite, encoder: Encoder) -> int:
 
 
 def _suite(job: Job, encoder: Encoder, positions: int) -> tuple[Suite, Source]:
-    """A construction sees text; for lengths in tokens it is lent the tokenizer's count and the model's limit."""
+    """Load a task. Its construction sees text; for lengths in tokens it is lent a counter and the model's limit."""
     task = job.task
     if task.yaml is None:
         return Suite(load_shipped_task(task.name, task.overrides or {}), job.limit), Source("lm_eval", {})
@@ -81,8 +81,8 @@ def _suite(job: Job, encoder: Encoder, positions: int) -> tuple[Suite, Source]:
     asked = {name: value for name, value in task.arguments.items() if value is not None}
     source = Source(source.name, {**source.arguments, **asked})
     try:
-        told = {**source.arguments, "count": encoder.count, "positions": positions}
-        loaded = load_paper_task(task.yaml, asset("tasks") / "paper", told)
+        given = {**source.arguments, "count": encoder.count, "positions": positions}
+        loaded = load_paper_task(task.yaml, asset("tasks") / "paper", given)
         return Suite({task.name: loaded}, job.limit), source
     except (TypeError, AttributeError, KeyError, IndexError, ValueError) as error:
         if isinstance(error, InputError):

@@ -1,4 +1,4 @@
-"""One job from configuration to table: what is missing is computed, everything is scored anew."""
+"""Takes one job from configuration to table: what is missing is computed, everything is scored anew."""
 
 from __future__ import annotations
 

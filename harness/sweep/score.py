@@ -1,4 +1,4 @@
-"""From raw records to tables: lm-eval scores replayed outputs, costs and divergence are added, cells compared."""
+"""Makes tables of raw records: lm-eval scores replayed outputs, costs and divergence are added, cells compared."""
 
 from __future__ import annotations
 

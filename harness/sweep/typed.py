@@ -1,4 +1,4 @@
-"""Plain data of the right kind, or a sentence that says what kind that is."""
+"""Checks that plain data are of the right kind, or says in a sentence what kind that is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or
 
 
 def build(cls: Any, settings: Any, where: str) -> Any:
-    """A dataclass from a mapping of its fields. Raises InputError for an unknown key, a missing one or a wrong kind."""
+    """Make a dataclass of a mapping. Raises InputError for an unknown key, a missing one or a value of a wrong kind."""
     given = typed(where, settings, Mapping[str, Any])
     kinds = typing.get_type_hints(cls)
     known = {field.name: kinds[field.name] for field in dataclasses.fields(cls)}
@@ -28,7 +28,7 @@ def build(cls: Any, settings: Any, where: str) -> Any:
 
 
 def typed(name: str, value: Any, kind: Any) -> Any:
-    """The value, if it is of a kind; InputError if not.
+    """Return the value if it is of a kind. Raises InputError if not.
 
     Kinds are int, float, str, bool, None, Literal, Any, and lists, mappings and unions of them. A whole number is a
     number too; true is neither.

@@ -1,4 +1,4 @@
-"""A model's weights, loaded when they are first asked for, and once."""
+"""Loads a model's weights when they are first asked for, and once."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ HUB = {"path": "abisee/cnn_dailymail", "name": "3.0.0", "split": "validation"}
 
 
 def documents(source: Mapping[str, Any] = HUB, shortest: int = 4000, longest: int = 8000, **_: Any) -> Any:
-    """All examples in the paper's order: id, text (the whole prompt), reference. Lengths: characters of an article."""
+    """List all examples in the paper's order: id, text (the prompt), reference. Lengths: characters of an article."""
     docs = [
         {"id": row["id"], "text": f"Article: {row['article']}\nSummary:", "reference": row["highlights"]}
         for row in load_rows(source, ["id", "article", "highlights"])

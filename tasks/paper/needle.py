@@ -34,7 +34,7 @@ def documents(
     depths: int = 17,
     **_: Any,
 ) -> Any:
-    """One example per depth, from the start of the essays (0) to their end (1), in an order that is no ramp.
+    """Make one example per depth, from the start of the essays (0) to their end (1), in an order that is no ramp.
 
     Essays and needle together have at most length - 128 tokens, as `count` counts them: short of that by less than a
     word. Raises InputError for a length beyond the model's `positions` or the essays.
@@ -50,7 +50,7 @@ def documents(
 
 
 def _beginning(essays: str, tokens: int, count: Callable[[str], int]) -> str:
-    """As many whole words as `tokens` allow."""
+    """Take as many whole words as `tokens` allow."""
     ends = [found.start() for found in re.finditer(r"\s", essays)]
     fitting = bisect_right(ends, tokens, key=lambda end: count(essays[:end]))
     if fitting == len(ends):
@@ -59,7 +59,7 @@ def _beginning(essays: str, tokens: int, count: Callable[[str], int]) -> str:
 
 
 def _document(haystack: str, length: int, depth: float) -> Row:
-    """The needle stands after the last sentence that ends within the depth's share of the characters."""
+    """Put the needle after the last sentence that ends within the depth's share of the characters."""
     share = int(depth * len(haystack))
     at = max((end.end() for end in SENTENCE_END.finditer(haystack, 0, share)), default=0)
     text = f"{haystack[:at]}{NEEDLE}{haystack[at:]}{QUESTION}"

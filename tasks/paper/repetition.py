@@ -14,7 +14,7 @@ HUB = {"path": "karpathy/tiny_shakespeare", "split": "train+validation+test", "r
 def documents(
     source: Mapping[str, Any] = HUB, context: int = 6000, prompt: int = 128, reference: int = 256, **_: Any
 ) -> Any:
-    """All examples in the paper's order: id (character offset of the prompt), text, reference. Lengths: at least."""
+    """List all examples in the paper's order: id (offset of the prompt), text, reference. Lengths: at least."""
     whole = "".join(row["text"] for row in load_rows(source, ["text"]))
     docs = [doc for start, text in _contexts(whole, context) for doc in _passages(start, text, prompt, reference)]
     return to_dataset(shuffled(docs, 544085))

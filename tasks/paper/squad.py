@@ -16,7 +16,7 @@ CANDIDATES = 5
 
 
 def documents(source: Mapping[str, Any] = HUB, other_contexts: int = 7, shots: int = 1, **_: Any) -> Any:
-    """All examples in the paper's order: id, text (the whole prompt), answers."""
+    """List all examples in the paper's order: id, text (the whole prompt), answers."""
     rows = load_rows(source, ["id", "title", "context", "question", "answers"])
     every = sorted({_background(row) for row in rows})
     same_paragraph = defaultdict(list)

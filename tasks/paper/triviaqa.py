@@ -23,7 +23,7 @@ def documents(
     cue: str = "Answer:",
     **_: Any,
 ) -> Any:
-    """All examples in the paper's order: id, text (the whole prompt), answers. Lengths are characters of a document.
+    """List all examples in the paper's order: id, text (the prompt), answers. Lengths are characters of a document.
 
     `evidence` is "wiki" (entity pages, as published) or "search" (web documents).
     """

@@ -17,7 +17,7 @@ HUB = {
 
 
 def documents(source: Mapping[str, Any] = HUB, prefix: int = 6000, continuation: int = 400, **_: Any) -> Any:
-    """All examples in the paper's order: id (title), text (the prefix), reference. Lengths are characters, at least."""
+    """List all examples in the paper's order: id (title), text (the prefix), reference. Lengths: least characters."""
     cuts = [_cut(row["page"], prefix, continuation) for row in load_rows(source, ["page"])]
     return to_dataset(shuffled([doc for doc in cuts if doc], 2353669))
 
