@@ -71,6 +71,7 @@ def fitted() -> str:
 def measurements() -> pd.DataFrame:
     """Every timed call of attention."""
     table = pd.concat([pd.read_csv(SPEED / f"attention_{part}.csv") for part in ("grid", "bars")], ignore_index=True)
+    table = table.dropna(subset="us")  # a line that is wrong or unsupported has no time
     access = table["method"].map(lambda name: methods.find(name).about.access)
     once = (access == "channels") & (table["k_stored"] == 1)
     paid = ~table["method"].map(lambda name: methods.find(name).oracle)  # an oracle's bytes leave out how it chooses

@@ -1,7 +1,8 @@
-"""`make gpu-check`: whether the kernels are right on this machine's GPU, and as fast as the bars say.
+"""`make gpu-check`: checks that the kernels are right on this machine's GPU, and as fast as the bars say.
 
-Prints a line per check and exits with 1 if one is missed, with 2 without a GPU. The bars are for one H200: speed-up
-over the fastest SDPA backend of the same run; float16, D 128, r 32, k 128, mean V given.
+Every method that a kernel serves is checked. Prints a line per check and exits with 1 if one is missed, with 2 without
+a GPU. The bars are for one H200: speed-up over the fastest SDPA backend of the same run; float16, D 128, r 32, k 128,
+mean V given.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from harness.attention.statistics import ATTENTION_RECEIVED
 from harness.bench.attention import bench_attention
 from harness.errors import InputError
 from harness.kernels import KVCache
+from harness.kernels.binding import bindings
 
 DEVICE = "cuda"
 LIMIT = {torch.float16: 5e-3, torch.bfloat16: 3e-2}
@@ -39,16 +41,8 @@ SHAPES = {
     (70, 16, 1, 1500, 96): torch.float16,
     (20, 8, 4, 2000, 128): torch.float16,
 }
-# Decode steps of the other methods; h2o at least must carry its state over several
-METHODS: dict[str, dict[str, int]] = {
-    "dense": {},
-    "h2o": {"k": 256},
-    "lm_infinite": {"k": 256},
-    "streaming": {"k": 256},
-    "window": {"k": 256},
-    "flexgen": {"k": 64},
-    "oracle_topk": {"k": 64},
-}
+KNOBS = {"r": 20, "k": 128}
+# Decode steps of every method, for some must carry their state over several
 STEPS = {
     (4, 4, 1, 3000, 128): torch.float16,
     (2, 4, 4, 3000, 128): torch.bfloat16,
@@ -70,7 +64,7 @@ BARS = {
 
 
 def main() -> int:
-    """Run both parts; 0 if everything holds."""
+    """Run both parts; returns 0 if everything holds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, help="a folder for the tables of times")
     parser.add_argument("--commit", help="what to note as the commit where there is no git")
@@ -93,21 +87,29 @@ def _report(name: str, value: float, relation: str, bar: float) -> bool:
 
 
 def _correctness() -> Iterator[tuple[str, float, str, float]]:
-    """Relative errors against float64: SparQ's on fresh inputs of every kind, and steps of the other methods."""
+    """Yield relative errors against float64: SparQ's on fresh inputs of every kind, and steps of every method."""
     for (b, h, g, n, d), dtype in SHAPES.items():
         worst = max(_error(b, h, g, n, d, dtype, size) for size in QUERIES.values())
         yield f"sparq {dtype}, [{b}, {h}, {g}, {d}] over {n} tokens, relative error", worst, "<", LIMIT[dtype]
-    for (name, knobs), (shape, dtype), equal in itertools.product(METHODS.items(), STEPS.items(), (0, 50)):
+    for (name, method), (shape, dtype), equal in itertools.product(_served(), STEPS.items(), (0, 50)):
         b, h, g, n, d = shape
-        worst = _worst_step(methods.create(name, **knobs), _inputs(b, h, g, n, d, dtype, 1.0, equal))
+        worst = _worst_step(method, _inputs(b, h, g, n, d, dtype, 1.0, equal))
         what = f"{name} {dtype}, [{b}, {h}, {g}, {d}] over {n} tokens, {equal} of them equal, steps"
         yield f"{what}, relative error", worst, "<", LIMIT[dtype]
 
 
+def _served() -> list[tuple[str, methods.Method[Any]]]:
+    """Return every method that a kernel is declared for, each with the knobs above that it has."""
+    names = [name for name in methods.names() if methods.find(name) in bindings()]
+    assert len(names) == len(bindings())
+    knobs = {name: {k: v for k, v in KNOBS.items() if k in methods.knobs(methods.find(name))} for name in names}
+    return [(name, methods.create(name, **knobs[name])) for name in names]
+
+
 def _worst_step(method: methods.Method[Any], x: Step, steps: int = 6) -> float:
-    """Largest relative error of some decode steps as the engine takes them, state and all, against float64."""
+    """Return the largest relative error of some decode steps as the engine takes them, against float64."""
     fast = kernels.find_binding(method)
-    assert fast is not None
+    assert fast is not None, method
     double = Step(x.q.double(), x.k.double(), x.v.double(), x.mask, x.scores)
     s = x.length - steps
     received = torch.rand(*x.k.shape[:2], s, device=x.k.device)
@@ -116,14 +118,17 @@ def _worst_step(method: methods.Method[Any], x: Step, steps: int = 6) -> float:
         each.start(LayerPrefix(of.k[:, :, :s], of.v[:, :, :s], of.mask[..., :s], steps, statistics=known))
         for each, of in ((fast, x), (method, double))
     )
-    return max(
-        _distance(fast.attend(_until(x, n), state), method.attend(_until(double, n), expected_state))
+    r = methods.settings(method).get("r")
+    defined = torch.ones(x.q.shape[:2], dtype=torch.bool) if r is None else _channels_are_defined(x.q, r)
+    pairs = (
+        (fast.attend(_until(x, n), state), method.attend(_until(double, n), expected_state))
         for n in range(s + 1, x.length + 1)
     )
+    return max(_distance(got[defined], expected[defined]) for got, expected in pairs)
 
 
 def _until(x: Step, n: int) -> Step:
-    """The step at n cached tokens; queries differ from step to step."""
+    """Return the step at n cached tokens; queries differ from step to step."""
     return Step(x.q.roll(n, 3), x.k[:, :, :n], x.v[:, :, :n], x.mask[..., :n], x.scores)
 
 
@@ -138,7 +143,7 @@ def _error(b: int, h: int, g: int, n: int, d: int, dtype: torch.dtype, size: flo
 
 
 def _channels_are_defined(q: Tensor, r: int) -> Tensor:
-    """[B, H] bool: False where the r-th and the next channel tie exactly, for SparQ does not say which to take.
+    """Return [B, H] bool, False where the r-th and the next channel tie exactly: SparQ does not say which to take.
 
     Short floats of a head tie that way every so often. A query of zeros is defined: all choices give the same logits.
     """
@@ -147,7 +152,7 @@ def _channels_are_defined(q: Tensor, r: int) -> Tensor:
 
 
 def _inputs(b: int, h: int, g: int, n: int, d: int, dtype: torch.dtype, size: float, equal: int = 50) -> Step:
-    """A step whose rows are padded on the left by 0 to 400 columns, with `equal` tokens that tie exactly."""
+    """Make a step whose rows are padded on the left by 0 to 400 columns, with `equal` tokens that tie exactly."""
     k, v = torch.randn(2, b, h, n, d, dtype=dtype, device=DEVICE)
     k[:, :, n // 2 : n // 2 + equal] = k[:, :, n // 2 : n // 2 + 1]
     q = torch.randn(b, h, g, d, dtype=dtype, device=DEVICE) * size
@@ -156,14 +161,14 @@ def _inputs(b: int, h: int, g: int, n: int, d: int, dtype: torch.dtype, size: fl
 
 
 def _cache(x: Step) -> KVCache:
-    """The step's cache, its newest token appended by the kernel."""
+    """Return the step's cache, its newest token appended by the kernel."""
     cache = KVCache.of(x.k[:, :, :-1], x.v[:, :, :-1], (~x.mask[:, 0]).sum(-1), decode_steps=1)
     kernels.append(cache, x.k[:, :, -1], x.v[:, :, -1])
     return cache
 
 
 def _double(method: methods.Method[object], x: Step) -> Tensor:
-    """The method's own output in float64."""
+    """Return the method's own output in float64."""
     k, v = x.k.double(), x.v.double()
     prefix = LayerPrefix(k[:, :, :-1], v[:, :, :-1], x.mask[..., :-1], decode_steps=1)
     return method.attend(Step(x.q.double(), k, v, x.mask, x.scores), method.start(prefix))

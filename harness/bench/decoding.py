@@ -1,4 +1,4 @@
-"""A model decoding over caches that are full from the start: what one token costs, without a prefill."""
+"""A forward mode that decodes over caches that are full from the start, by any implementation of attention."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
 from harness.attention import LayerShape, Step
-from harness.bench.cases import Buffers, prompt_of, repeated, whole_step
+from harness.bench.cases import BY_KERNEL, Buffers, prompt_of, repeated
 from harness.engine.model import LayerCall
-from harness.hf.bridge import Bridge
-from harness.kernels import KernelBinding, KVCache, append
+from harness.errors import InputError
+from harness.kernels import KVCache, append, find_binding
 from harness.kernels.binding import LayerKernel
 from harness.methods import Method
 
-ROOM = 64
+SPACE = 64
+"""Columns of a cache beyond the tokens that fill it."""
 Attend = Callable[[LayerCall, KVCache], Tensor]
 """Attention of one layer's new token over its cache, [B, Hq, 1, D]."""
 
 
 @dataclass
 class Decoding:
-    """A phase that decodes token after token at `length` cached tokens. All layers share one counter of tokens.
+    """A forward mode that decodes token after token at `length` cached tokens. All layers share one counter of tokens.
 
     caches: one per layer. counter: [layers, B] int32, each cache's `kv_lengths` is a row of it.
     """
@@ -38,7 +39,7 @@ class Decoding:
 
     @property
     def cached(self) -> int:
-        """Columns before a step."""
+        """Count the columns before a step."""
         return self.length - 1
 
     def rewind(self) -> None:
@@ -50,12 +51,11 @@ class Decoding:
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def attend(self, call: LayerCall) -> Tensor:
         """Append the token, then attend; never traced, for its kernels are what is measured."""
-        cache = self.caches[call.layer]
-        return self.attention(call, cache)
+        return self.attention(call, self.caches[call.layer])
 
 
 def filled(layers: tuple[LayerShape, ...], batch: int, length: int, transposed: bool, like: Tensor) -> Decoding:
-    """Caches of `length` random tokens per row in the dtype and on the device of `like`, with no attention yet."""
+    """Make caches of `length` random tokens per row in the dtype and on the device of `like`, with no attention yet."""
     counter = torch.full((len(layers), batch), length - 1, dtype=torch.int32, device=like.device)
     caches = [_random_cache(shape, batch, length, transposed, like) for shape in layers]
     for cache, row in zip(caches, counter, strict=True):
@@ -65,27 +65,30 @@ def filled(layers: tuple[LayerShape, ...], batch: int, length: int, transposed: 
 
 
 def no_attention(call: LayerCall, _: KVCache) -> Tensor:
-    """Nothing: what remains of a step is the rest of the model."""
+    """Return the query: what remains of a step is the rest of the model."""
     return call.q
 
 
-def by_kernel(method: Method[Any], kernel: KernelBinding) -> Attend:
-    """The method's own kernels."""
+def by_kernel(method: Method[Any]) -> Attend:
+    """Attend by the method's own kernels. Raises InputError for a method without one."""
+    binding = find_binding(method)
+    if binding is None:
+        raise InputError(f"{method.about.title} with these knobs has no kernel to be timed on a GPU")
     layers: dict[int, LayerKernel] = {}
 
     def attend(call: LayerCall, cache: KVCache) -> Tensor:
         append(cache, call.k[:, :, 0], call.v[:, :, 0])
-        x = Buffers(grouped(call), cache)
+        q = grouped(call)
         if call.layer not in layers:
-            prompt = prompt_of(method, whole_step(x, call.scores), cache.longest - 1, call.layer)
-            layers[call.layer] = kernel.for_layer(prompt)
-        return layers[call.layer](x.q, cache, scale=call.scores.scale).view(call.q.shape)
+            step = Buffers(q, cache).step_with(call.scores)
+            layers[call.layer] = binding.for_layer(prompt_of(method, step, BY_KERNEL, call.layer))
+        return layers[call.layer](q, cache, scale=call.scores.scale).view(call.q.shape)
 
     return attend
 
 
 def by_sdpa(backend: SDPBackend, length: int) -> Attend:
-    """Dense attention through one of PyTorch's own backends."""
+    """Attend densely through one of PyTorch's own backends, which raises RuntimeError where it cannot."""
 
     def attend(call: LayerCall, cache: KVCache) -> Tensor:
         cache.k[:, :, length - 1], cache.v[:, :, length - 1] = call.k[:, :, 0], call.v[:, :, 0]
@@ -99,13 +102,13 @@ def by_sdpa(backend: SDPBackend, length: int) -> Attend:
 
 
 def by_torch(method: Method[Any], length: int) -> Attend:
-    """The method as harness/methods/ has it, for machines without a GPU."""
+    """Attend as harness/methods/ has it, for machines without a GPU."""
     layers: dict[int, Callable[[Step], Tensor]] = {}
 
     def attend(call: LayerCall, cache: KVCache) -> Tensor:
         cache.k[:, :, length - 1], cache.v[:, :, length - 1] = call.k[:, :, 0], call.v[:, :, 0]
         cache.longest = length
-        step = whole_step(Buffers(grouped(call), cache), call.scores)
+        step = Buffers(grouped(call), cache).step_with(call.scores)
         if call.layer not in layers:
             layers[call.layer] = repeated(method, step, call.layer)
         return layers[call.layer](step).reshape(call.q.shape)
@@ -114,22 +117,10 @@ def by_torch(method: Method[Any], length: int) -> Attend:
 
 
 def grouped(call: LayerCall) -> Tensor:
-    """A layer's queries [B, Hq, 1, D] as [B, H, G, D]."""
+    """Return a layer's queries [B, Hq, 1, D] as [B, H, G, D]."""
     b, hq, _, d = call.q.shape
     h = call.k.shape[1]
     return call.q.view(b, h, hq // h, d)
-
-
-def step_of(bridge: Bridge, phase: Decoding, batch: int) -> Callable[[], Tensor]:
-    """One decode step of the whole model, logits included, ready to be timed or captured in a CUDA graph."""
-    tokens = torch.zeros(batch, 1, dtype=torch.long, device=bridge.device)
-    positions = torch.full((batch, 1), phase.cached, dtype=torch.long, device=bridge.device)
-
-    def step() -> Tensor:
-        phase.rewind()
-        return bridge.forward(tokens, positions, phase)
-
-    return step
 
 
 def _random_cache(shape: LayerShape, batch: int, length: int, transposed: bool, like: Tensor) -> KVCache:
@@ -137,4 +128,4 @@ def _random_cache(shape: LayerShape, batch: int, length: int, transposed: bool, 
         torch.randn(batch, shape.kv_heads, length, shape.head_dim, dtype=like.dtype, device=like.device)
         for _ in range(2)
     )
-    return KVCache.of(k, v, decode_steps=ROOM, transposed=transposed)
+    return KVCache.of(k, v, decode_steps=SPACE, transposed=transposed)

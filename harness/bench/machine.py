@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from harness.bench.row import Machine
 from harness.bench.timing import time_calls
 from harness.errors import InputError
 
@@ -23,11 +24,11 @@ def device_of(name: str) -> torch.device:
     return torch.device(("cuda" if there else "cpu") if name == "auto" else name)
 
 
-def describe(device: torch.device, commit: str | None = None) -> dict[str, str]:
-    """Device, versions and commit, as the columns of a table of results. `commit` where there is no git to ask."""
+def describe(device: torch.device, commit: str | None = None) -> Machine:
+    """Describe device, versions and commit; `commit` where there is no git to ask."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     triton = version("triton") if importlib.util.find_spec("triton") else "none"
-    return {"device": name, "torch": torch.__version__, "triton": triton, "commit": commit or _commit()}
+    return Machine(device=name, torch=torch.__version__, triton=triton, commit=commit or _commit())
 
 
 def copy_bandwidth(device: torch.device, size: int | None = None) -> float:

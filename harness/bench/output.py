@@ -1,4 +1,4 @@
-"""What a benchmark prints and writes."""
+"""Prints and writes the table of a benchmark."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.errors import InputError
 
 
 def add_result_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where the table goes, and what it is said to come from."""
+    """Add the options that say where the table goes, and what it is said to come from."""
     result = parser.add_argument_group("result")
     result.add_argument("--commit", metavar="TEXT", help="what to note as the commit where there is no git")
     result.add_argument(
@@ -32,7 +32,12 @@ def check_out(out: Path | None) -> None:
 
 
 def tell(about: str, table: pd.DataFrame, shown: Sequence[str], out: Path | None) -> None:
-    """What it ran on, the columns that are shown, and all of them as CSV."""
-    sys.stdout.write(f"{about}\n{table[list(shown)].to_string(index=False, float_format='{:.2f}'.format)}\n")
+    """Print what it ran on and the columns that are shown, and write all of them as CSV."""
+    sys.stdout.write(f"{about}\n{table[list(shown)].to_string(index=False, na_rep='', float_format=_short)}\n")
     if out is not None:
         table.to_csv(out, index=False, float_format="%.6g")
+
+
+def _short(value: float) -> str:
+    """Write two decimals, or two digits of what is smaller."""
+    return f"{value:.1e}" if 0 < abs(value) < 0.01 else f"{value:.2f}"

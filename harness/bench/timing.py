@@ -1,4 +1,4 @@
-"""How long a call takes: CUDA graphs on a GPU, a clock elsewhere; the median and the spread."""
+"""Measures how long a call takes: CUDA graphs on a GPU, a clock elsewhere; the median and the spread."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
+from typing import Any
 
 import torch
 
 from harness.errors import InputError
 
-Call = Callable[[], object]
+Call = Callable[[], Any]
 WARM_UP = 0.05
 """Seconds of replays before the first that is timed."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Microseconds per call: median, 10th and 90th percentile; `how` is 'cuda graph' or 'clock'."""
+    """Holds microseconds per call: median, 10th and 90th percentile; `how` is 'cuda graph' or 'clock'."""
 
     median: float
     p10: float
@@ -32,11 +33,16 @@ def time_calls(calls: Sequence[Call], device: torch.device, samples: int = 20) -
     On a GPU they are captured in one CUDA graph, which leaves Python's overhead out; a sample is one replay.
     Raises InputError for less than one sample.
     """
-    if samples < 1:
-        raise InputError(f"samples must be at least 1, not {samples}")
+    check_samples(samples)
     if device.type == "cuda":
         return _summary(_replay(calls, device, samples), "cuda graph")
     return _summary(_clock(calls, samples), "clock")
+
+
+def check_samples(samples: int) -> None:
+    """Raise InputError for less than one sample."""
+    if samples < 1:
+        raise InputError(f"samples must be at least 1, not {samples}")
 
 
 def _summary(samples: list[float], how: str) -> Timing:

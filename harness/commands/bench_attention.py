@@ -7,10 +7,9 @@ from typing import Any
 
 from harness.bench.attention import bench_attention
 from harness.bench.output import tell
+from harness.bench.row import AttentionRow, shown
 
 ABOUT = "Attention of one decode step: every SDPA backend, and the methods by their kernels or by PyTorch."
-SHOWN = ["batch", "s", "heads", "kv_heads", "method", "path", "r", "k", "k_stored", "us", "us_p10", "us_p90"]
-SHOWN += ["gbps", "copy_share", "speedup_theory", "speedup"]
 AXES = {"s": "cached tokens", "batch": "rows", "r": "channels of SparQ", "k": "tokens kept", "k-stored": "copies of K"}
 DEFAULTS = {"s": 4096, "batch": 64, "r": 32, "k": 128, "k-stored": 2}
 
@@ -40,6 +39,6 @@ def run(given: dict[str, Any]) -> None:
     first = table.iloc[0]
     about = (
         f"{first['device']}, torch {first['torch']}, triton {first['triton']}, commit {first['commit']}, copy "
-        f"{first['copy_gbps']:.0f} GB/s, {first['dtype']}, timed by {first['clock']}"
+        f"{first['copy_gbps']:.0f} GB/s, {first['dtype']}, timed by {table['clock'].dropna().max()}"
     )
-    tell(about, table, SHOWN, out)
+    tell(about, table, shown(AttentionRow), out)

@@ -13,13 +13,11 @@ from harness.bench.cases import SHORTEST
 from harness.bench.generate import Bench, solved
 from harness.bench.machine import copy_bandwidth, describe
 from harness.bench.output import tell
-from harness.bench.row import as_records
+from harness.bench.row import GenerateRow, shown, table, with_speedup
 from harness.errors import InputError
 from harness.hf import Checkpoint, find, named
 
 ABOUT = "Whole decode steps of a model under each method, and where their time goes."
-SHOWN = ["batch", "seq", "method", "params", "backend", "compression", "ms_per_token", "attention_ms", "rest_ms"]
-SHOWN += ["model_ms", "tokens_per_second", "speedup"]
 
 
 def add_arguments(bench: argparse.ArgumentParser) -> None:
@@ -33,30 +31,36 @@ def add_arguments(bench: argparse.ArgumentParser) -> None:
 
 
 def bench_generate(
-    checkpoint: Checkpoint, batch: list[int], s: list[int], method: list[str], ratio: float
+    checkpoint: Checkpoint,
+    batch: list[int],
+    s: list[int],
+    method: list[str],
+    ratio: float,
+    commit: str | None = None,
 ) -> pd.DataFrame:
-    """One row per shape, method and backend. Raises InputError for an unknown method or a ratio out of reach."""
+    """Check and time every shape, method and backend; returns GenerateRows as a table.
+
+    Raises InputError for an unknown method or a ratio out of reach.
+    """
     _check(batch, s, ratio)
     chosen = {length: [solved(checkpoint, name, ratio, length) for name in method] for length in s}
-    bench = Bench(checkpoint, checkpoint.load(), copy_bandwidth(torch.device(checkpoint.device)))
+    device = torch.device(checkpoint.device)
+    bench = Bench(checkpoint, checkpoint.load(), copy_bandwidth(device), describe(device, commit))
     rows = []
     for row in bench.grid(batch, chosen):
         rows.append(row)
-        sys.stderr.write(
-            f"batch {row.batch}, {row.seq} tokens, {row.method} ({row.backend}): {row.ms_per_token:.2f} ms\n"
-        )
-    if not rows:
-        raise InputError("none of these shapes fits into memory: ask for a smaller --batch or --s")
-    return pd.DataFrame(as_records(rows)).assign(copy_gbps=bench.bandwidth / 1e9)
+        took = row.status if row.ms_per_token is None else f"{row.ms_per_token:.2f} ms"
+        sys.stderr.write(f"batch {row.batch}, {row.seq} tokens, {row.method} ({row.backend}): {took}\n")
+    return table(with_speedup(rows))
 
 
 def run(given: dict[str, Any]) -> None:
     """Measure, print, and write the CSV."""
     out, commit, model = given.pop("out"), given.pop("commit"), given.pop("model")
     checkpoint = find(named(model))
-    about = describe(torch.device(checkpoint.device), commit)
-    table = bench_generate(checkpoint, **given)
-    tell(", ".join(f"{name} {value}" for name, value in about.items()), table.assign(**about), SHOWN, out)
+    found = bench_generate(checkpoint, **given, commit=commit)
+    about = found.iloc[0][["device", "torch", "triton", "commit"]]
+    tell(", ".join(f"{name} {value}" for name, value in about.items()), found, shown(GenerateRow), out)
 
 
 def _check(batch: list[int], s: list[int], ratio: float) -> None:

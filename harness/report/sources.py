@@ -36,7 +36,10 @@ class Sources:
 
 
 def read_benchmarks(files: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Attention and end-to-end benchmarks, told apart by their columns. Raises InputError for any other file."""
+    """Read attention and end-to-end benchmarks, told apart by their columns; lines without a time are left out.
+
+    Raises InputError for any other file.
+    """
     found: dict[str, list[pd.DataFrame]] = {"attention": [], "generate": []}
     for file in files:
         if not file.exists():
@@ -46,7 +49,8 @@ def read_benchmarks(files: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
         lacking = [name for name in (ATTENTION if kind == "attention" else GENERATE) if name not in frame]
         if lacking:
             raise InputError(f"{file} is no benchmark of attention or generation: it lacks the column {lacking[0]}")
-        found[kind].append(_named(frame))
+        timed = frame[frame["median_us" if kind == "attention" else "ms_per_token"].notna()]
+        found[kind].append(_named(timed))
     attention, generate = (_joined(frames) for frames in found.values())
     return attention, generate
 

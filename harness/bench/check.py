@@ -1,0 +1,140 @@
+"""Times a call only beside its error: it is compared with the method of harness/methods in float64, on the same inputs.
+
+A choice of channels or tokens may hang on a tie that rounding decides. Such KV heads are found, and left out, by
+computing the definition twice, for queries that are rounded in opposite directions.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from harness.attention import LayerPrefix, Step
+from harness.bench.row import Status, Verdict
+from harness.bench.timing import Call, Timing, time_calls
+from harness.methods import Method
+
+TOLERANCE = {torch.float16: 5e-3, torch.bfloat16: 3e-2, torch.float32: 1e-4}
+SHORT_SCORES = {torch.float16: 0.25, torch.bfloat16: 0.5}
+"""Tolerance of methods in torch, whose scores are in the short type too and choose other tokens than float64 does."""
+ROUNDING = 4e-6
+"""Largest relative change of a query's components, well above what float32 rounds scores by."""
+TIED = 0.2
+"""A KV head is left out if that change moves its output by more than this part of the tolerance."""
+
+
+class Comparison(NamedTuple):
+    """Holds the largest relative error of any KV head, and the share of the heads that were compared."""
+
+    error: float
+    compared: float
+
+
+@dataclass(frozen=True)
+class Definition:
+    """Holds a method's outputs [B, H, G, D] in float64 for queries rounded in opposite directions."""
+
+    one: Tensor
+    other: Tensor
+
+    @classmethod
+    def of(cls, method: Method[Any], step: Step, prompt: LayerPrefix) -> Definition:
+        """Decode from the prompt to the step, row by row, which bounds the memory."""
+        rows = [list(_outputs(method, step, prompt, slice(row, row + 1))) for row in range(step.q.shape[0])]
+        return cls(*(torch.cat(outputs) for outputs in zip(*rows, strict=True)))
+
+    def compare(self, got: Tensor, tolerance: float) -> Comparison:
+        """Compare an output of B * H * G * D elements; the error is infinite if NaN, or if every head is tied."""
+        expected = (self.one + self.other) / 2
+        size = _norm(expected)
+        compared = _norm(self.other - self.one) <= TIED * tolerance * size
+        errors = (_norm(got.double().reshape(expected.shape) - expected) / size)[compared]
+        largest = float(errors.nan_to_num(nan=math.inf).max()) if len(errors) else math.inf
+        return Comparison(largest, float(compared.double().mean()))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Describes one way to compute a step: its name, its calls, what compares them, and how it says that it cannot.
+
+    calls() makes calls that do the same work on different buffers; check(calls) runs the first and compares it.
+    """
+
+    name: str
+    calls: Callable[[], Sequence[Call]]
+    check: Callable[[Sequence[Call]], Comparison]
+    tolerance: float
+    refusal: type[Exception]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Holds what came of a trial: its status, the comparison if there was one, and the time if that was right."""
+
+    status: Status
+    tolerance: float
+    note: str = ""
+    comparison: Comparison | None = None
+    timing: Timing | None = None
+
+    @property
+    def columns(self) -> Verdict:
+        """Return the columns that both kinds of rows have."""
+        error, compared = self.comparison or (None, None)
+        return Verdict(status=self.status, error=error, tolerance=self.tolerance, compared=compared, note=self.note)
+
+
+def outcome_of(trial: Trial, device: torch.device, samples: int) -> Outcome:
+    """Make the trial's calls, check the first, and time them if it is right. Raises InputError for no samples."""
+    try:
+        return _checked(trial, device, samples)
+    except torch.OutOfMemoryError as error:
+        note = _first_line(error)
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    return Outcome(Status.OUT_OF_MEMORY, trial.tolerance, note)
+
+
+def _checked(trial: Trial, device: torch.device, samples: int) -> Outcome:
+    try:
+        calls = trial.calls()
+        with warnings.catch_warnings():  # a backend that refuses says why in warnings
+            warnings.simplefilter("ignore")
+            found = trial.check(calls)
+    except torch.OutOfMemoryError:
+        raise
+    except trial.refusal as error:
+        return Outcome(Status.UNSUPPORTED, trial.tolerance, _first_line(error))
+    if found.error > trial.tolerance:
+        return Outcome(Status.WRONG, trial.tolerance, "the error is above the tolerance", found)
+    return Outcome(Status.OK, trial.tolerance, "", found, time_calls(calls, device, samples))
+
+
+def _outputs(method: Method[Any], step: Step, prompt: LayerPrefix, row: slice) -> Iterator[Tensor]:
+    """Yield the method's outputs [1, H, G, D] in float64 for the two queries of one row."""
+    q, k, v = (tensor[row].double() for tensor in (step.q, step.k, step.v))
+    known = {name: value[row].double() for name, value in prompt.statistics.items()}
+    generator = torch.Generator(q.device).manual_seed(0)
+    change = ROUNDING * (2 * torch.rand(q.shape, generator=generator, device=q.device, dtype=q.dtype) - 1)
+    s, mask = prompt.k.shape[2], step.mask[row]
+    for query in (q - q * change, q + q * change):
+        state = method.start(LayerPrefix(k[:, :, :s], v[:, :, :s], mask[..., :s], step.length - s, prompt.layer, known))
+        for n in range(s + 1, step.length + 1):
+            output = method.attend(Step(query, k[:, :, :n], v[:, :, :n], mask[..., :n], step.scores), state)
+        yield output
+
+
+def _norm(outputs: Tensor) -> Tensor:
+    """Return the 2-norm of every KV head's outputs, [B, H]."""
+    norm: Tensor = torch.linalg.vector_norm(outputs, dim=(2, 3))
+    return norm
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
