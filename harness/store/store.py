@@ -79,16 +79,25 @@ class Store:
         """Write down an example run that failed; the next launch tries it again."""
         append_lines(self._errors, [vars(failure)])
 
-    def cells(self) -> dict[str, Any]:
-        """Read what earlier launches computed here, by cell: enough to make each cell again."""
-        return as_mapping(self._description().get("cells"))
+    def cells(self) -> dict[str, dict[str, Any]]:
+        """Read what earlier launches computed here, by cell: method, params and ratio, enough to make each again.
+
+        The first versions wrote the params alone; an entry that says less is left out.
+        """
+        found = {}
+        for cell, entry in as_mapping(self._description().get("cells")).items():
+            alone = {"method": cell.rpartition("-")[0], "params": entry} if isinstance(entry, str) else entry
+            record = {"ratio": None, **as_mapping(alone)}
+            if {"method", "params"} <= record.keys():
+                found[cell] = record
+        return found
 
     def batch_tokens(self) -> int | None:
         """Read what bounded the batches of the latest launch; None if that is not decided, or there was none."""
         described = self._description()
         before_auto = as_mapping(as_mapping(described.get("config")).get("engine")).get("batch_tokens")
-        found: int | None = described.get("batch_tokens", before_auto)
-        return found
+        found = described.get("batch_tokens", before_auto)
+        return found if isinstance(found, int) else None
 
     def note_launch(self, provenance: Mapping[str, Any]) -> None:
         """Write down what this process runs on; its records refer to that. To be called while `exclusive`."""

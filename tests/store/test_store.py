@@ -69,6 +69,14 @@ def test_what_run_json_of_another_version_lacks_is_empty(tmp_path):
         assert store.batch_tokens() is None
 
 
+def test_cells_are_known_whichever_version_described_them(tmp_path):
+    today = {"method": "h2o", "params": '{"k": 4}', "ratio": 2}
+    with Store(tmp_path, "key") as store:
+        store.describe({"cells": {"h2o-1": today, "lm_infinite-2": '{"k": 4}', "x-3": {"added": 1}, "x-4": None}})
+        first_version = {"method": "lm_infinite", "params": '{"k": 4}', "ratio": None}
+        assert store.cells() == {"h2o-1": today, "lm_infinite-2": first_version}
+
+
 def test_the_latest_record_of_a_unit_and_cell_counts(tmp_path):
     with Store(tmp_path, "key") as store:
         store.append([record(text="old"), record(unit="v")])
