@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from harness.errors import InputError, RunError
 from harness.evaluation.batches import Done, check_none_inactive, find_inactive
@@ -23,7 +22,8 @@ MOST_LISTED = 5
 class Outcome:
     """Holds the records of whole examples by (unit, cell), the cells that can be scored, and why others cannot.
 
-    `pending` example runs are neither done nor failed: other shards have yet to do them.
+    `pending` example runs are neither done nor failed: other shards have yet to do them. `outdated` names cells of
+    earlier launches whose method is no more or has other knobs: they stay in the outputs, not in the tables.
     """
 
     done: Done
@@ -31,6 +31,7 @@ class Outcome:
     inactive: list[Cell]
     failures: Sequence[Failure]
     pending: int
+    outdated: list[str]
     folder: str
 
     def raise_failures(self) -> None:
@@ -49,7 +50,7 @@ def read_outcome(prepared: Prepared, store: Store) -> Outcome:
     """Read back what is there for a job's plan, and for cells of earlier launches that have all of its examples."""
     planned = prepared.plan.cells
     wanted = {(prompt.key, cell.id) for prompt in prepared.prompts for cell in planned}
-    cells, done = _read_known(prepared, store)
+    cells, done, outdated = _read_known(prepared, store)
     failed = {key: failure for key, failure in store.failures().items() if key in wanted and key not in done}
     tried = {cell for _, cell in done}
     inactive = find_inactive([cell for cell in cells if cell.id in tried], done.values())
@@ -61,6 +62,7 @@ def read_outcome(prepared: Prepared, store: Store) -> Outcome:
         inactive=inactive,
         failures=list(failed.values()),
         pending=len(wanted - done.keys() - failed.keys()),
+        outdated=outdated,
         folder=str(store.folder),
     )
 
@@ -68,22 +70,36 @@ def read_outcome(prepared: Prepared, store: Store) -> Outcome:
 class _Known(NamedTuple):
     cells: list[Cell]
     done: Done
+    outdated: list[str]
 
 
 def _read_known(prepared: Prepared, store: Store) -> _Known:
     """Read the planned cells and those of earlier launches that have every example, dense first, and their records."""
     keys = [prompt.key for prompt in prepared.prompts]
     known = {cell.id: cell for cell in prepared.plan.cells}
+    outdated = []
     for name, record in store.cells().items():
         if name not in known:
-            with contextlib.suppress(InputError):  # a method or a knob that is gone since
-                known[name] = Cell.from_record(record)
+            cell = _find_cell(name, record)
+            if cell is None:
+                outdated.append(name)
+            else:
+                known[name] = cell
     done = store.records({(key, cell) for key in keys for cell in known})
     planned = {cell.id for cell in prepared.plan.cells}
     kept = [cell for cell in known.values() if cell.id in planned or all((key, cell.id) in done for key in keys)]
     kept.sort(key=lambda cell: not cell.method.is_dense)
     names = {cell.id for cell in kept}
-    return _Known(kept, {key: record for key, record in done.items() if key[1] in names})
+    return _Known(kept, {key: record for key, record in done.items() if key[1] in names}, outdated)
+
+
+def _find_cell(name: str, record: Mapping[str, Any]) -> Cell | None:
+    """Make an earlier launch's cell again; None if its method is no more, or its knobs are others."""
+    try:
+        cell = Cell.from_record(record)
+    except InputError:
+        return None
+    return cell if cell.id == name else None
 
 
 def _of_whole_examples(prompts: Sequence[TaskPrompt], cells: Sequence[Cell], done: Done) -> Done:

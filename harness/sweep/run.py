@@ -81,6 +81,8 @@ def _conclude(prepared: Prepared, outcome: Outcome, console: Console) -> pd.Data
     with FileLock(prepared.job.results / ".mutex"):
         joined = join_summaries(prepared.job.results)
     console.table(summary, prepared.job.results)
+    if outcome.outdated:
+        console.say(f"not in the tables, because their methods or knobs are others now: {', '.join(outcome.outdated)}")
     for sentence in joined.left_out:
         console.say(sentence)
     outcome.raise_failures()

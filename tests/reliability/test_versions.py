@@ -5,6 +5,11 @@ import json
 import pandas as pd
 import pytest
 from compare_tables import tables
+from support.sweeps import sweep_job
+
+from harness.store.store import Store
+from harness.sweep.outcome import read_outcome
+from harness.sweep.prepare import prepare
 
 
 def rewrite_lines(file, change):
@@ -49,3 +54,14 @@ def test_a_run_of_another_version_stays_in_the_table_of_all_runs(sweep, finished
     version(finished)
     assert sweep("task.arguments.prefix=200", "limit=1").code == 0
     assert pd.read_csv(tmp_path / "results" / "summary.csv")["run"].nunique() == 2
+
+
+def test_cells_whose_method_or_knobs_are_others_now_are_named_and_the_rest_is_scored(tiny, finished):
+    prepared = prepare(sweep_job(tiny, finished.parent))
+    gone = {"method": "gone", "params": "{}", "ratio": 2}
+    with_fewer_knobs = {"method": "h2o", "params": '{"k": 37}', "ratio": 4}
+    with Store(finished, prepared.key) as store:
+        store.amend({"cells": store.cells() | {"gone-1": gone, "h2o-1": with_fewer_knobs}})
+        outcome = read_outcome(prepared, store)
+    assert sorted(outcome.outdated) == ["gone-1", "h2o-1"]
+    assert [cell.id for cell in outcome.cells] == [cell.id for cell in prepared.plan.cells]
