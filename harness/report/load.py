@@ -11,6 +11,7 @@ import pandas as pd
 
 from harness.errors import InputError
 from harness.report.audit import audit
+from harness.report.methods import with_facts
 from harness.report.names import DENSE, task_order
 from harness.report.reconcile import reconcile
 from harness.report.runs import Run, read_run
@@ -102,6 +103,7 @@ def load(root: Path) -> Results:
 def _cells(runs: Sequence[Run]) -> pd.DataFrame:
     frames = [audit(run).assign(data=run.data, run=run.name) for run in runs]
     cells = pd.concat(frames, ignore_index=True).drop_duplicates(CELL, keep="first").reset_index(drop=True)
+    cells = with_facts(cells, {name: facts for run in runs for name, facts in run.methods.items()})
     cells["element_bytes"] = cells["bytes_per_token"] / cells["transfers_elements"]
     groups = [label_variants(group) for _, group in cells.groupby(CELL[:3], sort=False)]
     cells["variant"] = pd.concat(groups)

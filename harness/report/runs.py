@@ -39,6 +39,11 @@ class Run:
         return int(self.info["protocol"])
 
     @property
+    def methods(self) -> dict[str, Any]:
+        """Return what the methods of its cells say of themselves; nothing in a run of an older version."""
+        return as_mapping(self.info.get("methods"))
+
+    @property
     def examples(self) -> tuple[str, ...]:
         """Return the ids of the examples it asked for."""
         return tuple(str(example) for example in self.info.get("examples") or ())

@@ -10,6 +10,7 @@ import pandas as pd
 
 from harness.errors import InputError
 from harness.report.load import Results
+from harness.report.methods import CONTROLS, with_facts
 from harness.report.names import DENSE
 
 ATTENTION = ["method", "batch", "seq", "median_us"]
@@ -23,6 +24,8 @@ MEASURED += ["r", "k", "k_stored", "compression"]
 """What tells two measurements apart, of the columns that a benchmark has."""
 SHORT = {"s": "seq", "d": "head_dim", "us": "median_us", "us_p10": "p10_us", "us_p90": "p90_us", "path": "backend"}
 """Short names that `harness bench` writes for some columns."""
+OUR_DENSE = "Triton dense"
+"""Our own dense kernel, which is drawn like a method: the baseline is the fastest of PyTorch's."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,11 @@ def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:
-    """With a device; our own dense kernel is a method, not one of the baselines; compression in whole numbers."""
+    """Name the device, our own dense kernel as a method, and the facts of each; round compression to whole numbers."""
     frame = frame if "device" in frame else frame.assign(device="device not named")
     frame = frame.reindex(columns=[*frame.columns, *(name for name in SPREAD if name not in frame)])
     if "backend" in frame:
         own = (frame["method"] == DENSE) & (frame["backend"] == "triton")
-        frame = frame.assign(method=frame["method"].mask(own, "Triton dense"))
-    return frame.assign(compression=frame["compression"].round()) if "compression" in frame else frame
+        frame = frame.assign(method=frame["method"].mask(own, OUR_DENSE))
+    frame = frame.assign(compression=frame["compression"].round()) if "compression" in frame else frame
+    return with_facts(frame, {OUR_DENSE: {"title": OUR_DENSE, "family": CONTROLS}})

@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from harness.report.load import Panel, Results
-from harness.report.names import CONTROLS, DENSE, metric_name, order, task_name
+from harness.report.methods import CONTROLS, order
+from harness.report.names import DENSE, metric_name, task_name
 from harness.report.ratios import EXACT, TARGETS, nearest
 from harness.tables.text import difference, digits, with_error
 
@@ -56,9 +57,8 @@ def panel_title(panel: Panel, cells: pd.DataFrame) -> str:
 
 def variant_order(cells: pd.DataFrame) -> list[str]:
     """List variants as they are drawn and listed: dense first, controls last."""
-    first = cells.drop_duplicates("variant")
-    methods = dict(zip(first["variant"].astype(str), first["method"].astype(str), strict=True))
-    return sorted(methods, key=lambda variant: (order(methods[variant]), variant))
+    first = cells.drop_duplicates("variant").to_dict("records")
+    return [str(line["variant"]) for line in sorted(first, key=lambda line: (order(line), str(line["variant"])))]
 
 
 def tidy(results: Results) -> pd.DataFrame:
@@ -96,7 +96,7 @@ def _table(panel: Panel, cells: pd.DataFrame) -> Table:
 
 def _rival(cell: pd.Series[Any]) -> bool:
     """Say whether a cell may be marked as the best: dense and controls may not."""
-    return cell["method"] != DENSE and cell["method"] not in CONTROLS
+    return bool(cell["family"] != CONTROLS)
 
 
 def _best(column: Sequence[pd.Series[Any] | None]) -> float | None:

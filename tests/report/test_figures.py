@@ -15,6 +15,7 @@ from harness.report.figures.length import binned
 from harness.report.figures.pareto import front
 from harness.report.figures.retained import with_share
 from harness.report.load import load
+from harness.report.methods import with_facts
 from harness.report.names import task_name, task_order
 from harness.report.sources import Sources
 
@@ -104,6 +105,7 @@ def test_the_front_holds_what_no_other_setting_beats():
         ],
         columns=columns,
     )
+    cells = with_facts(cells)
     assert front(cells)["method"].tolist() == ["h2o", "sparq", "dense"]
     assert front(cells.assign(higher_is_better=False))["method"].tolist() == ["h2o"]
 
@@ -148,8 +150,29 @@ def test_needle_tasks_come_by_length_after_the_others():
     assert task_name("needle_2048") == "Needle at 2048 tokens"
 
 
-def test_a_method_that_nobody_listed_has_the_same_look_everywhere():
-    assert look("brand_new") == look("brand_new") and look("brand_new").marker not in "os^D"
+def looks(*methods, **recorded):
+    """The look of each method, of those in run.json as `recorded`."""
+    table = with_facts(pd.DataFrame({"method": methods}), recorded)
+    return [look(line) for line in table.to_dict("records")]
+
+
+def test_the_colour_of_a_method_is_its_family_s_and_its_marker_its_own():
+    h2o, infinite, sparq = looks("h2o", "lm_infinite", "sparq")
+    assert h2o.color == infinite.color != sparq.color
+    assert h2o.marker != infinite.marker and h2o.line != infinite.line
+    dense, oracle, random = looks("dense", "oracle_topk", "random_k")
+    assert (dense.color, dense.line) == ("#000000", "--") and oracle.color == random.color != dense.color
+    assert oracle.line == random.line == ":" and oracle.marker != random.marker
+
+
+def test_twenty_methods_of_a_family_are_told_apart():
+    names = [f"m{i}" for i in range(20)]
+    assert len(set(looks(*names, **{name: {"family": "eviction"} for name in names}))) == 20
+
+
+def test_a_method_that_nobody_knows_has_the_same_look_everywhere():
+    (alone,), (beside, _) = looks("brand_new"), looks("brand_new", "h2o")
+    assert alone == beside and alone.marker not in "os^D"
 
 
 def test_an_unknown_figure_is_one_sentence():

@@ -29,7 +29,7 @@ def test_cells_of_two_runs_on_the_same_examples_share_a_table(tmp_path):
     quarter_and_eighth().write(tmp_path)
     Folder([Cell("lru", [1, 1, 1, 1], 4, {"k": 200})], suffix="00000002").write(tmp_path)
     (table,) = score_tables(load(tmp_path))
-    assert [name for name, _ in table.lines] == ["Dense", "SparQ", "H2O", "LRU"]
+    assert [name for name, _ in table.lines] == ["Dense", "H2O", "LRU", "SparQ"]
 
 
 def test_of_runs_on_other_examples_the_largest_is_shown(tmp_path):

@@ -54,7 +54,7 @@ def names_drawn(browser):
 
 
 def test_filters_act_on_the_chart_and_the_table(opened):
-    assert names_drawn(opened)[:3] == ["Dense", "SparQ", "H2O"]
+    assert names_drawn(opened)[:3] == ["Dense", "H2O", "SparQ"]
     find(opened, "#methods input[value=SparQ]")[0].click()
     assert "SparQ" not in names_drawn(opened)
     assert [row.text.split()[1] for row in find(opened, "#cells tbody tr")] == ["Dense", "H2O", "H2O"]
@@ -71,7 +71,7 @@ def test_the_published_overlay_can_be_hidden(opened):
 def test_a_click_on_a_point_opens_its_examples(opened):
     from selenium.webdriver.common.action_chains import ActionChains
 
-    point = find(opened, "#chart .scatterlayer .trace:nth-of-type(3) .point")[0]
+    point = find(opened, "#chart .scatterlayer .trace:nth-of-type(2) .point")[0]
     ActionChains(opened).move_to_element(point).click().perform()
     assert find(opened, "#reader")[0].is_displayed()
     assert find(opened, "#reader-title")[0].text.startswith("Outputs of H2O k=")

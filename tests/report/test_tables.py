@@ -21,7 +21,7 @@ def test_a_table_has_a_line_per_method_and_a_column_per_ratio(tmp_path):
     quarter_and_eighth().write(tmp_path)
     (table,) = score_tables(load(tmp_path))
     assert table.columns == ("1x", "2x", "4x", "8x")
-    assert [name for name, _ in table.lines] == ["Dense", "SparQ", "H2O"]
+    assert [name for name, _ in table.lines] == ["Dense", "H2O", "SparQ"]
     assert table.title == "m on SQuAD (hub): Accuracy, higher is better, n = 4"
 
 

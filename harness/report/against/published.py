@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from harness.report.methods import with_facts
+
 if TYPE_CHECKING:
     from harness.methods import Method
 
@@ -55,7 +57,7 @@ def published(head_dims: dict[str, int] | None = None) -> pd.DataFrame:
     read = points["precision"] == "figure"
     points["reading_error"] = points["metric"].map(READING_ERROR).where(read, 0.0)
     points["stderr"] = points["stderr"].fillna(points.apply(_binomial, axis=1))
-    return points
+    return with_facts(points)
 
 
 def method_of(point: Mapping[Any, Any]) -> Method[Any]:

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from harness.report.drawing.axes import dense_bytes, mark_gap
-from harness.report.drawing.style import Look, literal, look
+from harness.report.drawing.style import DENSE_LOOK, Look, literal, look
 from harness.report.load import Panel
-from harness.report.names import DENSE, method_name
+from harness.report.names import DENSE
 from harness.report.tables import variant_order
 
 FACES = ("full", "left", "none")
@@ -19,7 +19,7 @@ FACES = ("full", "left", "none")
 
 
 def draw_curves(ax: Axes, cells: pd.DataFrame, x: str) -> list[Line2D]:
-    """Value against the column `x`; returns a legend handle per variant. Gaps are marked on the axis."""
+    """Draw the value against the column `x`, gaps marked on the axis; return a legend handle per variant."""
     valid = cells[cells["note"] == ""]
     handles = [_dense_band(ax, valid)] if (valid["method"] == DENSE).any() else []
     for place, (variant, nth) in enumerate(curve_places(cells)):
@@ -33,7 +33,7 @@ def draw_curves(ax: Axes, cells: pd.DataFrame, x: str) -> list[Line2D]:
 
 
 def curve_places(cells: pd.DataFrame) -> list[tuple[str, int]]:
-    """The compressed variants in the order they are drawn, each with its number within its method."""
+    """List the compressed variants in the order they are drawn, each with its number within its method."""
     methods = dict(zip(cells["variant"].astype(str), cells["method"].astype(str), strict=True))
     drawn = [variant for variant in variant_order(cells) if methods[variant] != DENSE]
     before = [[methods[other] for other in drawn[:i]] for i in range(len(drawn))]
@@ -42,7 +42,7 @@ def curve_places(cells: pd.DataFrame) -> list[tuple[str, int]]:
 
 def _curve(ax: Axes, group: pd.DataFrame, x: str, place: tuple[int, int]) -> Line2D:
     order, nth = place
-    style = look(str(group["method"].iloc[0]))
+    style = look(group.iloc[0])
     low, high = group["value"] - group["stderr"], group["value"] + group["stderr"]
     error_band(ax, group[x], low, high, style.color)
     (line,) = ax.plot(
@@ -69,15 +69,15 @@ def error_band(ax: Axes, x: pd.Series[Any], low: pd.Series[Any], high: pd.Series
 
 def _dense_band(ax: Axes, valid: pd.DataFrame) -> Line2D:
     dense = valid[valid["method"] == DENSE].iloc[0]
-    style = look(DENSE)
     if dense["stderr"] == dense["stderr"]:
         low, high = dense["value"] - dense["stderr"], dense["value"] + dense["stderr"]
         ax.axhspan(low, high, color="#000000", alpha=0.07, linewidth=0, zorder=0)
-    return ax.axhline(dense["value"], color=style.color, linestyle=style.line, linewidth=0.9, label="Dense")
+    style: dict[str, Any] = {"color": DENSE_LOOK.color, "linestyle": DENSE_LOOK.line}
+    return ax.axhline(dense["value"], linewidth=0.9, label=literal(str(dense["variant"])), **style)
 
 
 def _mark_gaps(ax: Axes, cells: pd.DataFrame, x: str) -> list[Line2D]:
-    """A red cross at the foot of the axis for each cell without a valid score; its legend handle if there is one."""
+    """Mark each cell without a valid score by a red cross at the foot of the axis; return its legend handle, if any."""
     if (cells.loc[cells["method"] == DENSE, "note"] != "").any():
         mark_gap(ax, "dense has no valid score")
     gaps = cells[(cells["note"] != "") & (cells["method"] != DENSE)]
@@ -89,7 +89,7 @@ def _mark_gaps(ax: Axes, cells: pd.DataFrame, x: str) -> list[Line2D]:
 
 
 def draw_published(ax: Axes, panel: Panel, cells: pd.DataFrame, points: pd.DataFrame) -> list[Line2D]:
-    """Hollow markers at the published points of the panel, placed by their compression; legend handles, if any.
+    """Draw hollow markers at the published points of the panel, by their compression; return legend handles, if any.
 
     Methods that did not run here get an entry each, the others one together.
     """
@@ -102,11 +102,11 @@ def draw_published(ax: Axes, panel: Panel, cells: pd.DataFrame, points: pd.DataF
         if name == DENSE:
             ax.axhline(ordered["score"].iloc[0], color="#000000", linewidth=0.7, linestyle=":")
             continue
-        (line,) = ax.plot(dense / ordered["compression"], ordered["score"], **_hollow(look(name)))
+        (line,) = ax.plot(dense / ordered["compression"], ordered["score"], **_hollow(look(group.iloc[0])))
         if name in set(cells.loc[cells["note"] == "", "method"]):
             line = Line2D([], [], label="published", **_hollow(Look("#555555", "o")))
         else:
-            line.set_label(f"{method_name(name)}, published")
+            line.set_label(f"{group['title'].iloc[0]}, published")
         handles.append(line)
     return handles
 
@@ -117,7 +117,7 @@ def _hollow(style: Look) -> dict[str, Any]:
 
 
 def join_handles(handles: list[Line2D]) -> list[Line2D]:
-    """One handle per label, in the order of their first appearance; published points come last."""
+    """Keep one handle per label, in the order of their first appearance; published points come last."""
     first: dict[str, Line2D] = {}
     for handle in handles:
         first.setdefault(str(handle.get_label()), handle)

@@ -1,10 +1,13 @@
-"""The look of every figure: sizes of a two-column paper, a colour-blind-safe palette, one marker per method."""
+"""The look of every figure: sizes of a two-column paper, a colour for each family, a marker for each method in it."""
 
 from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
 from typing import Any
+
+from harness.report.methods import CONTROLS, Line, families
+from harness.report.names import DENSE
 
 COLUMN, TEXT = 3.25, 6.75
 """Inches: a column and the full text width of a two-column conference paper."""
@@ -38,41 +41,44 @@ RC: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Look:
-    """How the curve of a method is drawn."""
+    """Describes how the curve of a method is drawn."""
 
     color: str
     marker: str
     line: str = "-"
 
 
-# Okabe and Ito's palette (Color Universal Design, 2008): told apart under every common colour blindness.
-_LOOKS = {
-    "dense": Look("#000000", "_", "--"),
-    "sparq": Look("#0072B2", "o"),
-    "h2o": Look("#E69F00", "s"),
-    "lm_infinite": Look("#009E73", "^"),
-    "flexgen": Look("#D55E00", "D"),
-    "lru": Look("#CC79A7", "v"),
-    "low_rank": Look("#56B4E9", "P"),
-    "oracle_topk": Look("#7F7F7F", "X", ":"),
-    "random_k": Look("#7F7F7F", "*", ":"),
-    "streaming": Look("#009E73", ">", "-."),
-    "window": Look("#CC79A7", "<", "-."),
-    "Triton dense": Look("#555555", "p", ":"),
-}
-_SPARE_COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
-_SPARE_MARKERS = ("p", "h", "8", "d")
+DENSE_LOOK = Look("#000000", "_", "--")
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
+"""Okabe and Ito's (Color Universal Design, 2008), told apart under every common colour blindness: one for a family."""
+GREY = "#7F7F7F"
+"""The colour of controls."""
+MARKERS = ("o", "s", "^", "D", "v", "P", ">", "<", "X", "*")
+LINES = ("-", "-.")
+SPARE_MARKERS = ("p", "h", "8", "d")
+"""Markers of methods whose family is not known."""
 
 
-def look(method: str) -> Look:
-    """The look of a method; one that is new here gets its own from its name, the same in every figure."""
-    if method in _LOOKS:
-        return _LOOKS[method]
-    number = zlib.crc32(method.encode())
-    color = _SPARE_COLORS[number % len(_SPARE_COLORS)]
-    return Look(color, _SPARE_MARKERS[number // len(_SPARE_COLORS) % len(_SPARE_MARKERS)], "-.")
+def look(line: Line) -> Look:
+    """Return the look of the method of a line, the same in every figure: colour by family, marker by rank within it.
+
+    Ranks that share a marker, ten apart, differ in their line. A method whose family nobody knows has a colour and a
+    marker by its name.
+    """
+    family, rank = str(line["family"]), int(line["rank"])
+    if line["method"] == DENSE:
+        return DENSE_LOOK
+    if not family:
+        return Look(PALETTE[rank % len(PALETTE)], SPARE_MARKERS[rank // len(PALETTE) % len(SPARE_MARKERS)], "-.")
+    marker, turn = MARKERS[rank % len(MARKERS)], rank // len(MARKERS)
+    return Look(GREY, marker, ":") if family == CONTROLS else Look(_color(family), marker, LINES[(rank + turn) % 2])
+
+
+def _color(family: str) -> str:
+    known = families()
+    return PALETTE[(known.index(family) if family in known else zlib.crc32(family.encode())) % len(PALETTE)]
 
 
 def literal(text: str) -> str:
-    """Text that matplotlib prints as it is: a dollar sign would begin a formula."""
+    """Return text that matplotlib prints as it is: a dollar sign would begin a formula."""
     return text.replace("\\", r"\\").replace("$", r"\$")

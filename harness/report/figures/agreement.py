@@ -70,10 +70,10 @@ def _curves(results: Results, panel: Panel, cells: pd.DataFrame) -> dict[str, np
 
 
 def _draw(ax: Axes, panel: Panel, cells: pd.DataFrame, curves: dict[str, np.ndarray]) -> list[Line2D]:
-    methods = dict(zip(cells["variant"], cells["method"], strict=True))
+    lines = {line["variant"]: line for line in cells.to_dict("records")}
     handles = []
     for variant, shares in curves.items():
-        style = look(methods[variant])
+        style = look(lines[variant])
         every = max(1, len(shares) // 6)
         (line,) = ax.plot(
             shares, drawstyle="steps-post", color=style.color, linestyle=style.line, marker=style.marker,

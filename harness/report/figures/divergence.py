@@ -48,7 +48,7 @@ def _curves(ax: Axes, cells: pd.DataFrame) -> list[Line2D]:
     handles = []
     for variant, nth in curve_places(cells):
         group = cells[(cells["variant"] == variant) & (cells["delta_nll"] > 0)].sort_values("bytes_per_token")
-        style = look(str(cells.loc[cells["variant"] == variant, "method"].iloc[0]))
+        style = look(cells[cells["variant"] == variant].iloc[0])
         (line,) = ax.plot(
             group["bytes_per_token"], group["delta_nll"], color=style.color, marker=style.marker,
             linestyle=style.line if nth == 0 else "--", label=literal(variant),

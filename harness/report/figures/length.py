@@ -15,6 +15,7 @@ from harness.report.drawing.layout import panel_name, panels_by_model
 from harness.report.drawing.save import Drawing, file_stem
 from harness.report.drawing.style import literal, look
 from harness.report.load import Panel
+from harness.report.methods import Line
 from harness.report.names import DENSE
 from harness.report.ratios import OCTAVE, nearest
 from harness.report.sources import Sources
@@ -67,19 +68,19 @@ def _curves(ax: Axes, cells: pd.DataFrame, rows: pd.DataFrame) -> list[Line2D]:
         cell = nearest(group, 1.0 if is_dense else RATIO, OCTAVE)
         found = binned(rows[rows["cell"] == cell["cell"]]) if cell is not None and len(rows) else None
         if found is not None and len(found):
-            handles.append(_curve(ax, found, str(group["method"].iloc[0]), variant))
+            handles.append(_curve(ax, found, group.iloc[0]))
     if not handles:
         mark_gap(ax, "no rows to draw")
     return handles
 
 
-def _curve(ax: Axes, found: pd.DataFrame, method: str, variant: str) -> Line2D:
-    style = look(method)
+def _curve(ax: Axes, found: pd.DataFrame, line: Line) -> Line2D:
+    style = look(line)
     low, high = found["mean"] - found["stderr"], found["mean"] + found["stderr"]
     error_band(ax, found["length"], low, high, style.color)
-    is_dense = method == DENSE
-    (line,) = ax.plot(
+    is_dense = line["method"] == DENSE
+    (drawn,) = ax.plot(
         found["length"], found["mean"], color=style.color, marker="" if is_dense and len(found) > 1 else style.marker,
-        linestyle=style.line, label=literal(variant), zorder=3 if is_dense else 2,
+        linestyle=style.line, label=literal(str(line["variant"])), zorder=3 if is_dense else 2,
     )  # fmt: skip
-    return line
+    return drawn

@@ -15,7 +15,7 @@ from harness.report.drawing.layout import panel_name, panels_by_model
 from harness.report.drawing.save import Drawing, file_stem
 from harness.report.drawing.style import literal, look
 from harness.report.load import Panel
-from harness.report.names import CONTROLS
+from harness.report.methods import is_control
 from harness.report.sources import Sources
 from harness.report.tables import variant_order
 
@@ -45,7 +45,7 @@ def _panel(ax: Axes, panel: Panel, cells: pd.DataFrame) -> list[Line2D]:
 
 def front(cells: pd.DataFrame) -> pd.DataFrame:
     """The cells on the front, by rising bytes: each strictly better than all that move no more."""
-    usable = cells[~cells["method"].isin(CONTROLS) & cells["value"].notna()].copy()
+    usable = cells[~is_control(cells) & cells["value"].notna()].copy()
     usable["gain"] = usable["value"].where(usable["higher_is_better"].astype(bool), -usable["value"])
     ordered = usable.sort_values(["bytes_per_token", "gain"], ascending=[True, False], kind="stable")
     before = ordered["gain"].cummax().shift(fill_value=float("-inf"))
@@ -59,7 +59,7 @@ def _points(ax: Axes, cells: pd.DataFrame) -> list[Line2D]:
     nth = dict(curve_places(cells))
     for variant in variant_order(cells):
         group = cells[cells["variant"] == variant]
-        style = look(str(group["method"].iloc[0]))
+        style = look(group.iloc[0])
         marker = OTHER_MARKERS[nth[variant] % 3] if nth.get(variant) else style.marker.replace("_", "*")
         plain: dict[str, Any] = {"marker": marker, "linestyle": "", "color": style.color, "markersize": 5.0}
         on_front = group["cell"].isin(best["cell"])

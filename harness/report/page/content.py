@@ -63,7 +63,7 @@ def _panel(panel: Panel, cells: pd.DataFrame, published: pd.DataFrame | None, ju
 
 
 def _cell(line: dict[Any, Any], decimals: int, verdict: str) -> dict[str, Any]:
-    style = look(str(line["method"]))
+    style = look(line)
     return {
         "cell": str(line["cell"]),
         "method": str(line["method"]),
@@ -101,8 +101,8 @@ def _published(panel: Panel, cells: pd.DataFrame, published: pd.DataFrame | None
     mine = published[(published["model"] == panel.model) & (published["task"] == panel.task)]
     dense = dense_bytes(cells)
     return [
-        {"method": p["method"], "x": dense / p["compression"], "value": p["score"], "color": look(p["method"]).color}
-        | {"symbol": SYMBOLS[look(p["method"]).marker], "setting": _setting(p)}
+        {"method": p["method"], "x": dense / p["compression"], "value": p["score"], "color": look(p).color}
+        | {"symbol": SYMBOLS[look(p).marker], "setting": _setting(p)}
         for p in mine[mine["metric"] == panel.metric].to_dict("records")
     ]
 
