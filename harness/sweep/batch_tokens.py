@@ -17,17 +17,16 @@ from harness.evaluation.batches import PLAIN_TOKENS
 from harness.forecast.memory import Demand, Widths, fitting_tokens
 from harness.store.store import Store
 from harness.sweep.prepare import Prepared
-from harness.sweep.weights import Weights
 
 
-def decide_batch_tokens(prepared: Prepared, store: Store, weights: Weights) -> int:
+def decide_batch_tokens(prepared: Prepared, store: Store) -> int:
     """Decide what bounds this folder's batches, and keep it in run.json for later launches and other shards.
 
     What is asked for wins; `auto` is what the folder's latest launch used, else PLAIN_TOKENS where there is no CUDA,
     else what fits beside the weights, which are loaded to find out. The first of several shards decides.
     """
     tokens = _known(prepared, store)
-    free = _free_bytes(weights.model) if tokens is None else None
+    free = _free_bytes(prepared.model) if tokens is None else None
     with store.exclusive():
         tokens = _known(prepared, store) or (PLAIN_TOKENS if free is None else _fitting(prepared, free))
         store.amend({"batch_tokens": tokens})

@@ -10,6 +10,7 @@ import statistics
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from harness.data.sources import Source, resolve
 from harness.errors import InputError
@@ -17,6 +18,7 @@ from harness.evaluation.prompts import Encoder, TaskPrompt
 from harness.evaluation.suite import Suite, load_paper_task, load_shipped_task
 from harness.hf import Checkpoint, find
 from harness.hf.packaged import cache_root
+from harness.hf.retry import patiently
 from harness.paths import asset
 from harness.sweep.job import Job
 from harness.sweep.plan import PROTOCOL, Plan, make_plan
@@ -24,7 +26,7 @@ from harness.sweep.plan import PROTOCOL, Plan, make_plan
 
 @dataclass(frozen=True)
 class Prepared:
-    """Holds a job that was found possible: nothing expensive has happened yet."""
+    """Holds a job that was found possible: nothing expensive happens until its `model` is asked for."""
 
     job: Job
     checkpoint: Checkpoint
@@ -44,6 +46,14 @@ class Prepared:
         arguments = {name: value for name, value in self.source.arguments.items() if name != "source"}
         identity += [task.name, self.source.name, arguments, dict(task.overrides or {})]
         return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+    @cached_property
+    def model(self) -> Any:
+        """Load the weights when they are first asked for; a download that breaks is tried again.
+
+        Raises RunError when it broke every time.
+        """
+        return patiently(self.checkpoint.load, f"the weights of model '{self.job.model.name}'")
 
     @property
     def folder(self) -> Path:

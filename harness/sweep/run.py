@@ -28,7 +28,6 @@ from harness.sweep.outcome import Outcome, read_outcome
 from harness.sweep.plan import PROTOCOL
 from harness.sweep.prepare import Prepared, prepare
 from harness.sweep.score import write_tables
-from harness.sweep.weights import Weights
 from harness.tables.summary import join_summaries
 
 PROMPT_TAIL = 600
@@ -60,11 +59,10 @@ def _compute(prepared: Prepared, store: Store, console: Console) -> None:
     settled = store.settled()
     if all((prompt.key, cell.id) in settled for prompt in prepared.prompts for cell in cells):
         return
-    weights = Weights(prepared.checkpoint)
-    limits = Limits(decide_batch_tokens(prepared, store, weights), job.engine.batch_size)
+    limits = Limits(decide_batch_tokens(prepared, store), job.engine.batch_size)
     micro_batches = work_left(prepared.prompts, cells, settled, limits, job.shard)
     if micro_batches:
-        engine = Engine(Bridge(weights.model), job.engine.prefill_tokens, job.engine.kernel)
+        engine = Engine(Bridge(prepared.model), job.engine.prefill_tokens, job.engine.kernel)
         with console.progress(sum(micro_batch.runs for micro_batch in micro_batches)) as advance:
             Executor(engine, prepared.encoder, store, advance).run(micro_batches)
 
