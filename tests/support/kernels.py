@@ -1,6 +1,7 @@
 """The same decode step by harness.methods in float64, as an independent reference."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor
@@ -8,7 +9,8 @@ from torch import Tensor
 from harness import methods
 from harness.attention import LayerPrefix, Step
 from harness.attention.scores import Scores
-from harness.kernels import KVCache, append
+from harness.kernels import KVCache, append, find_binding
+from support import steps
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -58,3 +60,22 @@ class Inputs:
 def error(got: Tensor, expected: Tensor) -> float:
     """Relative error in the 2-norm."""
     return float((got.double() - expected).norm() / expected.norm())
+
+
+def normal(*shape, seed=0, dtype=torch.float32) -> Tensor:
+    """Random numbers, the same on every device."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(DEVICE, dtype)
+
+
+def both(name, knobs, case, window=None):
+    """Yield (torch's output, the kernels' output) of each step of a random case."""
+    for tensor in "qkv":
+        setattr(case, tensor, getattr(case, tensor).to(DEVICE))
+    case.mask = case.mask.to(DEVICE)
+    plain = methods.create(name, **knobs)
+    fast = find_binding(plain)
+    starts = SimpleNamespace(observes=plain.observes, start=fast.start)  # the state alone is the kernel's own
+    for (step, state), (_, own) in zip(
+        steps(case, plain, None, window), steps(case, starts, None, window), strict=True
+    ):
+        yield plain.attend(step, state), fast.attend(step, own)

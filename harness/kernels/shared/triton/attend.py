@@ -39,12 +39,19 @@ def store_part(
 
 @triton.jit
 def attend_kernel(
-    q, k, v, index, starts, stops, position, key, masked, temperature, peak, total, given, v_sum, out, logit,
-    partial, bests, masses, helds, k_b, k_h, k_n, v_b, v_h, v_n, heads, parts, chunks, measured, copies, window, listed,
-    scale, g: tl.constexpr, rows: tl.constexpr, d: tl.constexpr, width: tl.constexpr, block: tl.constexpr,
-    newest: tl.constexpr, keep_logits: tl.constexpr, many: tl.constexpr, share: tl.constexpr,
-    approximate: tl.constexpr, known: tl.constexpr, mix: tl.constexpr, pad_chunks: tl.constexpr, chunk: tl.constexpr,
-    candidates: tl.constexpr, stages: tl.constexpr, ahead: tl.constexpr, overlap: tl.constexpr,
+    q, k, v, index, starts, stops,  # the query, the cache and the chosen columns
+    position, key,  # choices of chunks that are yet to be merged
+    masked, temperature,  # the query of approximate logits
+    peak, total, given,  # the softmax mass of all tokens, and of the kept ones
+    v_sum, out, logit,
+    partial, bests, masses, helds,  # what a part leaves for combine_kernel
+    k_b, k_h, k_n, v_b, v_h, v_n,  # strides of k and v
+    heads, parts, chunks, measured, copies, window, listed, scale,
+    g: tl.constexpr, rows: tl.constexpr, d: tl.constexpr, width: tl.constexpr, block: tl.constexpr,
+    newest: tl.constexpr, keep_logits: tl.constexpr, many: tl.constexpr,
+    share: tl.constexpr, approximate: tl.constexpr, known: tl.constexpr, mix: tl.constexpr, pad_chunks: tl.constexpr,
+    chunk: tl.constexpr, candidates: tl.constexpr,  # of a merge
+    stages: tl.constexpr, ahead: tl.constexpr, overlap: tl.constexpr,
 ):  # fmt: skip
     """Attend exactly from q [B, H, g, d] to the newest `window` tokens and index [B, H, listed]. Grid [B * H * parts].
 

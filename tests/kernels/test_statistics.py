@@ -1,16 +1,12 @@
-"""What the engine asks of kernels beside attention: the prompt's statistics, and a method's tokens put into place."""
+"""The prompt's statistic by kernels is the one that torch gathers."""
 
 import pytest
 import torch
-from support.kernels import DEVICE, error
+from support.kernels import DEVICE, error, normal
 
 from harness import kernels
 from harness.attention.scores import Scores
 from harness.attention.statistics import ATTENTION_RECEIVED, observe
-
-
-def normal(*shape, seed=0, dtype=torch.float32):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(DEVICE, dtype)
 
 
 @pytest.mark.parametrize(("group", "d"), [(1, 16), (3, 20)])
@@ -30,17 +26,3 @@ def test_a_query_of_another_layout_receives_the_same():
     seen = q.transpose(1, 2).view(1, 2, 3, 40, 16), k.transpose(1, 2)
     expected = kernels.attention_received(*(x.contiguous() for x in seen), None, 0.25, block=16)
     assert torch.equal(kernels.attention_received(*seen, None, 0.25, block=16), expected)
-
-
-@pytest.mark.parametrize(("done", "new"), [(0, 1), (5, 1), (19, 1), (9, 4)])
-def test_a_tail_is_extended_and_put_behind_the_prompt(done, new):
-    tail, cache = normal(2, 2, 3, 20, 24), normal(2, 2, 3, 37, 24, seed=1)
-    fresh = (normal(2, new, 3, 24, seed=2).transpose(1, 2), normal(2, 3, new, 24, seed=3))
-    expected = cache.clone()
-    expected[..., 17 : 17 + done, :] = tail[..., :done, :]
-    expected[..., 17 + done : 17 + done + new, :] = torch.stack(fresh)
-    rest = tail[..., done + new :, :].clone()
-    kernels.extend(fresh, tuple(tail), tuple(cache), torch.arange(done, done + new, device=DEVICE))
-    assert torch.equal(cache, expected)
-    assert torch.equal(tail[..., : done + new, :], expected[..., 17 : 17 + done + new, :])
-    assert torch.equal(tail[..., done + new :, :], rest)
