@@ -1,4 +1,4 @@
-"""What a grid of cells costs, as ratios measured in one go: `python scripts/benchmark_sweep.py`.
+"""Measures what a grid of cells costs, as ratios taken in one go: `python scripts/benchmark_sweep.py`.
 
 Each part runs in a process of its own, so that peak memory is its own: a grid of cells against lm-eval's hf backend
 evaluating dense alone on the same prompts (time, peak memory), and on SmolLM2 a teacher-forced text of 100 tokens under
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def report(given: argparse.Namespace) -> None:
-    """The grid against dense alone."""
+    """Print the grid against dense alone."""
     hf, grid = (in_own_process(part, given) for part in ("hf_dense", "grid"))
     print(f"{given.model}: {given.examples} prompts of {given.prompt} tokens, {given.new} generated:")
     print(f"  hf backend, dense alone  {hf['seconds']:7.2f} s  peak {hf['peak_mb']:6.0f} MB  {hf['note']}")
@@ -65,7 +65,7 @@ def report(given: argparse.Namespace) -> None:
 
 
 def report_scoring(given: argparse.Namespace) -> None:
-    """A continuation under SparQ against one prefill of the same text."""
+    """Print a continuation under SparQ against one prefill of the same text."""
     found = in_own_process("scoring", given)
     print("1 text of 1500 tokens and a continuation of 100, under SparQ:")
     print(f"  prefill of the text      {found['prefill']:7.2f} s")
@@ -75,15 +75,15 @@ def report_scoring(given: argparse.Namespace) -> None:
 
 def in_own_process(part: str, given: argparse.Namespace) -> dict[str, Any]:
     """Run one part and read its JSON line."""
-    told = {name.replace("_", "-"): value for name, value in vars(given).items() if value is not None}
-    options = [text for name, value in {**told, "part": part}.items() for text in (f"--{name}", str(value))]
+    same = {name.replace("_", "-"): value for name, value in vars(given).items() if value is not None}
+    options = [text for name, value in {**same, "part": part}.items() for text in (f"--{name}", str(value))]
     done = subprocess.run([sys.executable, __file__, *options], check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
-    """Best time of each thing that a part does, taken in turns, and the peak memory of this process or its GPU."""
+    """Measure the best time of what a part does, in turns, and the peak memory of this process or its GPU."""
     runs, facts = PARTS[given.part](given)
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(given.repeats):
@@ -99,7 +99,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def hf_dense(given: argparse.Namespace) -> tuple[Runs, dict[str, Any]]:
-    """lm-eval's own backend, at each batch size."""
+    """Run lm-eval's own backend, at each batch size."""
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
 
@@ -117,7 +117,7 @@ def hf_dense(given: argparse.Namespace) -> tuple[Runs, dict[str, Any]]:
 
 
 def grid(given: argparse.Namespace) -> tuple[Runs, dict[str, Any]]:
-    """Dense and the other cells, from one prefill."""
+    """Run dense and the other cells from one prefill."""
     from harness.engine import Engine, Prompt
     from harness.hf import Bridge
     from harness.methods import create
@@ -131,7 +131,7 @@ def grid(given: argparse.Namespace) -> tuple[Runs, dict[str, Any]]:
 
 
 def scoring(given: argparse.Namespace) -> tuple[Runs, dict[str, Any]]:
-    """A prefill alone (its one token is the prefill's own), and a prefill with 100 forced tokens under SparQ."""
+    """Run a prefill alone (its one token is the prefill's own), and one with 100 forced tokens under SparQ."""
     from harness.engine import Engine, Prompt
     from harness.hf import Bridge
     from harness.methods import create
@@ -158,7 +158,7 @@ def _checkpoint(given: argparse.Namespace) -> Any:
 
 
 def _prompts(given: argparse.Namespace, count: int, length: int) -> list[list[int]]:
-    """Prompts of exactly `length` tokens out of the embedded articles, no two alike."""
+    """Cut prompts of exactly `length` tokens out of the embedded articles, no two alike."""
     articles = [yaml.safe_load(file.read_text()) for file in sorted((asset("tasks") / "corpus").glob("*.yaml"))]
     text = "\n".join(paragraph for article in articles for paragraph in article["paragraphs"])
     tokens = _checkpoint(given).tokenizer()(text).input_ids

@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def fitted() -> str:
-    """The text of the file."""
+    """Return the text of the file."""
     points = measurements()
     kernels = {str(name): kernel(group) for name, group in points.groupby("name")}
     rest = pd.read_csv(SPEED / "generate.csv")["rest_ms"].iloc[0] / 1e3
@@ -69,7 +69,7 @@ def fitted() -> str:
 
 
 def measurements() -> pd.DataFrame:
-    """Every timed call of attention."""
+    """Return every timed call of attention."""
     table = pd.concat([pd.read_csv(SPEED / f"attention_{part}.csv") for part in ("grid", "bars")], ignore_index=True)
     table = table.dropna(subset="us")  # a line that is wrong or unsupported has no time
     access = table["method"].map(lambda name: methods.find(name).about.access)
@@ -82,7 +82,7 @@ def measurements() -> pd.DataFrame:
 
 
 def kernel(group: pd.DataFrame) -> dict[str, float]:
-    """Constants of one kernel: not negative, least squares of relative errors.
+    """Fit the constants of one kernel, not negative, by least squares of relative errors.
 
     Where every head read as much, latency and chain cannot be told apart: half of what they took goes to each.
     """
@@ -97,7 +97,7 @@ def kernel(group: pd.DataFrame) -> dict[str, float]:
 
 
 def call_us(model: TimeModel) -> float:
-    """What is left of the sweep's time after its prefill and its kernels, per cell and layer of the launched steps."""
+    """Return what the sweep took beside its prefill and kernels, per cell and layer of the launched steps."""
     n = PROMPT
     flops = 2 * LLAMA_7B.parameters * n + 2 * n * n * 4096 * LLAMA_7B.layers
     prefill = model.prefill_seconds(MEASURED, ROWS * flops)
@@ -113,7 +113,7 @@ def call_us(model: TimeModel) -> float:
 
 
 def steps(model: TimeModel) -> Iterator[tuple[str, float, float]]:
-    """Each step of generate.csv: its name, predicted and measured ms."""
+    """Yield each step of generate.csv: its name, predicted and measured ms."""
     for row in pd.read_csv(SPEED / "generate.csv").to_dict("records"):
         method = methods.create(row["method"], **ast.literal_eval(row["params"]))
         moved = method.transfers(row["seq"], 128) * LLAMA_7B.kv_heads * LLAMA_7B.layers * LLAMA_7B.bytes_per_element

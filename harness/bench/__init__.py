@@ -1,1 +1,1 @@
-"""Measurements of speed: what `harness bench` runs."""
+"""Measures speed, each time beside the error of the same call: what `harness bench` runs."""

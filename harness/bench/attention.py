@@ -1,4 +1,4 @@
-"""The paper's microbenchmark: one decode step of attention, dense against the methods (SparQ paper, section 5.4)."""
+"""Runs the paper's microbenchmark: a decode step of attention, dense against the methods (SparQ, section 5.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is timed: dense attention by every SDPA backend, and the methods by PyTorch or by the kernels."""
+"""Makes the calls that are timed: dense attention by every SDPA backend, the methods by PyTorch or by the kernels."""
 
 from __future__ import annotations
 

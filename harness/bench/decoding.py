@@ -1,4 +1,4 @@
-"""A forward mode that decodes over caches that are full from the start, by any implementation of attention."""
+"""Decodes over caches that are full from the start, by any implementation of attention."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Attend = Callable[[LayerCall, KVCache], Tensor]
 
 @dataclass
 class Decoding:
-    """A forward mode that decodes token after token at `length` cached tokens. All layers share one counter of tokens.
+    """Decodes token after token at `length` cached tokens: a forward mode whose layers share one counter of tokens.
 
     caches: one per layer. counter: [layers, B] int32, each cache's `kv_lengths` is a row of it.
     """

@@ -1,4 +1,4 @@
-"""`harness bench generate`: what a decode step of a whole model costs under each method, and where the time goes."""
+"""Measures what a decode step of a whole model costs under each method, and where the time goes."""
 
 from __future__ import annotations
 

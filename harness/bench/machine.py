@@ -1,4 +1,4 @@
-"""What a measurement ran on, and the bandwidth that it can be held against."""
+"""Describes what a measurement ran on, and measures the bandwidth that it can be held against."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def describe(device: torch.device, commit: str | None = None) -> Machine:
 
 
 def copy_bandwidth(device: torch.device, size: int | None = None) -> float:
-    """Bytes per second, read plus written, of a copy of `size` bytes (4 GiB on a GPU, 256 MiB elsewhere).
+    """Measure the bytes per second, read plus written, of a copy of `size` bytes (4 GiB on a GPU, 256 MiB elsewhere).
 
     A kernel copies (and flips the sign): a plain copy becomes a memcpy node in a CUDA graph, which ran at two thirds.
     """
@@ -43,7 +43,7 @@ def copy_bandwidth(device: torch.device, size: int | None = None) -> float:
 
 
 def cache_size(device: torch.device) -> int:
-    """Bytes of the last-level cache; 64 MiB where it is not known."""
+    """Return the bytes of the last-level cache; 64 MiB where it is not known."""
     return torch.cuda.get_device_properties(device).L2_cache_size if device.type == "cuda" else 2**26
 
 

@@ -1,4 +1,4 @@
-"""One line of each benchmark: every column with its meaning and unit, from which headers, tables and docs are made."""
+"""Describes the lines of both benchmarks: every column once, with its meaning and unit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decode steps of a whole model over caches that are full from the start: what one token costs, without a prefill."""
+"""Makes decode steps of a whole model over caches that are full from the start, without a prefill."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GPU kernels for one decode step of attention, in Triton. Importing this package needs neither Triton nor a GPU.
+"""Computes one decode step of attention by kernels in Triton. Importing this package needs neither Triton nor a GPU.
 
 `KVCache` holds what a step reads; `sparq`, `h2o`, `flexgen`, `oracle_topk`, `lm_infinite`, `attend` and `dense` return
 the attention output [B, H, G, D]. Nothing here waits for the GPU, so every call can be captured in a CUDA graph.

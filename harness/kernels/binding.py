@@ -1,4 +1,4 @@
-"""Which kernel computes a method: every operator folder declares in BINDINGS which methods its kernels serve."""
+"""Finds the kernel that computes a method: every operator folder declares in BINDINGS which methods it serves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""H2O's decode step (Zhang et al., NeurIPS 2023, arXiv 2306.14048) over KVCache: evict one token, then attend."""
+"""Computes H2O's decode step (Zhang et al., NeurIPS 2023, arXiv 2306.14048): evicts a token, then attends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FREE = -1
 
 @dataclass
 class HeavyHitters:
-    """Holds the columns that are still cached [B, H, K] int32 and the weight that each has received [B, H, K] float32.
+    """Holds the columns that are still cached [B, H, K] int32 and the weight each has received [B, H, K] float32.
 
     Before the first step K is the prompt; from then on there are k + 1 places, and the last step's logits
     [B, H, G, K] float32 wait until the next step adds their weights to the scores.

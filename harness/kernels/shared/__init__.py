@@ -1,1 +1,1 @@
-"""What the operators share: the cache, the choice of tokens, exact attention over them, what the device can run."""
+"""Holds what the operators share: the cache, the choice of tokens, exact attention over them, the device."""

@@ -1,4 +1,4 @@
-"""Exact attention over a window of the newest tokens and chosen older ones: the last launch of every operator."""
+"""Computes exact attention over the newest tokens and chosen older ones: the last launches of every operator."""
 
 from __future__ import annotations
 

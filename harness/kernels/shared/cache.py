@@ -1,4 +1,4 @@
-"""What a decode step reads: K and V, K once more channel-major, and the running sum of V."""
+"""Holds what a decode step reads: K and V, K once more channel-major, and the running sum of V."""
 
 from __future__ import annotations
 

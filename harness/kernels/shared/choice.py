@@ -1,4 +1,4 @@
-"""What the kernels of a step leave for each other: the best tokens of chunks, and the softmax mass of all tokens."""
+"""Holds what the kernels of a step leave for each other: the best tokens of chunks, the softmax mass of all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the kernels need of a device and of a model, checked before a file of device code is imported."""
+"""Checks what the kernels need of a device and of a model, before a file of device code is imported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a launch is cut up where several operators do the same: plain arithmetic on shapes, measured on one H200."""
+"""Cuts up launches that several operators share: plain arithmetic on shapes, measured on one H200."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SparQ's decode attention (Ribar et al., ICML 2024, arXiv 2312.04985, algorithm 1), in one to five launches."""
+"""Computes SparQ's decode attention (Ribar et al., ICML 2024, arXiv 2312.04985, algorithm 1)."""
 
 from __future__ import annotations
 

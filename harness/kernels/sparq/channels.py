@@ -1,4 +1,4 @@
-"""The query at its largest channels, in the forms that SparQ's kernels read."""
+"""Holds the query at its largest channels, in the forms that SparQ's kernels read."""
 
 from __future__ import annotations
 

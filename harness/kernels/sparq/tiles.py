@@ -1,4 +1,4 @@
-"""How SparQ's launches are cut up: plain arithmetic on shapes, measured on one H200 (docs/speed)."""
+"""Cuts up SparQ's launches: plain arithmetic on shapes, measured on one H200 (docs/speed)."""
 
 from __future__ import annotations
 

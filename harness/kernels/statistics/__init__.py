@@ -1,4 +1,4 @@
-"""The prompt's statistic that H2O starts from, computed without holding any attention weights."""
+"""Computes the prompt's statistic that H2O starts from, without holding any attention weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Methods that read all of K: its logits stored once, the best tokens chosen from them (FlexGen, the oracle, SparQ)."""
+"""Serves methods that read all of K: stores its logits and chooses the best tokens (FlexGen, the oracle, SparQ)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Patterns that need no scores: dense attention, and a window with the oldest tokens (LM-Infinite, StreamingLLM)."""
+"""Serves patterns that need no scores: dense attention, a window with the oldest tokens (LM-Infinite, StreamingLLM)."""
 
 from __future__ import annotations
 

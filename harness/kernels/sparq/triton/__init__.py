@@ -1,1 +1,1 @@
-"""Device code: importing a file of this folder needs Triton."""
+"""Holds device code: importing a file of this folder needs Triton."""
