@@ -1,13 +1,13 @@
-"""Each method against its definition, written out slowly in by_definition.py."""
+"""Each method against its definition, written out slowly in definitions/NAME.py."""
 
-import numpy as np
 import pytest
 import torch
-from by_definition import Eviction, by_definition, flexgen, lm_infinite, low_rank, oracle, sparq
+from definitions import Place, by_definition, defined
 from hypothesis import given
 from hypothesis import strategies as st
-from support import random_case, steps
+from support import KNOBS, random_case, steps
 
+from harness import methods
 from harness.attention.scores import Scores
 from harness.methods import create, decode
 
@@ -20,71 +20,40 @@ cases = st.builds(
     st.integers(1, 5),
     st.integers(0, 999),
 )
-architectures = st.sampled_from([Scores(6**-0.5), Scores(0.9), Scores(0.3)])
-capped = st.sampled_from([Scores(6**-0.5), Scores(0.9), Scores(0.8, 1.5)])
-budgets = st.integers(2, 20)
-recent = st.integers(0, 5)
+architectures = st.sampled_from([Scores(6**-0.5), Scores(0.9), Scores(0.8, 1.5)])
+layers = st.sampled_from([0, 5])
 
 
-def check(name, knobs, case, scores, make):
-    found = decode(create(name, **knobs), *case, scores)
-    torch.testing.assert_close(found, by_definition(case, scores, make), atol=1e-9, rtol=0)
+def check(name, knobs, case, scores, layer):
+    """Compare what a method decodes with what its definition says."""
+    method = create(name, **knobs)
+    _, state = next(steps(case, method, scores, layer=layer))
+    expected = by_definition(case, scores, lambda head: defined()[name].definition(knobs, Place(layer, head, state)))
+    torch.testing.assert_close(decode(method, *case, scores, layer), expected, atol=1e-9, rtol=0)
 
 
-@given(cases, architectures, st.integers(1, 6), budgets, recent, st.booleans())
-def test_sparq_is_algorithm_1_of_its_paper(case, scores, r, k, local, reallocate):
-    knobs = {"r": r, "k": k, "local": min(local, k), "reallocate": reallocate}
-    check("sparq", knobs, case, scores, lambda *_: sparq(**knobs))
+def test_every_method_is_defined():
+    missing = set(methods.names()) - set(defined())
+    assert not missing, f"no law holds for {missing} until tests/methods/definitions/NAME.py says what it computes"
+    assert set(defined()) <= set(methods.names()), "a definition without a method"
 
 
-@given(cases, budgets, recent)
-def test_h2o_sums_the_attention_that_a_token_received(case, k, local):
-    check("h2o", {"k": k, "local": local}, case, Scores(0.9), lambda *_: Eviction(k, local, lru=False))
+@pytest.mark.parametrize("name", defined())
+@given(st.data(), cases, architectures, layers)
+def test_a_method_computes_what_its_definition_says(name, data, case, scores, layer):
+    check(name, data.draw(defined()[name].SETTINGS), case, scores, layer)
 
 
+@pytest.mark.parametrize("name", [name for name in methods.names() if methods.find(name).observes])
 @given(st.integers(0, 999))
-def test_what_a_token_receives_while_decoding_counts_as_much_as_in_the_prompt(seed):
-    case = random_case((0, 3), h=2, g=3, p=9, t=24, d=6, seed=seed)
-    check("h2o", {"k": 6, "local": 1}, case, Scores(0.9), lambda *_: Eviction(6, 1, lru=False))
+def test_what_happens_to_a_token_while_decoding_counts_as_much_as_in_the_prompt(name, seed):
+    check(name, KNOBS[name], random_case((0, 3), h=2, g=3, p=9, t=24, d=6, seed=seed), Scores(0.9), 0)
 
 
-@given(cases, capped, budgets, recent)
-def test_lru_evicts_what_was_used_longest_ago(case, scores, k, local):
-    knobs = {"k": k, "local": local, "ties": "newest"}
-    check("lru", knobs, case, scores, lambda *_: Eviction(k, local, lru=True))
-
-
-@given(cases, capped, st.integers(1, 20), st.integers(0, 6))
-def test_lm_infinite_keeps_the_first_and_the_last(case, scores, more, initial):
-    knobs = {"k": initial + more, "initial": initial}
-    check("lm_infinite", knobs, case, scores, lambda *_: lm_infinite(**knobs))
-
-
-@given(cases, capped, st.integers(1, 20), st.sampled_from([(False, False), (True, False), (False, True)]))
-def test_flexgen_reads_only_the_rows_of_v_with_the_most_weight(case, scores, k, variant):
-    knobs = {"k": k, "reallocate": variant[0], "before_softmax": variant[1]}
-    check("flexgen", knobs, case, scores, lambda *_: flexgen(**knobs))
-
-
-@given(cases, capped, st.integers(1, 20))
-def test_the_oracle_keeps_the_largest_weights(case, scores, k):
-    check("oracle_topk", {"k": k}, case, scores, lambda *_: oracle(k))
-
-
-@given(cases, capped, st.integers(1, 6), budgets, recent, st.booleans())
-def test_low_rank_is_sparq_with_a_projection(case, scores, r, k, local, reallocate):
-    knobs = {"r": r, "k": k, "local": min(local, k), "reallocate": reallocate}
-    _, state = next(steps(case, create("low_rank", **knobs)))
-    basis = state.basis.numpy()
-    for projection in basis:
-        np.testing.assert_allclose(projection.T @ projection, np.eye(r), atol=1e-12)
-    check("low_rank", knobs, case, scores, lambda _, i: low_rank(basis[i], k, min(local, k), reallocate))
-
-
-@pytest.mark.parametrize("name", ["sparq", "h2o", "lru", "low_rank"])
+@pytest.mark.parametrize("name", [name for name in methods.names() if "local" in methods.knobs(methods.find(name))])
 def test_a_quarter_of_k_is_local_by_default(name):
-    more = {"r": 2} if name in ("sparq", "low_rank") else {}
-    case = random_case(p=30)
-    default = decode(create(name, k=10, **more), *case)
-    assert torch.equal(default, decode(create(name, k=10, local=2, **more), *case))
-    assert not torch.equal(default, decode(create(name, k=10, local=8, **more), *case))
+    case, knobs = random_case(p=30), KNOBS[name] | {"k": 10}
+    default = create(name, **{**knobs, "local": None})
+    assert default.resolved.local == 2
+    assert torch.equal(decode(default, *case), decode(create(name, **{**knobs, "local": 2}), *case))
+    assert not torch.equal(decode(default, *case), decode(create(name, **{**knobs, "local": 8}), *case))

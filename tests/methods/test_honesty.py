@@ -4,29 +4,40 @@ import dataclasses
 
 import pytest
 import torch
-from support import VARIANTS, label, random_case, steps
+from support import VARIANTS, each_method, random_case, steps
 from support.tracing import trace
 
 from harness import methods
+from harness.attention import MeanValue
 from harness.methods.controls.oracle_topk import OracleTopK
 from harness.methods.ratio import dense_transfers
 
 PAYING = [v for v in VARIANTS if not methods.find(v[0]).oracle]
 """All but the controls that choose for free, and say so."""
 
-every_method = pytest.mark.parametrize(("name", "knobs"), VARIANTS, ids=[label(v) for v in VARIANTS])
 
-
-@every_method
-def test_entries_with_a_gradient_are_paid_for(name, knobs):
+@each_method()
+def test_entries_with_a_gradient_are_paid_for(name, knobs, layer):
     method, case = methods.create(name, **knobs), random_case(p=40)
-    for step, state in steps(case, method):
+    for step, state in steps(case, method, layer=layer):
         k, v = (x.clone().requires_grad_(True) for x in (step.k, step.v))
         output = method.attend(dataclasses.replace(step, k=k, v=v), state)
         grads = torch.autograd.grad(output.square().sum(), (k, v), allow_unused=True, retain_graph=True)
         used = sum((grad != 0).sum((2, 3)) for grad in grads if grad is not None)
         assert used.max() > 0
         assert used.max() <= method.transfers(step.length, 8)
+
+
+@each_method()
+@pytest.mark.parametrize("p", [3, 40])
+def test_as_many_tokens_are_attended_to_as_the_method_says(name, knobs, layer, p):
+    method, case = methods.create(name, **knobs), random_case(pads=(0, 0), p=p)
+    for step, state in steps(case, method, layer=layer):
+        v = step.v.clone().requires_grad_(True)
+        output = method.attend(dataclasses.replace(step, v=v), state)
+        (grad,) = torch.autograd.grad(output.sum(), v)
+        more = (grad != 0).any(3).sum(2) - method.kept_tokens(step.length)
+        assert ((more == 0) | (more == isinstance(state, MeanValue))).all()  # the newest V enters the mean besides
 
 
 def entries_read(method, step, state):
@@ -37,10 +48,10 @@ def entries_read(method, step, state):
     return int((k_read.sum((2, 3)) + v_read.sum((2, 3))).max())
 
 
-@pytest.mark.parametrize(("name", "knobs"), PAYING, ids=[label(v) for v in PAYING])
-def test_entries_read_to_choose_or_to_attend_are_paid_for(name, knobs):
+@each_method(PAYING)
+def test_entries_read_to_choose_or_to_attend_are_paid_for(name, knobs, layer):
     method, case = methods.create(name, **knobs), random_case(pads=(0, 0), p=40)
-    for step, state in steps(case, method):
+    for step, state in steps(case, method, layer=layer):
         assert 0 < entries_read(method, step, state) <= method.transfers(step.length, 8)
 
 

@@ -4,36 +4,38 @@ import dataclasses
 
 import pytest
 import torch
-from support import VARIANTS, close, label, random_case, steps
+from support import VARIANTS, close, each_method, random_case, steps
 
 from harness import methods
 
 FORGETFUL = [v for v in VARIANTS if not methods.find(v[0]).observes]
 """All whose state is not a history of evictions, which no later start can know."""
 
-every_method = pytest.mark.parametrize(("name", "knobs"), VARIANTS, ids=[label(v) for v in VARIANTS])
 
-
-@pytest.mark.parametrize(("name", "knobs"), FORGETFUL, ids=[label(v) for v in FORGETFUL])
+@each_method(FORGETFUL)
 @pytest.mark.parametrize("window", [3, 9])
-def test_a_sliding_window_equals_starting_anew_at_every_step(name, knobs, window):
+def test_a_sliding_window_equals_starting_anew_at_every_step(name, knobs, layer, window):
     method, case = methods.create(name, **knobs), random_case(p=14, t=6)
-    for step, state in steps(case, method, sliding_window=window):
+    for step, state in steps(case, method, sliding_window=window, layer=layer):
         fresh = dataclasses.replace(case, p=step.length - 1)
-        fresh_step, fresh_state = next(steps(fresh, method, sliding_window=window))
-        if name == "random_k":
-            fresh_state = dataclasses.replace(state)
+        fresh_step, fresh_state = next(steps(fresh, method, sliding_window=window, layer=layer))
+        if hasattr(state, "step"):
+            fresh_state = dataclasses.replace(state)  # a stream of random numbers goes on
         close(method.attend(step, state), method.attend(fresh_step, fresh_state))
 
 
-@every_method
+@each_method()
 @pytest.mark.parametrize("window", [3, 9])
-def test_tokens_that_a_sliding_window_dropped_have_no_influence(name, knobs, window):
+def test_tokens_that_a_sliding_window_dropped_have_no_influence(name, knobs, layer, window):
     method, case = methods.create(name, **knobs), random_case(p=14, t=6)
     hostile = random_case(p=14, t=6)
     hostile.v[:, :, : 15 - window] += 100
     hostile.k[:, :, : 15 - window] *= -1
-    pairs = zip(steps(case, method, sliding_window=window), steps(hostile, method, sliding_window=window), strict=True)
+    pairs = zip(
+        steps(case, method, sliding_window=window, layer=layer),
+        steps(hostile, method, sliding_window=window, layer=layer),
+        strict=True,
+    )
     for (step, state), (other, other_state) in pairs:
         if isinstance(getattr(state, "score", None), torch.Tensor):
             other_state.score = state.score.clone()

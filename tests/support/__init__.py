@@ -2,35 +2,22 @@
 
 from dataclasses import dataclass
 
+import pytest
 import torch
+from definitions import defined
 
 from harness.attention import LayerPrefix, Step
 from harness.attention.scores import Scores
 from harness.attention.statistics import observe
 from harness.store.records import Record
 
-KNOBS = {
-    "dense": {},
-    "sparq": {"r": 3, "k": 6, "local": 2},
-    "h2o": {"k": 6, "local": 2},
-    "lru": {"k": 6, "local": 2, "ties": "newest"},
-    "lm_infinite": {"k": 7, "initial": 3},
-    "streaming": {"k": 7},
-    "window": {"k": 7},
-    "flexgen": {"k": 5},
-    "low_rank": {"r": 3, "k": 6, "local": 2},
-    "oracle_topk": {"k": 6},
-    "random_k": {"k": 6},
-}
-"""A small budget of each method; a new method gets its line here and is tested against every law."""
-
+KNOBS = {name: file.KNOBS for name, file in defined().items()}
+"""A small budget of each method, from tests/methods/definitions/NAME.py."""
 VARIANTS = [
     *KNOBS.items(),
-    ("sparq", {"r": 3, "k": 6, "local": 0, "reallocate": False}),
-    ("low_rank", {"r": 3, "k": 6, "local": 2, "reallocate": False}),
-    ("flexgen", {"k": 5, "reallocate": True}),
-    ("flexgen", {"k": 5, "before_softmax": True}),
+    *((name, knobs) for name, file in defined().items() for knobs in getattr(file, "VARIANTS", [])),
 ]
+"""These and further settings: what every law is held against, as (method, knobs)."""
 
 
 def label(value):
@@ -38,6 +25,13 @@ def label(value):
     name, knobs = value
     switches = [k if v else f"no_{k}" for k, v in knobs.items() if isinstance(v, bool)]
     return "-".join([name, *switches])
+
+
+def each_method(variants=tuple(VARIANTS)):
+    """Parametrise a law over (name, knobs, layer): every variant, at the first layer and at a later one."""
+    cases = [(*variant, layer) for variant in variants for layer in (0, 3)]
+    names = [f"{label(case[:2])}-layer_{case[2]}" for case in cases]
+    return pytest.mark.parametrize(("name", "knobs", "layer"), cases, ids=names)
 
 
 @dataclass
@@ -64,7 +58,7 @@ def random_case(pads=(0, 4), h=2, g=3, p=18, t=4, d=8, seed=0, dtype=torch.float
     return Case(q, k, v, mask, p)
 
 
-def steps(case, method, scores=None, sliding_window=None):
+def steps(case, method, scores=None, sliding_window=None, layer=0):
     """(step, state) of each decode step of one case, the state carried along; for tests that look inside."""
     q, k, v, mask, p = case
     b, hq, total, d = q.shape
@@ -73,7 +67,7 @@ def steps(case, method, scores=None, sliding_window=None):
     scores = scores or Scores(d**-0.5)
     of_heads = mask[:, None]
     statistics = observe(method.observes, grouped[:, :, :, :p], k[:, :, :p], mask[:, :p], scores)
-    state = method.start(LayerPrefix(k[:, :, :p], v[:, :, :p], of_heads[..., :p], total - p, statistics=statistics))
+    state = method.start(LayerPrefix(k[:, :, :p], v[:, :, :p], of_heads[..., :p], total - p, layer, statistics))
     for n in range(p + 1, total + 1):
         seen = of_heads[..., :n]
         if sliding_window is not None:

@@ -1,0 +1,40 @@
+"""H2O evicts for good what received least attention, from all queries of the prompt and of the steps it was kept."""
+
+import math
+
+from hypothesis import strategies as st
+
+from definitions import BUDGETS, RECENT, best, softmax
+
+KNOBS = {"k": 6, "local": 2}
+SETTINGS = st.fixed_dictionaries({"k": BUDGETS, "local": RECENT})
+
+
+class Eviction:
+    """Scores of the tokens that are left, to which `see` adds the weights of one more query."""
+
+    def __init__(self, k, local):
+        self.k, self.local, self.score = k, local, {}
+
+    def see(self, mean, tokens, time):
+        """Group-mean weights of the query number `time` over some tokens."""
+        for weight, token in zip(mean, tokens, strict=True):
+            self.score[token] += weight
+
+    def __call__(self, head, n):
+        if not self.score:
+            self.score = dict.fromkeys(range(head.p), 0.0)
+            for i in range(head.p):
+                weights = softmax(head.logits(head.q[:, i], head.k[: i + 1]))
+                self.see(weights.mean(0), range(i + 1), i + 1)
+        self.score[n - 1] = 0.0
+        tokens = sorted(self.score)
+        kept = best([math.inf if n - 1 - i <= self.local else self.score[i] for i in tokens], self.k + 1)
+        self.score = {tokens[i]: self.score[tokens[i]] for i in kept}
+        output, weights, kept = head.over(self.score, n)
+        self.see(weights.mean(0), kept, n)
+        return output
+
+
+def definition(knobs, _place):
+    return Eviction(**knobs)
