@@ -80,7 +80,14 @@ def _cell(
     n, k = len(ids), knobs.get("k", 0)
     share = 1.0 if method == "dense" else 0.08 + k / 2000
     labels: dict[str, Any] = {"model": "synthetic", "run": run, "method": method, "params": json.dumps(knobs)}
-    labels |= {"ratio": np.nan, "cell": f"{method}-{k}", "task": task, "metric": "match", "higher_is_better": True}
+    labels |= {
+        "launch": "0",
+        "ratio": np.nan,
+        "cell": f"{method}-{k}",
+        "task": task,
+        "metric": "match",
+        "higher_is_better": True,
+    }
     first = np.where((rng.random(n) < 0.3) | (method == "dense"), np.nan, rng.integers(1, 64, n))
     columns = {"example": ids, "prompt_tokens": lengths, "new_tokens": 64, "seconds": 0.1, "first_difference": first}
     costs = {"transfers_elements": lengths * 256 * share, "bytes_per_token": lengths * 512 * share}

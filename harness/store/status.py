@@ -43,7 +43,7 @@ def status_command(arguments: Sequence[str]) -> None:
     if not folders:
         raise InputError(f"no run found in {root}: `harness run results={root}` makes some")
     for folder in folders:
-        sys.stdout.write("".join(f"{line}\n" for line in _told(run_status(folder))))
+        sys.stdout.write("".join(f"{line}\n" for line in _lines(run_status(folder))))
 
 
 def run_status(folder: Path) -> RunStatus:
@@ -90,7 +90,7 @@ def _cell_status(cell: str, finished: _Finished, failed: set[str], units: int, t
     return CellStatus(cell, done, lost, left - lost, left * each if typical else None)
 
 
-def _told(run: RunStatus) -> Iterator[str]:
+def _lines(run: RunStatus) -> Iterator[str]:
     done, failed, missing = (sum(getattr(cell, name) for cell in run.cells) for name in ("done", "failed", "missing"))
     yield f"{run.name}: {run.note or f'{done} done, {failed} failed, {missing} missing{_left(run)}'}"
     if failed or missing:
@@ -100,7 +100,7 @@ def _told(run: RunStatus) -> Iterator[str]:
 
 
 def _left(run: RunStatus) -> str:
-    """Of one process; shards divide it."""
+    """Estimate the time of one process that is left, in words; shards divide it."""
     if not any(cell.missing + cell.failed for cell in run.cells):
         return ""
     known = [cell.seconds_left for cell in run.cells if cell.seconds_left is not None]
@@ -108,6 +108,6 @@ def _left(run: RunStatus) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """In the largest unit that leaves a number above one and a half."""
+    """Write a duration in the largest unit that leaves a number above one and a half."""
     unit, size = next(((unit, size) for unit, size in (("h", 3600), ("min", 60)) if seconds > 1.5 * size), ("s", 1))
     return f"{math.ceil(seconds / size)} {unit}"

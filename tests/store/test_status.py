@@ -43,21 +43,21 @@ def test_a_batch_that_was_torn_is_missing(run):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"), [(0.1, "about 1 s"), (12.2, "about 86 s"), (30.0, "about 4 min"), (3000.0, "about 6 h")]
+    ("seconds", "words"), [(0.1, "about 1 s"), (12.2, "about 86 s"), (30.0, "about 4 min"), (3000.0, "about 6 h")]
 )
-def test_the_time_left_is_told_in_words(run, capsys, seconds, told):
+def test_the_time_left_is_printed_in_words(run, capsys, seconds, words):
     with Store(run, "key") as store:
         store.append([record(unit="u0", cell="a", seconds=seconds, shared_seconds=0.0)])
     assert main(["status", str(run.parent)]) == 0
     first, *cells = capsys.readouterr().out.splitlines()
-    assert first == f"run: 1 done, 0 failed, 7 missing, {told} left on one device"
+    assert first == f"run: 1 done, 0 failed, 7 missing, {words} left on one device"
     assert [line.split() for line in cells] == [
         ["a", "done", "1", "failed", "0", "missing", "3"],
         ["b", "done", "0", "failed", "0", "missing", "4"],
     ]
 
 
-def test_before_the_first_batch_no_time_is_made_up_and_after_the_last_none_is_told(run, capsys):
+def test_before_the_first_batch_no_time_is_made_up_and_after_the_last_none_is_printed(run, capsys):
     status_command([str(run)])
     assert capsys.readouterr().out.splitlines()[0] == "run: 0 done, 0 failed, 8 missing, no batch done to tell how long"
     with Store(run, "key") as store:
