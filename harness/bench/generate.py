@@ -21,6 +21,7 @@ from harness.bench.steps import Steps
 from harness.errors import InputError
 from harness.hf import Checkpoint
 from harness.methods import Method
+from harness.methods.controls.dense import Dense
 from harness.methods.cost import transfers
 
 BACKENDS = {
@@ -89,7 +90,7 @@ class Bench:
 
     def _row(self, steps: Steps, name: str, method: Method[Any], backend: str, tried: Outcome) -> GenerateRow:
         moved = transfers(method, self.checkpoint.layers, steps.length)
-        dense = transfers(methods.create("dense"), self.checkpoint.layers, steps.length)
+        dense = transfers(Dense(), self.checkpoint.layers, steps.length)
         row = GenerateRow(
             model=self.checkpoint.spec.name, dtype=self.checkpoint.spec.dtype, batch=steps.batch, seq=steps.length,
             method=name, params=str(methods.settings(method)), backend=backend, compression=dense / moved,

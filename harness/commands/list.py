@@ -33,9 +33,11 @@ def _first_comment(file: Path) -> str:
 
 
 def _method(name: str) -> str:
+    """Write a method's title, knobs, summary and source."""
     cls = methods.find(name)
+    source = f" [{cls.about.paper.cite}]" if cls.about.paper else ""
     knobs = ", ".join(
         knob if default is dataclasses.MISSING else f"{knob}={default}" for knob, default in methods.knobs(cls).items()
     )
     summary = (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
-    return f"({knobs}) {summary}"
+    return f"{cls.about.title} ({knobs}): {summary}{source}"

@@ -11,8 +11,8 @@ import pandas as pd
 from harness.evaluation.batches import Done
 from harness.evaluation.prompts import TaskPrompt
 from harness.evaluation.replay import Reply, reply
-from harness.methods import create
 from harness.methods.cell import Cell
+from harness.methods.controls.dense import Dense
 from harness.methods.cost import transfers
 from harness.store.files import replacing, write_whole
 from harness.store.records import Record
@@ -69,7 +69,7 @@ def _facts(prepared: Prepared, cell: Cell) -> CellFacts:
     layers, lengths = prepared.checkpoint.layers, {len(prompt.tokens) for prompt in prepared.prompts}
     labels: dict[str, Any] = {"model": prepared.job.model.name, "run": prepared.folder.name, "method": cell.name}
     labels |= {"params": cell.params, "ratio": cell.ratio, "cell": cell.id}
-    dense = {n: transfers(create("dense"), layers, n) for n in lengths}
+    dense = {n: transfers(Dense(), layers, n) for n in lengths}
     moved = {n: transfers(cell.method, layers, n) for n in lengths}
     return CellFacts(labels, moved, dense, prepared.checkpoint.bytes_per_element)
 

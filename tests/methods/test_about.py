@@ -1,0 +1,94 @@
+"""What methods say of themselves: facts, sources, and which values their knobs may have."""
+
+import dataclasses
+import re
+
+import pytest
+from support import KNOBS
+
+from harness import methods
+from harness.errors import InputError
+from harness.methods.about import Paper
+
+EVERY = pytest.mark.parametrize("name", methods.names())
+PAPER = Paper(
+    title="Deep Thought: 42", authors="Ada B. Lovelace, Alan Turing", year=2042, arxiv="4201.00042", venue="C"
+)
+
+
+@EVERY
+def test_a_method_says_itself_how_it_is_called_and_what_it_reads(name):
+    assert "about" in vars(methods.find(name)), "its base class speaks for it"
+    facts = methods.facts(name)
+    assert facts["title"] and facts["access"]
+    assert f"methods/{facts['family']}/{name}.py" in methods.find(name).__module__.replace(".", "/") + ".py"
+
+
+def test_no_two_methods_are_called_the_same():
+    assert len({methods.facts(name)["title"] for name in methods.names()}) == len(methods.names())
+
+
+@EVERY
+def test_a_source_can_be_looked_up(name):
+    paper = methods.find(name).about.paper
+    if paper is not None:
+        assert re.fullmatch(r"\d{4}\.\d{5}", paper.arxiv) and 0 <= paper.year - 2000 - int(paper.arxiv[:2]) <= 2
+        assert len(paper.authors.split(", ")) > 1 and " and " not in paper.authors
+
+
+def test_a_paper_is_cited_by_its_first_author():
+    assert PAPER.cite == "Lovelace et al., C 2042, arXiv 4201.00042"
+    assert dataclasses.replace(PAPER, venue="").cite == "Lovelace et al., 2042, arXiv 4201.00042"
+
+
+def test_a_paper_s_entry_is_of_its_kind():
+    assert PAPER.bibtex.splitlines()[:4] == [
+        "@inproceedings{lovelace2042deep,",
+        "  title = {{Deep Mind: 42}},",
+        "  author = {Ada B. Lovelace and Alan Turing},",
+        "  booktitle = {C},",
+    ]
+    preprint = dataclasses.replace(PAPER, venue="").bibtex
+    assert preprint.startswith("@misc{") and "booktitle" not in preprint
+
+
+def test_the_bibliography_has_every_paper_once(repository):
+    text = methods.bibliography()
+    papers = {methods.facts(name)["paper"]["arxiv"] for name in methods.names() if methods.facts(name)["paper"]}
+    assert sorted(re.findall(r"eprint = {(.*)}", text)) == sorted(papers)
+    keys = re.findall(r"^@\w+{(.*),$", text, re.M)
+    assert len(set(keys)) == len(papers)
+    stale = "docs/methods.bib is stale: python scripts/write_bibliography.py"
+    assert (repository / "docs" / "methods.bib").read_text(encoding="utf-8") == text, stale
+
+
+@pytest.mark.parametrize(
+    ("name", "knobs", "sentence"),
+    [
+        ("sparq", {"r": 0}, "SparQ needs r as an integer of at least 1, not 0"),
+        ("sparq", {"r": True}, "SparQ needs r as an integer of at least 1, not True"),
+        ("sparq", {"r": 2.0}, "SparQ needs r as an integer of at least 1, not 2.0"),
+        ("sparq", {"r": None}, "SparQ needs r as an integer of at least 1, not None"),
+        ("sparq", {"r": 1, "local": -1}, "SparQ needs local as an integer of at least 0, not -1"),
+        ("sparq", {"r": 1, "reallocate": 1}, "SparQ needs reallocate as true or false, not 1"),
+        ("lru", {"k": 1, "ties": "oldest"}, "LRU needs ties as torch or newest, not 'oldest'"),
+    ],
+)
+def test_a_value_that_a_knob_cannot_have_is_one_sentence(name, knobs, sentence):
+    with pytest.raises(InputError) as raised:
+        methods.create(name, **knobs)
+    assert str(raised.value) == sentence
+
+
+def test_a_knob_s_type_says_how_small_it_may_be():
+    sparq = methods.find("sparq")
+    bounds = {knob: methods.least(sparq, knob) for knob in methods.knobs(sparq)}
+    assert bounds == {"r": 1, "k": 1, "local": 0, "reallocate": None}
+    assert methods.create("sparq", r=1, local=0).local == 0
+
+
+@EVERY
+def test_every_knob_of_a_method_is_checked(name):
+    for knob in methods.knobs(methods.find(name)):
+        with pytest.raises(InputError, match=f"needs {knob} as"):
+            methods.create(name, **{**KNOBS[name], knob: "nonsense"})
