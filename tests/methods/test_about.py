@@ -44,7 +44,7 @@ def test_a_paper_is_cited_by_its_first_author():
 def test_a_paper_s_entry_is_of_its_kind():
     assert PAPER.bibtex.splitlines()[:4] == [
         "@inproceedings{lovelace2042deep,",
-        "  title = {{Deep Mind: 42}},",
+        "  title = {{Deep Thought: 42}},",
         "  author = {Ada B. Lovelace and Alan Turing},",
         "  booktitle = {C},",
     ]
