@@ -105,7 +105,7 @@ def test_one_place_knows_a_foreign_library(library):
 
 def test_git_is_asked_in_one_place():
     asking = [name for name in FILES for n in ast.walk(tree(name)) if isinstance(n, ast.Constant) and n.value == "git"]
-    assert asking == ["bench/machine.py", "store/provenance.py"]
+    assert asking == ["store/provenance.py"]
 
 
 def test_what_reads_results_needs_no_torch():

@@ -14,9 +14,10 @@ import torch
 from harness import methods
 from harness.bench.cases import BY_KERNEL, BY_TORCH, Buffers, Layout, Make, dense_paths, method_call, prompt_of
 from harness.bench.check import SHORT_SCORES, TOLERANCE, Definition, Outcome, Trial, outcome_of
-from harness.bench.machine import cache_size, copy_bandwidth, describe, device_of
+from harness.bench.machine import cache_size, copy_bandwidth, describe
 from harness.bench.row import AttentionRow, Machine, table
 from harness.bench.timing import Call, check_samples
+from harness.engine.device import find_device
 from harness.errors import InputError
 from harness.kernels import available, require
 from harness.methods.ratio import dense_transfers
@@ -61,7 +62,7 @@ def bench_attention(  # noqa: PLR0913  the grid's axes
 
     `heads` query heads share `kv_heads` KV heads (None: as many). `kernel` is auto, torch or triton. Raises InputError.
     """
-    where = device_of(device)
+    where = torch.device(find_device(device, "--device", ("cpu", "cuda")))
     kernel = _kernel(kernel, where)
     check_samples(samples)
     shared = heads if kv_heads is None else kv_heads

@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import platform
-import subprocess
 from importlib.metadata import version
-from pathlib import Path
 
 import torch
 
 from harness.bench.row import Machine
 from harness.bench.timing import time_calls
-from harness.errors import InputError
-
-
-def device_of(name: str) -> torch.device:
-    """The device called cuda or cpu; auto is CUDA where there is one. Raises InputError."""
-    there = torch.cuda.is_available()
-    if name not in {"auto", "cuda", "cpu"} or (name == "cuda" and not there):
-        has = "has a CUDA device" if there else "has no CUDA device"
-        raise InputError(f"device is auto, cuda or cpu, and this machine {has}; it cannot be '{name}'")
-    return torch.device(("cuda" if there else "cpu") if name == "auto" else name)
+from harness.store import provenance
 
 
 def describe(device: torch.device, commit: str | None = None) -> Machine:
     """Describe device, versions and commit; `commit` where there is no git to ask."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     triton = version("triton") if importlib.util.find_spec("triton") else "none"
-    return Machine(device=name, torch=torch.__version__, triton=triton, commit=commit or _commit())
+    return Machine(device=name, torch=torch.__version__, triton=triton, commit=commit or provenance.commit())
 
 
 def copy_bandwidth(device: torch.device, size: int | None = None) -> float:
@@ -45,12 +34,3 @@ def copy_bandwidth(device: torch.device, size: int | None = None) -> float:
 def cache_size(device: torch.device) -> int:
     """Return the bytes of the last-level cache; 64 MiB where it is not known."""
     return torch.cuda.get_device_properties(device).L2_cache_size if device.type == "cuda" else 2**26
-
-
-def _commit() -> str:
-    here = Path(__file__).parent
-    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"

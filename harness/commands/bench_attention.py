@@ -27,7 +27,7 @@ def add_arguments(bench: argparse.ArgumentParser) -> None:
     shape.add_argument("--d", type=int, default=128, metavar="N", help="head dimension, 128")
     shape.add_argument("--dtype", default="float16", metavar="TYPE", help="float16, bfloat16 or float32; float16")
     how = bench.add_argument_group("how it is measured")
-    how.add_argument("--device", default="auto", metavar="NAME", help="auto, cuda or cpu; auto")
+    how.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N; auto")
     how.add_argument("--kernel", default="auto", metavar="NAME", help="auto, torch or triton; auto")
     how.add_argument("--samples", type=int, default=20, metavar="N", help="timed repeats, 20")
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from harness.engine.cache import PromptCache
 from harness.engine.clock import wait_for
-from harness.engine.current import current
 from harness.engine.decode_stream import DecodeStream
+from harness.engine.device import current
 from harness.engine.finite import NotFiniteError, Watch
 from harness.engine.model import Model
 from harness.engine.prefill import Prefill

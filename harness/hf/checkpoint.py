@@ -12,6 +12,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from harness.attention import LayerShape
+from harness.engine.device import find_device
 from harness.errors import InputError
 from harness.hf.architecture import inspect_architecture
 from harness.hf.identity import fingerprint_commit, fingerprint_folder
@@ -46,9 +47,8 @@ class Checkpoint:
 
     @property
     def device(self) -> str:
-        """Where the model runs; "auto" is CUDA where there is one."""
-        asked = self.spec.device
-        return ("cuda" if torch.cuda.is_available() else "cpu") if asked == "auto" else asked
+        """Name the device that the model runs on."""
+        return find_device(self.spec.device)
 
     def tokenizer(self) -> Any:
         """The checkpoint's tokenizer."""
@@ -86,7 +86,7 @@ class Checkpoint:
 
 def find(spec: ModelSpec) -> Checkpoint:
     """Read the configuration and refuse what cannot be run. Raises InputError; loads no weights."""
-    _refuse_absent(spec.device)
+    find_device(spec.device)
     path = _resolve(spec.path)
     try:
         config = AutoConfig.from_pretrained(path, **_source(spec))
@@ -99,14 +99,6 @@ def find(spec: ModelSpec) -> Checkpoint:
     if not spec.allow_pickle:
         _refuse_pickle(spec.name, Path(path))
     return Checkpoint(spec, path, config, layers)
-
-
-def _refuse_absent(device: str) -> None:
-    """A device that this machine lacks."""
-    kind, _, number = device.partition(":")
-    there = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(kind, 1)
-    if int(number or 0) >= there:
-        raise InputError(f"model.device={device} is not here, of {kind} there are {there}: auto takes what there is")
 
 
 def _refuse_pickle(name: str, folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -41,8 +40,6 @@ class ModelSpec:
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise InputError(f"model.dtype={self.dtype} is unknown: choose from {', '.join(DTYPES)}")
-        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", str(self.device)):
-            raise InputError(f"model.device={self.device} is unknown: choose from auto, cpu, cuda, cuda:N, mps")
         if self.max_length is not None and self.max_length < 1:
             raise InputError(f"model.max_length={self.max_length} must be at least 1")
 

@@ -97,7 +97,7 @@ def test_a_csv_holds_every_column_and_figures_read_it(tmp_path, capsys):
         ("attention --heads 6 --kv-heads 4", "6 query heads cannot share 4 KV heads"),
         ("attention --kv-heads 0", "kv_heads must be at least 1"),
         ("attention --k-stored 3", "K is stored once or twice"),
-        ("attention --device tpu", "device is auto, cuda or cpu"),
+        ("attention --device tpu", "--device=tpu is unknown: choose from auto, cpu, cuda, cuda:N"),
         ("attention --samples 0", "samples must be at least 1"),
         ("attention --k 0", "at least 1"),
         ("generate --model nope", "unknown model 'nope'"),
