@@ -20,11 +20,11 @@ from harness.bench.row import Status, Verdict
 from harness.bench.timing import Call, Timing, time_calls
 from harness.methods import Method
 
-TOLERANCE = {torch.float16: 5e-3, torch.bfloat16: 3e-2, torch.float32: 1e-4}
+TOLERANCE = {torch.float16: 5e-3, torch.bfloat16: 3e-2, torch.float32: 1e-4, torch.float64: 1e-4}
 SHORT_SCORES = {torch.float16: 0.25, torch.bfloat16: 0.5}
 """Tolerance of methods in torch, whose scores are in the short type too and choose other tokens than float64 does."""
-ROUNDING = 4e-6
-"""Largest relative change of a query's components, well above what float32 rounds scores by."""
+ROUNDING = {torch.float16: 2e-5, torch.bfloat16: 2e-5, torch.float32: 4e-6, torch.float64: 4e-6}
+"""Largest relative change of a query's components: above what float32 rounds scores by, far below the tolerance."""
 TIED = 0.2
 """A KV head is left out if that change moves its output by more than this part of the tolerance."""
 
@@ -121,7 +121,7 @@ def _outputs(method: Method[Any], step: Step, prompt: LayerPrefix, row: slice) -
     q, k, v = (tensor[row].double() for tensor in (step.q, step.k, step.v))
     known = {name: value[row].double() for name, value in prompt.statistics.items()}
     generator = torch.Generator(q.device).manual_seed(0)
-    change = ROUNDING * (2 * torch.rand(q.shape, generator=generator, device=q.device, dtype=q.dtype) - 1)
+    change = ROUNDING[step.k.dtype] * (2 * torch.rand(q.shape, generator=generator, device=q.device, dtype=q.dtype) - 1)
     s, mask = prompt.k.shape[2], step.mask[row]
     for query in (q - q * change, q + q * change):
         state = method.start(LayerPrefix(k[:, :, :s], v[:, :, :s], mask[..., :s], step.length - s, prompt.layer, known))
