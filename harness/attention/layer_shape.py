@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class LayerShape:
-    """KV heads and head dimension of an attention layer, and how many tokens it sees at most (None: all)."""
+    """Describes an attention layer: KV heads, head dimension, and how many tokens it sees at most (None: all)."""
 
     kv_heads: int
     head_dim: int

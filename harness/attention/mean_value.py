@@ -9,7 +9,7 @@ from harness.attention.step import LayerPrefix, Step
 
 
 class MeanValue:
-    """The mean of all live V, kept as a running sum so that a step reads one row of V, not N.
+    """Keeps the mean of all live V as a running sum, so that a step reads one row of V, not N.
 
     Held in at least float32 (SparQ paper, section 4.2). A token that a sliding window drops is taken out again.
     """

@@ -1,4 +1,4 @@
-"""Which tokens to keep, and exact attention over those that were kept: the arithmetic that the methods share."""
+"""Choosing tokens, gathering them, and attending exactly to them: the arithmetic that the methods share."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from harness.attention.step import Step
 
 
 def age(mask: Tensor) -> Tensor:
-    """Number of live tokens newer than each token, [..., N]; the newest live token has age 0."""
+    """Count the live tokens that are newer than each token, [..., N]; the newest live token has age 0."""
     count = mask.cumsum(-1)
     return count[..., -1:] - count
 
 
 def top_newest(scores: Tensor, count: int, column: Tensor | None = None) -> Tensor:
-    """Indices of the `count` highest scores along the last axis; exact ties go to the newest token.
+    """Return the indices of the `count` highest scores along the last axis; exact ties go to the newest token.
 
     Scores are ranked as float32. `column` ([..., N], default 0..N-1) is the age order of the entries.
     Score and column are packed into one integer, so no tie is left to the device's sort.
@@ -32,7 +32,7 @@ def top_newest(scores: Tensor, count: int, column: Tensor | None = None) -> Tens
 
 
 def gather_tokens(x: Tensor, index: Tensor) -> Tensor:
-    """Rows of x [B, H, N, D] at index [B, H, K] -> [B, H, K, D].
+    """Gather the rows [B, H, K, D] of x [B, H, N, D] at index [B, H, K].
 
     x is seen as one list of rows, of which index_select copies each whole: on a CPU five times as fast as indexing
     three axes.
@@ -48,12 +48,12 @@ def gather_tokens(x: Tensor, index: Tensor) -> Tensor:
 
 
 def gather_mask(mask: Tensor, index: Tensor) -> Tensor:
-    """mask [B, 1, N] at index [B, H, K] -> [B, H, K]."""
+    """Gather mask [B, 1, N] at index [B, H, K] into [B, H, K]."""
     return mask.expand(-1, index.shape[1], -1).gather(2, index)
 
 
 def attend_to(step: Step, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Exact attention over the tokens at index [B, H, K].
+    """Attend exactly to the tokens at index [B, H, K].
 
     Returns the output [B, H, G, D] and the weights [B, H, G, K].
     """

@@ -21,7 +21,7 @@ BLOCK = 128
 
 
 class Observe(Protocol):
-    """How statistics are gathered: by `observe`, or by what gives the same."""
+    """Gathers statistics as `observe` does, or something that gives the same."""
 
     def __call__(
         self,
@@ -32,13 +32,13 @@ class Observe(Protocol):
         scores: Scores,
         window_mask: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """As `observe`."""
+        """Gather the named statistics, each [B, H, S]; arguments are those of `observe`."""
         ...
 
 
 @dataclass(frozen=True)
 class _Block:
-    """Weights [B, H, G, Q, N] of some consecutive queries; mask [B, Q]; time [B, Q], 1 for a row's first live query."""
+    """Holds weights [B, H, G, Q, N] of consecutive queries, mask [B, Q], time [B, Q], 1 at a row's first live query."""
 
     weights: Tensor
     mask: Tensor
@@ -66,7 +66,7 @@ def observe(
 
 
 def used(weights: Tensor) -> Tensor:
-    """Which tokens an LRU cache calls used: group-mean weight of at least 1 / (tokens above 1e-9).
+    """Return which tokens an LRU cache calls used: group-mean weight of at least 1 / (tokens above 1e-9).
 
     weights [B, H, G, ..., N] -> [B, H, ..., N] bool.
     """

@@ -12,7 +12,7 @@ from harness.attention.scores import Scores
 
 @dataclass(frozen=True)
 class LayerPrefix:
-    """What a layer hands to a method once the shared dense prefill is done. Read only.
+    """Holds what a layer hands to a method once the shared dense prefill is done. Read only.
 
     k, v: [B, H, S, D] views of the cache, newest token last, zero at padding. mask: [B, 1, S] bool, False at padding.
     statistics: what the method's `observes` asked for, each [B, H, S]. decode_steps: how many are to come.
@@ -28,7 +28,7 @@ class LayerPrefix:
 
 @dataclass(frozen=True)
 class Step:
-    """One decode step of one layer: q [B, H, G, D], k and v [B, H, N, D], mask [B, 1, N] bool.
+    """Holds one decode step of one layer: q [B, H, G, D], k and v [B, H, N, D], mask [B, 1, N] bool.
 
     Padding is False in `mask` and zero in k and v. `scores` carries the architecture's softmax scale and soft-cap;
     `sliding` is True where a window makes old tokens leave `mask` again. Kernels alone are given k and v with free
@@ -45,12 +45,12 @@ class Step:
 
     @property
     def newest_v(self) -> Tensor:
-        """V of the newest token, [B, H, D]."""
+        """Return V of the newest token, [B, H, D]."""
         if self.kv_lengths is None:
             return self.v[:, :, -1]
         return self.v.index_select(2, self.kv_lengths[:1] - 1)[:, :, 0]
 
     @property
     def length(self) -> int:
-        """N, the cached tokens including the newest."""
+        """Return N, the number of cached tokens, the newest included."""
         return self.k.shape[2]

@@ -15,7 +15,7 @@ S = TypeVar("S")
 
 
 class Method(ABC, Generic[S]):
-    """A decode-time KV-cache technique: a frozen dataclass of its knobs. All that changes is in the state of `start`.
+    """Computes the attention of decode steps: a frozen dataclass of knobs, all that changes is in the state of `start`.
 
     Knobs are checked by their types when a method is made (harness/methods/knob_types.py), which raises InputError.
     Shape legend: harness/attention/__init__.py.

@@ -30,7 +30,7 @@ OUR_DENSE = "Triton dense"
 
 @dataclass(frozen=True)
 class Sources:
-    """Results of runs (None for benchmarks alone), published points to overlay (None: no overlay), and benchmarks."""
+    """Holds results of runs (None for benchmarks alone), published points to overlay (None: none), and benchmarks."""
 
     results: Results | None
     published: pd.DataFrame | None = None
@@ -59,7 +59,7 @@ def read_benchmarks(files: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """One table; of what was measured twice, the last."""
+    """Join tables to one; of what was measured twice, keep the last."""
     if not frames:
         return pd.DataFrame()
     whole = pd.concat(frames, ignore_index=True)

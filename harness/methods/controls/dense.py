@@ -24,7 +24,7 @@ class Dense(Method[None]):
     is_dense: ClassVar[bool] = True
 
     def start(self, prefix: LayerPrefix) -> None:
-        """Dense attention keeps no state."""
+        """Keep no state."""
 
     def attend(self, step: Step, state: None) -> Tensor:
         """Make one fused call; write it out where the architecture caps its logits, which SDPA cannot."""

@@ -17,6 +17,8 @@ from harness.report.runs import Run
 WITHIN, BETTER, WORSE = "within 2 standard errors", "better", "worse"
 NONE, UNDECIDED = "no counterpart", "no standard error"
 VERDICTS = (WITHIN, BETTER, WORSE, UNDECIDED, NONE)
+LABELS = ("model", "data", "task", "metric", "variant", "cell", "params", "compression", "value", "stderr", "n", "run")
+"""Columns of a cell that its verdict repeats."""
 PUBLIC_DATA = ("hub", "local")
 NOT_CONSTRUCTION = ("cue", "source")
 """Arguments of a task that do not change how its examples are made."""
@@ -39,27 +41,13 @@ def _by_setting(points: pd.DataFrame) -> dict[tuple[Any, ...], Mapping[Any, Any]
 
 
 def _key(line: Mapping[Any, Any], knobs: Mapping[Any, Any]) -> tuple[Any, ...]:
-    told = (knobs.get(name) for name in ("k", "r"))
+    sizes = (knobs.get(name) for name in ("k", "r"))
     labels = (line[name] for name in ("model", "task", "metric", "method"))
-    return (*labels, *(None if value is None or math.isnan(value) else float(value) for value in told))
+    return (*labels, *(None if value is None or math.isnan(value) else float(value) for value in sizes))
 
 
 def _line(cell: Mapping[Any, Any], points: Mapping[tuple[Any, ...], Mapping[Any, Any]], run: Run) -> dict[str, Any]:
-    names = (
-        "model",
-        "data",
-        "task",
-        "metric",
-        "variant",
-        "cell",
-        "params",
-        "compression",
-        "value",
-        "stderr",
-        "n",
-        "run",
-    )
-    line = {name: cell[name] for name in names}
+    line = {name: cell[name] for name in LABELS}
     knobs = json.loads(cell["params"])
     point = points.get(_key(cell, knobs))
     reason = "the paper has no such setting" if point is None else _obstacle(cell, point, run)
@@ -102,13 +90,13 @@ def _judged(cell: Mapping[Any, Any], point: Mapping[Any, Any]) -> dict[str, Any]
     theirs, source = _their_error(cell, point)
     tolerance = 2 * math.hypot(cell["stderr"], theirs) + point["reading_error"]
     difference = cell["value"] - point["score"]
-    told = {"published": point["score"], "published_stderr": theirs, "published_stderr_from": source}
-    told |= {"published_compression": point["compression"], "difference": difference, "tolerance": tolerance}
+    line = {"published": point["score"], "published_stderr": theirs, "published_stderr_from": source}
+    line |= {"published_compression": point["compression"], "difference": difference, "tolerance": tolerance}
     if math.isnan(tolerance):
-        return told | {"verdict": UNDECIDED, "reason": "a single example has no standard error"}
+        return line | {"verdict": UNDECIDED, "reason": "a single example has no standard error"}
     gain = difference if cell["higher_is_better"] else -difference
     verdict = WITHIN if abs(difference) <= tolerance else BETTER if gain > 0 else WORSE
-    return told | {"verdict": verdict, "reason": ""}
+    return line | {"verdict": verdict, "reason": ""}
 
 
 def _their_error(cell: Mapping[Any, Any], point: Mapping[Any, Any]) -> tuple[float, str]:

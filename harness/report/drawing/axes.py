@@ -15,7 +15,7 @@ NARROWEST = 0.05
 
 
 def binary_size(value: float) -> str:
-    """1048576 -> "1 MiB": ticks stand at powers of two, which are round in binary units only."""
+    """Write a number of bytes as "1 MiB": ticks stand at powers of two, which are round in binary units only."""
     for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if value >= size:
             return f"{value / size:g} {unit}"
@@ -23,7 +23,7 @@ def binary_size(value: float) -> str:
 
 
 def log2_axis(ax: Axes, which: str, form: FuncFormatter | None = None) -> None:
-    """A base 2 logarithmic x or y axis with a tick at every power of two."""
+    """Make the x or y axis logarithmic to base 2, with a tick at every power of two."""
     axis = ax.xaxis if which == "x" else ax.yaxis
     (ax.set_xscale if which == "x" else ax.set_yscale)("log", base=2)
     axis.set_major_locator(LogLocator(base=2, numticks=7))
@@ -33,7 +33,7 @@ def log2_axis(ax: Axes, which: str, form: FuncFormatter | None = None) -> None:
 
 
 def transfers_axis(ax: Axes, cells: pd.DataFrame) -> None:
-    """Bytes per token, log2; thin lines with labels on top at dense and 1/2, 1/4, 1/8 of it."""
+    """Make the x axis bytes per token, log2; draw labelled thin lines at dense and 1/2, 1/4, 1/8 of it."""
     log2_axis(ax, "x", FuncFormatter(lambda value, _: binary_size(value)))
     dense = dense_bytes(cells)
     for ratio in RATIOS:
@@ -53,14 +53,14 @@ def transfers_axis(ax: Axes, cells: pd.DataFrame) -> None:
 
 
 def dense_bytes(cells: pd.DataFrame) -> float:
-    """Bytes per token of dense attention; without a dense cell, what the others' compression implies."""
+    """Return the bytes per token of dense attention; without a dense cell, what the others' compression implies."""
     dense = cells[cells["method"] == DENSE]
     implied = cells["bytes_per_token"] * cells["compression"]
     return float((dense["bytes_per_token"] if len(dense) else implied).mean())
 
 
 def score_axis(ax: Axes, metric: str, higher_is_better: bool) -> None:
-    """The metric's name with the direction that is better; called when all is drawn."""
+    """Name the metric on the y axis with the direction that is better; called when all is drawn."""
     ax.set_ylabel(f"{metric_name(metric)} {'↑' if higher_is_better else '↓'}")
     ax.yaxis.set_major_locator(MaxNLocator(5))
     ax.ticklabel_format(axis="y", style="plain", useOffset=False)

@@ -25,7 +25,7 @@ LINE = 0.14
 
 
 def panel_figure(count: int, columns: int | None = None, height: float = 1.85) -> tuple[Figure, list[Axes]]:
-    """Axes for `count` panels: one fits a column, two or more the text width, at most 3 beside each other."""
+    """Make axes for `count` panels: one fits a column, two or more the text width, at most 3 beside each other."""
     across = columns or min(count, 3)
     down = math.ceil(count / across)
     width = COLUMN if across == 1 else TEXT
@@ -37,13 +37,13 @@ def panel_figure(count: int, columns: int | None = None, height: float = 1.85) -
 
 
 def panel_name(panel: Panel) -> str:
-    """The task; the embedded corpus is named, because its scores are not those of the data set."""
+    """Return the task's name, and the embedded corpus, whose scores are not those of the data set."""
     where = f" ({panel.data})" if panel.data == "embedded" else ""
     return literal(task_name(panel.task) + where)
 
 
 def by_model(results: Results, one_metric: bool = False) -> Iterator[tuple[str, str, list[tuple[Panel, pd.DataFrame]]]]:
-    """(model, data, its panels), for figures of one model each; `one_metric` takes the first metric of a task."""
+    """Group panels as (model, data, its panels), for figures of one model; `one_metric` takes a task's first metric."""
     found: dict[tuple[str, str], list[tuple[Panel, pd.DataFrame]]] = {}
     for panel, cells in results.panels():
         mine = found.setdefault((panel.model, panel.data), [])
@@ -54,7 +54,7 @@ def by_model(results: Results, one_metric: bool = False) -> Iterator[tuple[str, 
 
 
 def panels_by_model(results: Results, draw: DrawPanel) -> Iterator[tuple[str, str, list[Panel], Figure]]:
-    """(model, data, panels, figure) with `draw` done for each panel; no legend where nothing was drawn."""
+    """Draw a figure per model: (model, data, panels, figure), `draw` done for each panel; no legend where none drew."""
     for model, data, panels in by_model(results):
         figure, axes = panel_figure(len(panels))
         handles = [h for ax, (panel, cells) in zip(axes, panels, strict=True) for h in draw(ax, panel, cells)]
@@ -64,7 +64,7 @@ def panels_by_model(results: Results, draw: DrawPanel) -> Iterator[tuple[str, st
 
 
 def legend_above(figure: Figure, handles: Sequence[Line2D]) -> None:
-    """One legend for all panels, in as few lines as fit; the figure grows by all but the first of them."""
+    """Add one legend for all panels, in as few lines as fit; the figure grows by all but the first of them."""
     joined = join_handles(list(handles))
     room = int(figure.get_figwidth() * CHARACTERS)
     lengths = [len(str(handle.get_label())) + HANDLE for handle in joined]
@@ -75,5 +75,5 @@ def legend_above(figure: Figure, handles: Sequence[Line2D]) -> None:
 
 
 def _width(lengths: Sequence[int], lines: int) -> int:
-    """Characters across, when entries fill one column of so many lines after the other."""
+    """Count the characters across, when entries fill one column of so many lines after the other."""
     return sum(max(lengths[i : i + lines]) for i in range(0, len(lengths), lines))

@@ -17,7 +17,7 @@ FORMATS: dict[str, dict[str, None]] = {"pdf": {"CreationDate": None}, "svg": {"D
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure, the name of its files, and what a caption has to say."""
+    """Holds a figure, the name of its files, and what a caption has to say."""
 
     stem: str
     figure: Figure
@@ -39,6 +39,6 @@ def save(drawings: Iterable[Drawing], folder: Path) -> list[Drawing]:
 
 
 def file_stem(*parts: str) -> str:
-    """Parts as a file name: whatever is no letter, digit, dot or hyphen becomes a hyphen."""
+    """Join parts to a file name: whatever is no letter, digit, dot or hyphen becomes a hyphen."""
     text = "-".join(part for part in parts if part)
     return "".join(c if c.isascii() and (c.isalnum() or c in ".-_") else "-" for c in text)[:120]

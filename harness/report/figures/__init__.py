@@ -13,28 +13,28 @@ from harness.report.sources import Sources
 
 
 class FigureModule(Protocol):
-    """What a file of this folder offers; its docstring says in one line what is drawn."""
+    """Describes what a file of this folder offers; its docstring says in one line what is drawn."""
 
     __doc__: str | None
 
     def draw(self, sources: Sources) -> Iterator[Drawing]:
-        """The figures that the sources allow; none where they hold no data for it."""
+        """Draw the figures that the sources allow; none where they hold no data for it."""
         ...
 
 
 def names() -> list[str]:
-    """Every figure, in alphabetical order."""
+    """List every figure, in alphabetical order."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def find(name: str) -> FigureModule:
-    """The module of a figure. Raises InputError for an unknown name."""
+    """Return the module of a figure. Raises InputError for an unknown name."""
     if name not in names():
         raise InputError(f"unknown figure '{name}': choose from {', '.join(names())}")
     return cast("FigureModule", importlib.import_module(f"{__name__}.{name}"))
 
 
 def draw_all(sources: Sources) -> Iterator[Drawing]:
-    """Every figure that the sources allow."""
+    """Draw every figure that the sources allow."""
     for name in names():
         yield from find(name).draw(sources)

@@ -28,7 +28,7 @@ CAPTION = (
 
 
 def draw(sources: Sources) -> Iterator[Drawing]:
-    """One figure per model and data set source, of the tasks whose outputs are generated."""
+    """Draw one figure per model and data set source, of the tasks whose outputs are generated."""
     results = sources.results
     if results is None:
         return
@@ -47,7 +47,7 @@ def draw(sources: Sources) -> Iterator[Drawing]:
 
 
 def still_equal(rows: pd.DataFrame) -> np.ndarray:
-    """[T + 1] shares of the rows of one cell that equal dense in their first t tokens, t = 0 ... T."""
+    """Count the share of one cell's rows that equal dense in their first t tokens, [T + 1] for t = 0 ... T."""
     longest = int(rows["new_tokens"].max())
     first = rows["first_difference"].fillna(np.inf).to_numpy(float)
     shares: np.ndarray = (first[None, :] >= np.arange(longest + 1)[:, None]).mean(1)
@@ -55,7 +55,7 @@ def still_equal(rows: pd.DataFrame) -> np.ndarray:
 
 
 def _curves(results: Results, panel: Panel, cells: pd.DataFrame) -> dict[str, np.ndarray]:
-    """A curve per variant; none where nothing was generated, as in teacher-forced texts, or dense is missing."""
+    """Compute a curve per variant; none where dense is missing or nothing was generated, as in teacher-forced texts."""
     rows = results.rows(panel, ["cell", "first_difference", "new_tokens"])
     has_dense = ((cells["method"] == DENSE) & (cells["note"] == "")).any()
     if rows.empty or not has_dense or rows["first_difference"].isna().all():

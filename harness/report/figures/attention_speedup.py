@@ -25,7 +25,7 @@ CAPTION = (
 
 
 def draw(sources: Sources) -> Iterator[Drawing]:
-    """One figure per device with a panel per method."""
+    """Draw one figure per device with a panel per method."""
     if sources.attention.empty:
         return
     for device, times in with_speedup(sources.attention, "median_us").groupby("device"):
@@ -45,12 +45,12 @@ def draw(sources: Sources) -> Iterator[Drawing]:
 
 
 def _table(times: pd.DataFrame) -> pd.DataFrame:
-    """Speed-up, batch (rising upwards) x cached tokens."""
+    """Arrange the speed-up by batch (rising upwards) x cached tokens."""
     return times.pivot_table(index="batch", columns="seq", values="speedup").sort_index(ascending=False)
 
 
 def _heat_map(ax: Axes, label: str, table: pd.DataFrame, reach: float) -> AxesImage:
-    """Colours on a log scale, `reach` octaves to both sides of 1."""
+    """Draw colours on a log scale, `reach` octaves to both sides of 1."""
     ax.patch.set(hatch="xxxx", edgecolor="#BBBBBB", facecolor="white")
     octaves = np.log2(table.to_numpy(float))
     image = ax.imshow(octaves, vmin=-reach, vmax=reach, cmap="RdBu_r", aspect="auto", interpolation="nearest")

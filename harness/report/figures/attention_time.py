@@ -23,7 +23,7 @@ CAPTION = (
 
 
 def draw(sources: Sources) -> Iterator[Drawing]:
-    """One figure with a panel per device."""
+    """Draw one figure with a panel per device."""
     if sources.attention.empty:
         return
     devices = [(str(device), _one_batch(times)) for device, times in sources.attention.groupby("device")]

@@ -23,7 +23,7 @@ CAPTION = (
 
 
 def draw(sources: Sources) -> Iterator[Drawing]:
-    """One figure per model and data set source."""
+    """Draw one figure per model and data set source."""
     if sources.results is None:
         return
     for model, data, panels in by_model(sources.results, one_metric=True):

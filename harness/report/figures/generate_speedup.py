@@ -24,7 +24,7 @@ CAPTION = (
 
 
 def draw(sources: Sources) -> Iterator[Drawing]:
-    """One figure with a panel per device and batch size."""
+    """Draw one figure with a panel per device and batch size."""
     if sources.generate.empty:
         return
     times = with_speedup(sources.generate, "ms_per_token")

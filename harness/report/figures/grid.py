@@ -22,7 +22,7 @@ ROW = 1.25
 
 
 def draw(sources: Sources) -> Iterator[Drawing]:
-    """One figure, if there are two models or more."""
+    """Draw one figure, if there are two models or more."""
     if sources.results is None or sources.results.cells["model"].nunique() < 2:
         return
     panels = dict(sources.results.panels())

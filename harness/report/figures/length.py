@@ -31,7 +31,7 @@ CAPTION = (
 
 
 def draw(sources: Sources) -> Iterator[Drawing]:
-    """One figure per model and data set source."""
+    """Draw one figure per model and data set source."""
     if sources.results is None:
         return
     results = sources.results
@@ -49,7 +49,7 @@ def draw(sources: Sources) -> Iterator[Drawing]:
 
 
 def binned(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of one cell by prompt length: columns length, mean, stderr of each bin, n examples in it."""
+    """Average rows of one cell by prompt length: columns length, mean, stderr of each bin, n examples in it."""
     if rows.empty:
         return pd.DataFrame(columns=["length", "mean", "stderr", "n"])
     ordered = rows.sort_values("prompt_tokens", kind="stable")

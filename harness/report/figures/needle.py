@@ -29,7 +29,7 @@ CAPTION = (
 
 
 def draw(sources: Sources) -> Iterator[Drawing]:
-    """One figure per model and data set source, of runs whose rows have `length` (tokens) and `depth` (0 to 1)."""
+    """Draw one figure per model and data set source, of runs whose rows have `length` (tokens) and `depth` (0 to 1)."""
     if sources.results is None:
         return
     for model, data, panels in by_model(sources.results, one_metric=True):
@@ -39,7 +39,7 @@ def draw(sources: Sources) -> Iterator[Drawing]:
 
 
 def _found(results: Results, panel: Panel, cells: pd.DataFrame) -> pd.DataFrame:
-    """Rows of one task: length, depth, value, and the title and place of the map they belong to; none if unlabelled."""
+    """Select the rows of one task: length, depth, value, and title and place of their map; none if unlabelled."""
     rows = results.rows(panel, ["cell", "length", "depth", "value"])
     if not {"length", "depth"} <= set(rows.columns):
         return pd.DataFrame()
@@ -50,19 +50,19 @@ def _found(results: Results, panel: Panel, cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _ratio(line: Mapping[Any, Any]) -> float:
-    """Maps are ordered by ratio; settings that no ratio asked for come last."""
+    """Return the ratio that maps are ordered by; settings that no ratio asked for come last."""
     return 1.0 if line["method"] == DENSE else line["ratio"] if math.isfinite(line["ratio"]) else math.inf
 
 
 def _title(line: Mapping[Any, Any]) -> str:
     if line["method"] == DENSE:
         return str(line["variant"])
-    told = f"{line['ratio']:g}x" if math.isfinite(line["ratio"]) else setting(line["params"])
-    return f"{line['variant']} ({told})"
+    at = f"{line['ratio']:g}x" if math.isfinite(line["ratio"]) else setting(line["params"])
+    return f"{line['variant']} ({at})"
 
 
 def _maps(found: list[pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """Titled tables, depth x length, of the mean score: all with the same axes."""
+    """Make titled tables, depth x length, of the mean score: all with the same axes."""
     rows = pd.concat(found, ignore_index=True)
     if rows.empty:
         return {}

@@ -28,7 +28,7 @@ CAPTION = (
 
 
 def draw(sources: Sources) -> Iterator[Drawing]:
-    """One figure per model and data set source."""
+    """Draw one figure per model and data set source."""
     if sources.results is not None:
         for model, data, _, figure in panels_by_model(sources.results, _panel):
             yield Drawing(file_stem("pareto", model, data), figure, f"{model} ({data}). {CAPTION}")
@@ -44,7 +44,7 @@ def _panel(ax: Axes, panel: Panel, cells: pd.DataFrame) -> list[Line2D]:
 
 
 def front(cells: pd.DataFrame) -> pd.DataFrame:
-    """The cells on the front, by rising bytes: each strictly better than all that move no more."""
+    """Select the cells on the front, by rising bytes: each strictly better than all that move no more."""
     usable = cells[~is_control(cells) & cells["value"].notna()].copy()
     usable["gain"] = usable["value"].where(usable["higher_is_better"].astype(bool), -usable["value"])
     ordered = usable.sort_values(["bytes_per_token", "gain"], ascending=[True, False], kind="stable")

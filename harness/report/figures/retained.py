@@ -25,7 +25,7 @@ CAPTION = (
 
 
 def draw(sources: Sources) -> Iterator[Drawing]:
-    """One figure per model and data set source."""
+    """Draw one figure per model and data set source."""
     if sources.results is not None:
         for model, data, _, figure in panels_by_model(sources.results, _panel):
             yield Drawing(file_stem("retained", model, data), figure, f"{model} ({data}). {CAPTION}")
@@ -41,7 +41,7 @@ def _panel(ax: Axes, panel: Panel, cells: pd.DataFrame) -> list[Line2D]:
 
 
 def with_share(cells: pd.DataFrame) -> pd.DataFrame:
-    """Cells that have a k, and dense, with the column `share` = min(1, k / prompt tokens)."""
+    """Select the cells that have a k, and dense, with the column `share` = min(1, k / prompt tokens)."""
     k = cells["params"].map(lambda params: knob(params, "k")).astype(float)
     shared = cells.assign(share=(k / cells["prompt_tokens"]).clip(upper=1.0))
     return shared[shared["share"].notna() | (shared["method"] == DENSE)]

@@ -24,7 +24,7 @@ OVERLAY = " Hollow: published values, placed by their compression ratio; dotted 
 
 
 def draw(sources: Sources) -> Iterator[Drawing]:
-    """One figure per model and data set source."""
+    """Draw one figure per model and data set source."""
     if sources.results is None:
         return
 
@@ -39,7 +39,7 @@ def draw(sources: Sources) -> Iterator[Drawing]:
 
 
 def draw_panel(ax: Axes, panel: Panel, cells: pd.DataFrame, published: pd.DataFrame | None) -> list[Line2D]:
-    """Curves of one model and task; returns its legend handles."""
+    """Draw the curves of one model and task; return its legend handles."""
     transfers_axis(ax, cells)
     handles = draw_curves(ax, cells, "bytes_per_token")
     if published is not None:

@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one figure is made, from the run to the drawing."""
+    """Describes how one figure is made, from the run to the drawing."""
 
     name: str
     about: str
@@ -31,27 +31,27 @@ class Recipe:
 
     @property
     def source(self) -> str:
-        """Folder below results/ with its data: one per experiment, so that no grid overwrites another's tables."""
+        """Name the folder below results/ with its data: one per experiment, lest a grid overwrite another's tables."""
         return self.experiment or "bench"
 
 
 def names() -> list[str]:
-    """Every recipe, in alphabetical order."""
+    """List every recipe, in alphabetical order."""
     return sorted(file.stem for file in HERE.glob("*.yaml"))
 
 
 def find(name: str) -> Recipe:
-    """A recipe by name. Raises InputError for an unknown one."""
+    """Read a recipe by name. Raises InputError for an unknown one."""
     if name not in names():
         raise InputError(f"unknown figure '{name}': choose from {', '.join(names())}")
     text = (HERE / f"{name}.yaml").read_text(encoding="utf-8")
-    told: dict[str, Any] = yaml.safe_load(text)
-    models, tasks = tuple(told.pop("models", ())), tuple(told.pop("tasks", ()))
-    return Recipe(name, text.splitlines()[0].removeprefix("# "), models=models, tasks=tasks, **told)
+    given: dict[str, Any] = yaml.safe_load(text)
+    models, tasks = tuple(given.pop("models", ())), tuple(given.pop("tasks", ()))
+    return Recipe(name, text.splitlines()[0].removeprefix("# "), models=models, tasks=tasks, **given)
 
 
 def commands(recipes: list[Recipe], results: Path) -> list[str]:
-    """Command lines that make all data, each experiment once, and then draw every figure."""
+    """List the command lines that make all data, each experiment once, and then draw every figure."""
     lines = []
     for experiment in dict.fromkeys(recipe.experiment for recipe in recipes if recipe.experiment):
         mine = [recipe for recipe in recipes if recipe.experiment == experiment]
