@@ -22,8 +22,7 @@ from benchmark_sweep import GRIDS
 from scipy.optimize import nnls
 
 from harness import methods
-from harness.forecast.decoding import LAUNCHED, Decoding
-from harness.forecast.time_model import CONSTANTS, MEASURED, Attention, ModelSize, TimeModel
+from harness.forecast.time_model import CONSTANTS, LAUNCHED, MEASURED, Attention, Decoding, ModelSize, TimeModel
 
 SPEED = Path(__file__).resolve().parents[1] / "docs" / "speed"
 SLOW = "math|packed"

@@ -46,11 +46,11 @@ def run(arguments: Sequence[str]) -> None:
 def plan(arguments: Sequence[str]) -> None:
     """Print what the jobs that `run` would run with these arguments will cost; shards do not change that."""
     os.environ.setdefault("TQDM_DISABLE", "1")
-    from harness.forecast.text import told  # needs torch
+    from harness.sweep.workload import forecast  # needs torch
 
     whole = [argument for argument in arguments if not argument.startswith(("shards=", "shard="))]
     with _quiet():
-        text = told(compositions(whole))
+        text = forecast(compositions(whole))
     sys.stdout.write(text)
 
 

@@ -1,1 +1,1 @@
-"""How long a sweep takes and how much memory it needs, by models fitted on measurements. No torch here."""
+"""Predicts how long a sweep takes and how much memory it needs, by models fitted on measurements. No torch here."""

@@ -12,9 +12,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from harness.forecast.decoding import Decoding
 from harness.forecast.memory import SHARE
-from harness.forecast.time_model import MEASURED, Device, ModelSize, TimeModel
+from harness.forecast.time_model import MEASURED, Decoding, Device, ModelSize, TimeModel
 from harness.paths import asset
 from harness.report.against.published import as_published, shapes
 from harness.report.experiments import Load, Setting, loads, settings

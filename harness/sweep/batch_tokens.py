@@ -14,8 +14,11 @@ from harness.attention.statistics import BLOCK
 from harness.engine import Prompt
 from harness.engine.session import LOGIT_BYTES
 from harness.evaluation.batches import PLAIN_TOKENS
-from harness.forecast.memory import Demand, Widths, fitting_tokens
+from harness.forecast.memory import Demand, Example, fitting_tokens
+from harness.forecast.transformer import Transformer
+from harness.hf import Checkpoint
 from harness.store.store import Store
+from harness.sweep.job import EngineSpec
 from harness.sweep.prepare import Prepared
 
 
@@ -33,10 +36,21 @@ def decide_batch_tokens(prepared: Prepared, store: Store) -> int:
     return tokens
 
 
-def planned_batch_tokens(prepared: Prepared, free: float) -> int:
+def planned_batch_tokens(engine: EngineSpec, model: Transformer, examples: Sequence[Example], free: float) -> int:
     """Return the number to plan with, whatever a folder holds: what is asked for, or what fits into `free` bytes."""
-    asked = prepared.job.engine.batch_tokens
-    return _fitting(prepared, free) if asked == "auto" else asked
+    if engine.batch_tokens != "auto":
+        return engine.batch_tokens
+    return fitting_tokens(free, model, Demand.of(examples, engine.prefill_tokens, BLOCK, LOGIT_BYTES))
+
+
+def transformer_of(checkpoint: Checkpoint) -> Transformer:
+    """Describe a checkpoint's model for a forecast."""
+    return Transformer.of(checkpoint.config.get_text_config(), checkpoint.layers, checkpoint.bytes_per_element)
+
+
+def example_of(prompt: Prompt) -> Example:
+    """Count the tokens of a prompt for a forecast."""
+    return Example(len(prompt.tokens), prompt.steps)
 
 
 def _known(prepared: Prepared, store: Store) -> int | None:
@@ -58,20 +72,6 @@ def _free_bytes(model: Any) -> int | None:
     return min((torch.cuda.mem_get_info(device)[0] for device in devices), default=None)
 
 
-def demand_of(prompts: Sequence[Prompt], prefill_tokens: int) -> Demand:
-    """Find the most that any prompt asks of memory per token: columns of cache bind with one cell, rows with many."""
-    sizes = [(len(prompt.tokens), max(1, prompt.steps)) for prompt in prompts]
-    return Demand(
-        columns=max((prompt + 2 * steps) / (prompt + steps) for prompt, steps in sizes),
-        rows=max(1 / steps for _, steps in sizes),
-        prefill=max(prefill_tokens, *(prompt for prompt, _ in sizes)),
-        block=BLOCK,
-        logit_bytes=LOGIT_BYTES,
-    )
-
-
 def _fitting(prepared: Prepared, free: float) -> int:
-    checkpoint = prepared.checkpoint
-    widths = Widths.of(checkpoint.config.get_text_config())
-    demand = demand_of(prepared.prompts, prepared.job.engine.prefill_tokens)
-    return fitting_tokens(free, checkpoint.layers, checkpoint.bytes_per_element, widths, demand)
+    engine, examples = prepared.job.engine, [example_of(prompt) for prompt in prepared.prompts]
+    return planned_batch_tokens(engine, transformer_of(prepared.checkpoint), examples, free)

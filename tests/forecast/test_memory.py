@@ -16,36 +16,37 @@ from harness import methods
 from harness.attention import LayerShape
 from harness.attention.statistics import BLOCK
 from harness.engine import Engine, Prompt, session
-from harness.forecast.memory import Demand, Widths, fitting_tokens
+from harness.forecast.memory import Demand, Example, fitting_tokens
+from harness.forecast.transformer import Transformer
 from harness.hf.bridge import Bridge
-from harness.sweep.batch_tokens import _free_bytes, demand_of
+from harness.sweep.batch_tokens import _free_bytes
 
-LAYERS, WIDTHS = (LayerShape(2, 16), LayerShape(2, 16)), Widths(hidden=64, inner=96, vocabulary=400, heads=4)
-LLAMA_2 = (LayerShape(32, 128),) * 32, 2, Widths(hidden=4096, inner=11008, vocabulary=32000, heads=32)
+TINY = Transformer([LayerShape(2, 16)] * 2, hidden=64, inner=96, vocabulary=400, heads=4, element=4)
+LLAMA_2 = Transformer([LayerShape(32, 128)] * 32, hidden=4096, inner=11008, vocabulary=32000, heads=32)
 SQUAD = Demand(columns=1.02, rows=1 / 30, prefill=2048, block=128, logit_bytes=1 << 28)
 
 
 def test_tokens_are_what_nine_tenths_hold_beside_the_passes_of_one_layer_with_one_number_of_everything():
-    one = Widths(hidden=1, inner=1, vocabulary=1, heads=1)
+    one = Transformer([LayerShape(1, 1)], hidden=1, inner=1, vocabulary=1, heads=1)
     column = (2 * 2 + 2 * 4) + 2 * 2 * 2 + 3 * 4  # K, V, two statistics; two copies of K and V; weights in float32
     row = (8 + 3) * 2 + (2 + 4 + 4)  # through a layer; logits, the same in float32, likelihoods
     prefill = (8 + 3) * 2 + 3 * 4 * 5  # through a layer; weights of five queries in float32
     demand = Demand(columns=1.5, rows=0.25, prefill=7, block=5, logit_bytes=100)
     free = (7 * prefill + 3 * 100 + 10 * (1.5 * column + 0.25 * row)) / 0.9
-    assert fitting_tokens(free + 1, [LayerShape(1, 1)], 2, one, demand) == 10
-    assert fitting_tokens(free - 1, [LayerShape(1, 1)], 2, one, demand) == 9
+    assert fitting_tokens(free + 1, one, demand) == 10
+    assert fitting_tokens(free - 1, one, demand) == 9
 
 
 def test_llama_2_7b_fills_most_of_an_h200_with_its_cache():
     free = 141e9 - 2 * 6.74e9
-    cached = 2 * 32 * 32 * 128 * 2 * fitting_tokens(free, *LLAMA_2, SQUAD)
+    cached = 2 * 32 * 32 * 128 * 2 * fitting_tokens(free, LLAMA_2, SQUAD)
     assert 0.7 * free < cached < 0.9 * free
 
 
 @given(st.floats(-1e12, 1e12), st.floats(0, 1e12))
 def test_more_free_memory_never_holds_less_and_however_little_there_is_one_token_is_tried(free, more):
-    least = fitting_tokens(free, *LLAMA_2, SQUAD)
-    assert 1 <= least <= fitting_tokens(free + more, *LLAMA_2, SQUAD)
+    least = fitting_tokens(free, LLAMA_2, SQUAD)
+    assert 1 <= least <= fitting_tokens(free + more, LLAMA_2, SQUAD)
 
 
 def test_the_fullest_of_a_model_s_gpus_tells_what_is_free_and_the_cpu_does_not_count(monkeypatch):
@@ -56,12 +57,11 @@ def test_the_fullest_of_a_model_s_gpus_tells_what_is_free_and_the_cpu_does_not_c
     assert _free_bytes(SimpleNamespace(parameters=lambda: weights[:1])) is None
 
 
-def test_demand_is_that_of_the_unit_that_asks_most():
-    sizes = (90, 10), (20, 5), (4, 8)
-    prompts = [Prompt((1,) * prompt, new_tokens=steps) for prompt, steps in sizes]
-    demand = demand_of(prompts, prefill_tokens=50)
+def test_demand_is_that_of_the_example_that_asks_most():
+    examples = [Example(90, 10), Example(20, 5), Example(4, 8)]
+    demand = Demand.of(examples, prefill=50, block=1, logit_bytes=1)
     assert (demand.columns, demand.rows, demand.prefill) == (20 / 12, 1 / 5, 90)
-    assert demand_of(prompts, prefill_tokens=100).prefill == 100
+    assert Demand.of(examples, prefill=100, block=1, logit_bytes=1).prefill == 100
 
 
 class Peak(TorchDispatchMode):
@@ -109,5 +109,5 @@ def test_a_batch_takes_no_more_memory_than_was_reckoned_and_not_much_less(
         Engine(Bridge(model), prefill_tokens=prompt).run(prompts, chosen)
     demand = Demand((prompt + 2 * steps) / (prompt + steps), 1 / steps, prompt, BLOCK, logit_bytes)
     counted = rows * (prompt + len(names) * steps)
-    assert fitting_tokens(peak.bytes, LAYERS, 4, WIDTHS, demand) < counted
-    assert fitting_tokens(6 * peak.bytes, LAYERS, 4, WIDTHS, demand) > counted
+    assert fitting_tokens(peak.bytes, TINY, demand) < counted
+    assert fitting_tokens(6 * peak.bytes, TINY, demand) > counted

@@ -11,15 +11,17 @@ from support.architectures import CONFIGS
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from harness.__main__ import main
+from harness.attention import LayerShape
 from harness.commands.compose import compositions
 from harness.errors import InputError
-from harness.forecast.decoding import Decoding
-from harness.forecast.estimate import Estimate, estimate, multiplied
-from harness.forecast.text import told
-from harness.forecast.time_model import Attention, Device, ModelSize, TimeModel
+from harness.forecast.memory import Example
+from harness.forecast.time_model import Attention, Device, TimeModel
+from harness.forecast.transformer import Transformer
+from harness.forecast.workload import Workload
 from harness.hf.architecture import inspect_architecture
 from harness.sweep.job import Job
 from harness.sweep.prepare import prepare
+from harness.sweep.workload import forecast, workload_of
 
 SWEEP = ["model=custom", "data=embedded", "task=repetition", "methods=[dense,h2o]", "ratios=[2,4]", "limit=3"]
 CHIP = Device("chip", flops=1e12, bandwidth=1e9, memory=1e9)
@@ -30,7 +32,7 @@ MODEL = TimeModel(
 
 def test_a_plan_counts_what_the_run_then_does(harness, tiny, tmp_path):
     (config,) = compositions([*SWEEP, f"model.path={tiny}", f"results={tmp_path / 'results'}"])
-    found = estimate(prepare(Job.of(config)))
+    found = workload_of(prepare(Job.of(config)))
     assert harness(*SWEEP[2:])[0] == 0
     (folder,) = (tmp_path / "results").glob("custom-*")
     lines = [json.loads(line) for line in (folder / "outputs.jsonl").read_text().splitlines()]
@@ -38,7 +40,8 @@ def test_a_plan_counts_what_the_run_then_does(harness, tiny, tmp_path):
     assert (found.cells, found.examples, found.runs) == (3, 3, len(lines))
     assert found.prefill_tokens == sum(line["prompt_tokens"] for line in lines) / found.cells
     assert found.decode_tokens == sum(len(line["tokens"]) for line in lines)
-    assert dict(found.decoding[0].reads[:1]) == {
+    typical = round(found.prefill_tokens / found.examples)
+    assert dict(found.reads(typical)[:1]) == {
         "all": pytest.approx(rows[rows["method"] == "dense"]["bytes_per_token"].mean(), rel=0.01)
     }
 
@@ -59,7 +62,7 @@ def test_the_weights_that_multiply_are_those_of_the_model_without_its_table(name
     layers = inspect_architecture(name, config, lambda: AutoModelForCausalLM.from_config(copy.deepcopy(config)))
     positions = 256 * 512 if name in ("gpt2", "opt") else 0  # learnt, and looked up like the table
     exact = sum(p.numel() for p in model.parameters()) - positions
-    assert multiplied(config, layers) == pytest.approx(exact, rel=0.01)
+    assert Transformer.of(config, layers, 2).parameters == pytest.approx(exact, rel=0.01)
 
 
 def test_a_device_with_less_memory_is_planned_with_smaller_batches_unless_their_size_is_given(tiny, tmp_path):
@@ -67,25 +70,43 @@ def test_a_device_with_less_memory_is_planned_with_smaller_batches_unless_their_
         (config,) = compositions([*SWEEP, "limit=8", f"model.path={tiny}", f"results={tmp_path}", *more])
         prepared = prepare(Job.of(config))
         devices = (dataclasses.replace(CHIP, memory=memory) for memory in (0.92e9, 1e12))
-        return [len(estimate(prepared, device).decoding) for device in devices]
+        return [len(workload_of(prepared, device).batches) for device in devices]
 
     few, all_of_them = batches()
     assert few > all_of_them == 1
     assert batches("engine.batch_tokens=1") == [8, 8]
 
 
-def small(decoding):
-    return Estimate("m on t", ModelSize(1e9, 10, 4), 2, 1, 100, 20, 1, 1, 1, 1e12, decoding)
+def small(examples, reads):
+    model = Transformer([LayerShape(4, 1)] * 10, hidden=1, inner=0, vocabulary=10**9 - 160, heads=4)
+    return Workload("m on t", model, [examples], cells=len(reads), prefills=1, reads=lambda _: reads)
 
 
 def test_a_step_takes_as_long_as_its_kernels_and_the_first_two_their_launches_too():
-    reads = [("a", 2e6), ("b", 6e6)]
+    reads, time = [("a", 2e6), ("b", 6e6)], dataclasses.replace(MODEL, call_us=1e6)
     step = 2e9 / 1e9 + (2e6 + 6e6) * 3 / 1e9  # weights, and three rows of each cell
-    five, model = small([Decoding(5, 3, reads)]), dataclasses.replace(MODEL, call_us=1e6)
-    assert five.kernel_seconds(model, CHIP) == pytest.approx(5 * step)
-    assert five.decode_seconds(model, CHIP) == pytest.approx(5 * step + 2 * 2 * 10)  # steps, cells, layers: seconds
-    assert small([Decoding(1, 3, reads)]).decode_seconds(model, CHIP) == pytest.approx(step + 2 * 10)
-    assert five.prefill_seconds(MODEL, CHIP) == pytest.approx(1e12 / 0.5e12)
+    six = small([Example(7, 6)] * 3, reads)  # the first token is the prefill's
+    hours = six.hours(time, CHIP)
+    assert hours.kernels * 3600 == pytest.approx(5 * step)
+    assert hours.decoding * 3600 == pytest.approx(5 * step + 2 * 2 * 10)  # steps, cells, layers: seconds
+    assert small([Example(7, 2)] * 3, reads).hours(time, CHIP).decoding * 3600 == pytest.approx(step + 2 * 10)
+    assert six.moved_bytes == 5 * 3 * 8e6
+
+
+def test_every_prefill_multiplies_all_weights_and_attends_to_what_came_before():
+    one = small([Example(7, 2)], [("a", 1.0)] * 5)
+    flops = 2e9 * 7 + 2 * 7 * 7 * 4 * 10
+    for prefills in (1, 3):
+        hours = dataclasses.replace(one, prefills=prefills).hours(MODEL, CHIP)
+        assert hours.prefill * 3600 == pytest.approx(prefills * flops / 0.5e12)
+        assert hours.prefill_per_cell * 3600 == pytest.approx(5 * flops / 0.5e12)
+
+
+def test_memory_is_that_of_the_longest_example_and_of_the_fullest_batch_padding_included():
+    one = dataclasses.replace(small([], [("a", 1.0)] * 2), batches=[[Example(10, 1), Example(4, 5)], [Example(12, 2)]])
+    per_token = 2 * 4 * 1 * 10 * 2
+    assert one.example_bytes == 14 * per_token
+    assert one.batch_bytes == 2 * (10 + 2 * 5) * per_token
 
 
 def test_the_plan_of_the_papers_grid_tells_sizes_hours_and_what_sharing_saves(capsys):
@@ -105,8 +126,8 @@ def test_a_job_that_cannot_be_planned_is_named_and_the_others_are_planned(tiny):
     config = {"name": "tiny", "path": str(tiny), "device": "cpu"}
     gone = {"name": "gone", "path": "/no/such/folder", "device": "cpu"}
     plain = compositions(["model=custom", "model.path=x", *SWEEP[1:]])[0]
-    text = told([{**plain, "model": config}, {**plain, "model": gone}])
+    text = forecast([{**plain, "model": config}, {**plain, "model": gone}])
     assert "1 jobs" in text
     assert "cannot be planned: gone on repetition: model 'gone'" in text
     with pytest.raises(InputError, match="no job can be planned: gone on repetition"):
-        told([{**plain, "model": gone}])
+        forecast([{**plain, "model": gone}])

@@ -1,0 +1,74 @@
+"""Describes jobs as workloads, to forecast what they take: no weights are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from harness.errors import InputError
+from harness.evaluation.batches import Limits, batches
+from harness.forecast.memory import Example
+from harness.forecast.text import sizes_and_hours
+from harness.forecast.time_model import DEVICES, MEASURED, Device, Reads
+from harness.forecast.transformer import Transformer
+from harness.forecast.workload import Workload
+from harness.hf import ModelSpec, find
+from harness.methods.cell import Cell
+from harness.methods.cost import transfers
+from harness.sweep.batch_tokens import example_of, planned_batch_tokens, transformer_of
+from harness.sweep.job import Job
+from harness.sweep.prepare import Prepared, prepare
+
+OFFLINE = "a model's size is read from its configuration, here or on the hub; model=llama-2-7b-shape needs neither"
+
+
+def forecast(configs: Iterable[Mapping[str, Any]]) -> str:
+    """Lay out size and hours of the jobs that some composed configurations describe.
+
+    A job that cannot be prepared is named with its reason. Raises InputError if none can.
+    """
+    jobs: list[Mapping[Device, Workload]] = []
+    refused: list[str] = []
+    unreachable: dict[ModelSpec, InputError] = {}
+    for job in map(Job.of, configs):
+        try:
+            _check_reachable(job.model, unreachable)
+            prepared = prepare(job)
+            jobs.append({device: workload_of(prepared, device) for device in DEVICES})
+        except InputError as error:
+            refused.append(f"{job.model.name} on {job.task.name}: {error}")
+    if not jobs:
+        raise InputError(f"no job can be planned: {'; '.join(refused)} ({OFFLINE})")
+    lines = [f"cannot be planned: {reason}" for reason in refused] + [OFFLINE] * bool(refused)
+    return sizes_and_hours(jobs) + "".join(f"{line}\n" for line in lines)
+
+
+def workload_of(prepared: Prepared, device: Device = MEASURED) -> Workload:
+    """Describe a prepared job. With engine.batch_tokens=auto, batches are what a device holds beside the weights."""
+    job, cells, model = prepared.job, prepared.plan.cells, transformer_of(prepared.checkpoint)
+    examples = [example_of(prompt) for prompt in prepared.prompts]
+    tokens = planned_batch_tokens(job.engine, model, examples, device.memory - model.weight_bytes)
+    cut = batches(prepared.prompts, len(cells), Limits(tokens, job.engine.batch_size))
+    name = f"{job.model.name} on {job.task.name}"
+    return workload(name, model, cells, [[example_of(prompt) for prompt in batch] for batch in cut])
+
+
+def workload(name: str, model: Transformer, cells: Sequence[Cell], cut: Sequence[Sequence[Example]]) -> Workload:
+    """Describe batches of examples that a model decodes under some cells."""
+    masking = sum(cell.method.prefill_mask(1) is not None for cell in cells)
+
+    def reads(n: int) -> Reads:
+        return [(cell.method.about.access, transfers(cell.method, model.layers, n) * model.element) for cell in cells]
+
+    return Workload(name, model, cut, len(cells), masking + (masking < len(cells)), reads)
+
+
+def _check_reachable(model: ModelSpec, unreachable: dict[ModelSpec, InputError]) -> None:
+    """Raise InputError for a model that cannot be had; no second job waits for the hub to say so."""
+    if model in unreachable:
+        raise unreachable[model]
+    try:
+        find(model)
+    except InputError as error:
+        unreachable[model] = error
+        raise
