@@ -1,15 +1,18 @@
 """The examples of docs/adding are files that run, and the pages quote them to the letter."""
 
+import importlib.util
 import re
 import shutil
 from pathlib import Path
 
 import pytest
+from definitions import by_definition
 from support import close, random_case
 from support.report.folders import quarter_and_eighth
 
 import harness.methods.eviction
 from harness import methods
+from harness.attention.scores import Scores
 from harness.evaluation.suite import Suite, load_paper_task
 from harness.methods import catalogue, decode
 from harness.report import figures
@@ -63,6 +66,16 @@ def test_the_example_of_a_method_sees_only_every_nth_token(strided):
     decode(methods.create(strided, k=7), *case).sum().backward()
     seen = (case.v.grad != 0).any(-1)[0, 0].nonzero()[:, 0].tolist()
     assert seen == [0, 3, 6, 9, 12, 15, 18]
+
+
+def test_the_example_of_a_method_computes_what_its_definition_says(strided):
+    spec = importlib.util.spec_from_file_location("strided_definition", ADDING / "examples" / "strided_definition.py")
+    written = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(written)
+    case, scores = random_case(), Scores(8**-0.5)
+    for k in (1, 5, 7, 20):
+        expected = by_definition(case, scores, lambda _, k=k: written.definition({"k": k}, None))
+        close(decode(methods.create(strided, k=k), *case, scores), expected)
 
 
 def test_the_example_of_a_method_keeps_to_a_ratio(strided):
