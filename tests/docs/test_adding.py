@@ -1,6 +1,7 @@
 """The examples of docs/adding are files that run, and the pages quote them to the letter."""
 
 import importlib.util
+import json
 import re
 import shutil
 from pathlib import Path
@@ -10,8 +11,10 @@ from definitions import by_definition
 from support import close, random_case
 from support.report.folders import quarter_and_eighth
 
+import harness.commands
 import harness.methods.eviction
 from harness import methods
+from harness.__main__ import main
 from harness.attention.scores import Scores
 from harness.evaluation.suite import Suite, load_paper_task
 from harness.methods import catalogue, decode
@@ -97,3 +100,12 @@ def test_the_example_of_a_figure_is_drawn(tmp_path, monkeypatch):
     quarter_and_eighth().write(tmp_path / "results")
     drawn = save(figures.find("seconds").draw(Sources(load(tmp_path / "results"))), tmp_path / "drawn")
     assert [drawing.stem.split("-")[0] for drawing in drawn] == ["seconds"]
+
+
+def test_the_example_of_a_command_is_found_by_its_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(harness.commands, "__path__", [*harness.commands.__path__, str(ADDING / "examples")])
+    quarter_and_eighth().write(tmp_path)
+    (file,) = tmp_path.glob("*/run.json")
+    file.write_text(json.dumps({"planned": ["dense-00000000", "sparq-11111111"]}))
+    assert main(["cells", str(tmp_path)]) == 0
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["dense-00000000", "sparq-11111111"]
