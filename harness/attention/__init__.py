@@ -5,11 +5,9 @@ Shape legend (used in every docstring of the package):
     S prompt tokens   N cached tokens, the newest included   K kept tokens   T decode steps
 """
 
-from harness.attention.layer_shape import LayerShape
-from harness.attention.mean_value import MeanValue
 from harness.attention.scores import Scores, softmax
-from harness.attention.selection import age, attend_to, gather_mask, gather_tokens, top_newest
-from harness.attention.step import LayerPrefix, Step
+from harness.attention.selection import MeanValue, age, attend_to, gather_mask, gather_tokens, top_newest
+from harness.attention.step import LayerPrefix, LayerShape, Step
 
 __all__ = [
     "LayerPrefix",

@@ -1,4 +1,4 @@
-"""Choosing tokens, gathering them, and attending exactly to them: the arithmetic that the methods share."""
+"""Chooses tokens, gathers them, attends exactly to them, and averages V for the others: what the methods share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from harness.attention.scores import softmax
-from harness.attention.step import Step
+from harness.attention.step import LayerPrefix, Step
 
 
 def age(mask: Tensor) -> Tensor:
@@ -61,3 +61,28 @@ def attend_to(step: Step, index: Tensor) -> tuple[Tensor, Tensor]:
     logits = step.scores(step.q, gather_tokens(step.k, index))
     weights = softmax(logits, mask[:, :, None])
     return weights.to(step.v.dtype) @ gather_tokens(step.v, index), weights
+
+
+class MeanValue:
+    """Keeps the mean of all live V as a running sum, so that a step reads one row of V, not N.
+
+    Held in at least float32 (SparQ paper, section 4.2). A token that a sliding window drops is taken out again.
+    """
+
+    def __init__(self, prefix: LayerPrefix) -> None:
+        self._mask = prefix.mask
+        live_v = prefix.v.masked_fill(~prefix.mask[..., None], 0)
+        self.total = live_v.sum(2, dtype=torch.promote_types(live_v.dtype, torch.float32))
+
+    def add(self, newest: Tensor) -> None:
+        """Add the newest token's V [B, H, D] where the sum lies, which a CUDA graph can repeat."""
+        self.total += newest
+
+    def update(self, step: Step) -> Tensor:
+        """Add the step's newest token and return the mean, [B, H, D]."""
+        self.total = self.total + step.newest_v
+        if step.sliding:
+            departed = self._mask & ~step.mask[..., :-1]
+            self.total = self.total - (step.v[:, :, :-1] * departed[..., None]).sum(2, dtype=self.total.dtype)
+        self._mask = step.mask
+        return self.total / step.mask.sum(-1, keepdim=True)

@@ -1,4 +1,4 @@
-"""One decode step as an attention layer sees it."""
+"""Describes an attention layer: its shape, its prefilled prompt and one decode step, as a method sees them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,19 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from harness.attention.scores import Scores
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """Describes an attention layer: KV heads, head dimension, and how many tokens it sees at most (None: all)."""
+
+    kv_heads: int
+    head_dim: int
+    window: int | None = None
+
+    def visible(self, n: int) -> int:
+        """Count the tokens that a query sees when n are cached."""
+        return n if self.window is None else min(n, self.window)
 
 
 @dataclass(frozen=True)
