@@ -1,4 +1,4 @@
-"""Checkpoints: where they come from, what they are, how they are loaded."""
+"""Finds checkpoints, says what they are, and loads them. The one package that knows transformers."""
 
 from harness.hf.bridge import Bridge
 from harness.hf.checkpoint import Checkpoint, find

@@ -1,4 +1,4 @@
-"""What a model's attention layers look like, and whether all of them are ours to compute; before any weight is read."""
+"""Finds out what a model's attention layers look like, and if all call the engine, before any weight is read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.hf.bridge import Bridge
 
 
 @dataclass
-class _Roll:
+class _Shapes:
     """Notes the shape of every layer that calls us, and answers with zeros."""
 
     layers: dict[int, LayerShape]
@@ -24,33 +24,33 @@ class _Roll:
     cached: int = 0
 
     def attend(self, call: LayerCall) -> Tensor:
-        """Zeros of the right shape."""
+        """Note the shape, return zeros of it."""
         _, h, _, d = call.k.shape
         self.layers[call.layer] = LayerShape(h, d, None if call.window_mask is None else self.window)
         return torch.zeros_like(call.q)
 
 
 def inspect_architecture(name: str, config: Any, build: Callable[[], Any]) -> tuple[LayerShape, ...]:
-    """The attention layers of a model, found in a 2-token pass without weights (meta device).
+    """Find the attention layers of a model in a pass of 2 tokens without weights (meta device).
 
     Raises InputError, naming the architecture, unless every layer calls the bridge.
     """
     kind = getattr(config, "model_type", "unknown")
     text = config.get_text_config()
-    roll = _Roll({}, getattr(text, "sliding_window", None) or getattr(text, "attention_chunk_size", None))
+    found = _Shapes({}, getattr(text, "sliding_window", None) or getattr(text, "attention_chunk_size", None))
     try:
         with torch.device("meta"):
             model = build().eval()
             model.config.pad_token_id = None  # some look for padding among the tokens, whose values meta has not
             bridge = Bridge(model)
             tokens = torch.zeros(1, 2, dtype=torch.long)
-            bridge.forward(tokens, torch.arange(2)[None], roll)
+            bridge.forward(tokens, torch.arange(2)[None], found)
     except Exception as error:  # foreign modelling code fails in its own ways
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"model '{name}': architecture '{kind}' is not supported: {reason}") from error
-    if sorted(roll.layers) != list(range(bridge.layers)):
+    if sorted(found.layers) != list(range(bridge.layers)):
         raise InputError(
-            f"model '{name}': architecture '{kind}' is not supported: {len(roll.layers)} of {bridge.layers} layers "
+            f"model '{name}': architecture '{kind}' is not supported: {len(found.layers)} of {bridge.layers} layers "
             "call the attention interface of transformers; choose a model whose layers all do, such as llama or qwen3"
         )
-    return tuple(roll.layers[i] for i in range(bridge.layers))
+    return tuple(found.layers[i] for i in range(bridge.layers))

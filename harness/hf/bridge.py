@@ -1,7 +1,7 @@
-"""The seam to transformers: every attention layer of a model calls us, and nothing else about the model changes.
+"""Makes every attention layer of a transformers model call the engine; nothing else about the model changes.
 
 An attention function and a mask function are registered under a key of the model's own; the KV cache that the model
-sees only tells it where it stands. What attention computes is up to the `ForwardMode` of the forward pass.
+sees knows its length and holds nothing. What attention computes is up to the `ForwardMode` of the forward pass.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.cache_utils import Cache
+from transformers.cache_utils import Cache, CacheLayerMixin
 from transformers.masking_utils import sdpa_mask
 
 from harness.attention.scores import Scores
 from harness.engine.model import ForwardMode, LayerCall
 from harness.errors import InputError
-from harness.hf.pass_through_cache import PassThroughLayer
 
 _HARMLESS = {
     "dropout",
@@ -36,8 +35,38 @@ _HARMLESS = {
 _HARMLESS |= {"output_hidden_states", "return_dict", "logits_to_keep", "position_embeddings", "max_length_q"}
 
 
+class PassThroughLayer(CacheLayerMixin):  # type: ignore[misc]
+    """Hands new keys and values straight through to attention; the KV cache itself belongs to the engine."""
+
+    is_sliding = False
+
+    def __init__(self, cached: int) -> None:
+        super().__init__()
+        self._cached = cached
+        self.is_initialized = True
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Allocate nothing."""
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Return the new tokens as they are."""
+        return key_states, value_states
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Return length and offset of the columns a mask has to cover."""
+        return self._cached + query_length, 0
+
+    def get_seq_length(self) -> int:
+        """Count the tokens before this pass."""
+        return self._cached
+
+    def get_max_length(self) -> int:
+        """Return -1: there is no limit."""
+        return -1
+
+
 class Bridge:
-    """A model whose attention is ours. One at a time per model."""
+    """Lends a model the engine's attention. One at a time per model."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -50,27 +79,27 @@ class Bridge:
 
     @property
     def device(self) -> torch.device:
-        """Where the model takes its input."""
+        """Return the device on which the model takes its input."""
         return self._model.get_input_embeddings().weight.device  # type: ignore[no-any-return]
 
     @property
     def capped(self) -> bool:
-        """Whether the architecture soft-caps its attention logits."""
+        """Say if the architecture soft-caps its attention logits."""
         return getattr(self._model.config.get_text_config(), "attn_logit_softcapping", None) is not None
 
     @property
     def replayable(self) -> bool:
-        """Whether a pass can be recorded as a CUDA graph."""
+        """Say if a pass can be recorded as a CUDA graph."""
         return self.device.type == "cuda"
 
     @property
     def layers(self) -> int:
-        """Attention layers of the model."""
+        """Count the attention layers of the model."""
         return int(self._model.config.get_text_config().num_hidden_layers)
 
     @torch.inference_mode()
     def forward(self, tokens: Tensor, positions: Tensor, mode: ForwardMode, last: Tensor | None = None) -> Tensor:
-        """Logits [R, T, V] of tokens and positions [R, T]; with `last` [R], only that token of each row: [R, 1, V]."""
+        """Compute logits [R, T, V] for tokens, positions [R, T]; with `last` [R], of one token a row, [R, 1, V]."""
         self._mode = mode
         cache = {self._cache_name: Cache(layers=[PassThroughLayer(mode.cached) for _ in range(self.layers)])}
         try:
@@ -122,7 +151,7 @@ class Bridge:
     def _mask(
         self, *, local_size: int | None = None, allow_is_causal_skip: bool = True, **kwargs: Any
     ) -> Tensor | None:
-        """None means plain causal; anything narrower is written out, for one row: padding is the mode's business."""
+        """Return None for plain causality, and write out what is narrower for one row: padding is left to the mode."""
         if local_size is None and allow_is_causal_skip:
             return None
         kwargs |= {"batch_size": 1, "attention_mask": None, "local_size": local_size}
@@ -130,7 +159,7 @@ class Bridge:
 
 
 def _weakly(method: Callable[..., Any]) -> Callable[..., Any]:
-    """The method of an object that it does not keep alive: what transformers registers, it never lets go."""
+    """Wrap a method so that its object may be freed: what transformers registers, it never lets go."""
     reference = weakref.WeakMethod(method)
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -143,5 +172,5 @@ def _weakly(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _cache_name(model: Any) -> str:
-    """What the model's forward pass calls its cache: transformers 5.24 renamed it for most architectures."""
+    """Find what the forward pass calls its cache: transformers 5.24 renamed it for most architectures."""
     return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"

@@ -1,4 +1,4 @@
-"""From a ModelSpec to a configuration, a tokenizer and, last, the weights."""
+"""Takes a ModelSpec to a configuration, a tokenizer and, last, the weights."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from harness.attention import LayerShape
 from harness.engine.device import find_device
 from harness.errors import InputError
 from harness.hf.architecture import inspect_architecture
-from harness.hf.identity import fingerprint_commit, fingerprint_folder
 from harness.hf.packaged import SCHEME, converted, gguf_in_package
 from harness.hf.spec import ModelSpec
-from harness.hf.weights import refuse_misfit, refuse_spread
+from harness.hf.weights import check_one_gpu, check_weights_fit, fingerprint_commit, fingerprint_folder
 from harness.paths import asset
 
 DEFAULT_POSITIONS = 2048
@@ -27,7 +26,7 @@ SHAPE = "shape:"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model whose configuration was read and accepted. Weights are loaded when asked for, not before."""
+    """Holds a model whose configuration was read and accepted. Weights are loaded when asked for, not before."""
 
     spec: ModelSpec
     path: str
@@ -36,13 +35,13 @@ class Checkpoint:
 
     @property
     def max_length(self) -> int:
-        """Positions the model may use."""
+        """Count the positions that the model may use."""
         text = self.config.get_text_config()
         return self.spec.max_length or int(getattr(text, "max_position_embeddings", DEFAULT_POSITIONS))
 
     @property
     def bytes_per_element(self) -> int:
-        """Of a cached key or value."""
+        """Count the bytes of a cached number."""
         return int(getattr(torch, self.spec.dtype).itemsize)
 
     @property
@@ -51,17 +50,17 @@ class Checkpoint:
         return find_device(self.spec.device)
 
     def tokenizer(self) -> Any:
-        """The checkpoint's tokenizer."""
+        """Load the checkpoint's tokenizer."""
         path = _resolve(self.spec.tokenizer) if self.spec.tokenizer else self.path
         return AutoTokenizer.from_pretrained(path, **_source(self.spec))
 
     def load(self) -> Any:
-        """The model, ready for inference on its device."""
+        """Load the model, ready for inference on its device."""
         model = self._random() if self.spec.random_weights else self._pretrained()
         return model.eval().requires_grad_(False)
 
     def fingerprint(self) -> str:
-        """Identity of weights, tokenizer and configuration."""
+        """Hash the identity of weights, tokenizer and configuration."""
         if self.spec.random_weights:
             return hashlib.sha256(f"random {self.config.to_json_string()}".encode()).hexdigest()[:16]
         if Path(self.path).is_dir():
@@ -77,10 +76,13 @@ class Checkpoint:
         placement: dict[str, Any] = {"device_map": self.spec.device_map} if self.spec.device_map else {}
         dtype = getattr(torch, self.spec.dtype)
         placement |= {"use_safetensors": None if self.spec.allow_pickle or self.spec.gguf_file else True}
-        placement |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # told below, all in one sentence
+        placement |= {
+            "output_loading_info": True,
+            "ignore_mismatched_sizes": True,
+        }  # said below, in one sentence
         model, report = AutoModelForCausalLM.from_pretrained(self.path, dtype=dtype, **placement, **_source(self.spec))
-        refuse_misfit(self.spec.name, model.state_dict(), report)
-        refuse_spread(self.spec.name, getattr(model, "hf_device_map", {}))
+        check_weights_fit(self.spec.name, model.state_dict(), report)
+        check_one_gpu(self.spec.name, getattr(model, "hf_device_map", {}))
         return model if self.spec.device_map else model.to(self.device)
 
 
@@ -97,12 +99,12 @@ def find(spec: ModelSpec) -> Checkpoint:
     if not layers:
         raise InputError(f"model '{spec.name}': its configuration has no attention layer")
     if not spec.allow_pickle:
-        _refuse_pickle(spec.name, Path(path))
+        _check_no_pickle(spec.name, Path(path))
     return Checkpoint(spec, path, config, layers)
 
 
-def _refuse_pickle(name: str, folder: Path) -> None:
-    """A pickle runs code when it is read."""
+def _check_no_pickle(name: str, folder: Path) -> None:
+    """Raise InputError for weights in pickles, which run code when they are read."""
     if any(folder.glob("*.bin")) and not any(folder.glob("*.safetensors")) and not any(folder.glob("*.gguf")):
         raise InputError(f"model '{name}': its weights are pickled (.bin), which can run code: model.allow_pickle=true")
 

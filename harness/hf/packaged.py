@@ -1,9 +1,8 @@
-"""Weights that travel inside a Python package as a GGUF file, converted once to a cached safetensors folder."""
+"""Finds weights that travel inside a Python package as a GGUF file, and converts them once to safetensors."""
 
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -12,18 +11,13 @@ from pathlib import Path
 from filelock import FileLock
 
 from harness.errors import InputError
+from harness.paths import cache_root
 
 SCHEME = "package:"
 
 
-def cache_root() -> Path:
-    """Where converted checkpoints and generated data live: $HARNESS_CACHE, or harness/ in the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("HARNESS_CACHE") or Path(base) / "harness")
-
-
 def gguf_in_package(path: str) -> Path:
-    """The file that package:NAME==VERSION/FILE.gguf names, found without importing the package.
+    """Find the file that package:NAME==VERSION/FILE.gguf names, without importing the package.
 
     Raises InputError if the package, its version or the file is missing.
     """
@@ -43,7 +37,7 @@ def gguf_in_package(path: str) -> Path:
 
 
 def converted(gguf: Path, convert: Callable[[Path, Path], None]) -> Path:
-    """The cached folder of a GGUF file, made by convert(gguf, folder) the first time. Safe against concurrent runs."""
+    """Return the cached folder of a GGUF file, made by convert(gguf, folder) once, whatever runs at the same time."""
     root = cache_root() / "models"
     root.mkdir(parents=True, exist_ok=True)
     target = root / f"{gguf.stem}-{gguf.stat().st_size}"

@@ -1,4 +1,4 @@
-"""Trying again what a network may have broken."""
+"""Tries again what a network may have broken."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAUSES = (1.0, 4.0, 16.0)
 
 
 def patiently(action: Callable[[], T], what: str, sleep: Callable[[float], None] = time.sleep) -> T:
-    """The action's result; where its download breaks, it is tried again, which goes on with what has arrived.
+    """Return the action's result; where its download breaks, try again, which goes on with what has arrived.
 
     Raises RunError when it broke every time, and at once whatever is no matter of the network.
     """
@@ -37,7 +37,7 @@ def patiently(action: Callable[[], T], what: str, sleep: Callable[[float], None]
 
 
 def _broken_download(error: BaseException) -> str | None:
-    """What the network did, in one line; None if the error, and what it came from, has nothing to do with it.
+    """Say what the network did in one line; None if the error, and what it came from, has nothing to do with it.
 
     Errors that were worded for the user (`from None`) are final.
     """
@@ -54,7 +54,7 @@ _SERVER = range(500, 600)
 
 
 def _is_transport(error: BaseException) -> bool:
-    """Errors of whichever HTTP client the hub's library uses."""
+    """Say if it is an error of whichever HTTP client the hub's library uses."""
     return any(cls.__name__ in ("TransportError", "ConnectionError", "Timeout") for cls in type(error).__mro__)
 
 

@@ -1,4 +1,4 @@
-"""What a file of conf/model/ says about a model."""
+"""Describes a model as a file of conf/model/ does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model by name.
+    """Names a model and how to load it.
 
     `path` is a hub id, a local folder, package:NAME/FILE.gguf for weights inside a package, or shape:NAME for a
     folder of conf/shapes/, to be used with random_weights. `tokenizer` is such a path where another one is borrowed.

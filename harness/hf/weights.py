@@ -1,18 +1,22 @@
-"""Whether a checkpoint's weights are those of the model that its configuration tells of."""
+"""Checks that a checkpoint's weights are those of the model its configuration describes, and identifies them."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError
 
+WEIGHTS = (".safetensors", ".gguf", ".bin")
 
-def refuse_misfit(name: str, own: Collection[str], report: Mapping[str, Any]) -> None:
+
+def check_weights_fit(name: str, own: Collection[str], report: Mapping[str, Any]) -> None:
     """Raise InputError for weights that transformers had to make up, and for layers of which the model has no place.
 
-    `own` are the names of the model's parameters, `report` is what from_pretrained tells of its loading. Other
+    `own` are the names of the model's parameters, `report` is what from_pretrained reports of its loading. Other
     weights that find no place, such as those of an image tower, are none of this model's.
     """
     numbered = {_without_numbers(key) for key in own}
@@ -26,7 +30,7 @@ def refuse_misfit(name: str, own: Collection[str], report: Mapping[str, Any]) ->
             raise InputError(f"model '{name}': {len(keys)} weights {what}, such as {keys[0]}: its configuration lies")
 
 
-def refuse_spread(name: str, placement: Mapping[str, Any]) -> None:
+def check_one_gpu(name: str, placement: Mapping[str, Any]) -> None:
     """Raise InputError for layers on several GPUs, by module; those that wait on the host or on disk are no trouble."""
     used = sorted({str(place).removeprefix("cuda:") for place in placement.values()} - {"cpu", "disk"})
     if len(used) > 1:
@@ -34,6 +38,21 @@ def refuse_spread(name: str, placement: Mapping[str, Any]) -> None:
             f"model '{name}': model.device_map put it on {len(used)} GPUs, a batch decodes on one: choose "
             f"model.device_map=null model.device=cuda:{used[0]}, or show it one GPU (CUDA_VISIBLE_DEVICES)"
         )
+
+
+def fingerprint_folder(folder: Path) -> str:
+    """Hash every configuration, tokenizer and weight file of a local checkpoint."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        if file.suffix in (*WEIGHTS, ".json", ".model", ".txt", ".jinja", ".py"):
+            with file.open("rb") as stream:
+                digest.update(f"{file.name}:{hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def fingerprint_commit(path: str, commit: str) -> str:
+    """Hash the id and commit of a hub checkpoint."""
+    return hashlib.sha256(f"{path}@{commit}".encode()).hexdigest()[:16]
 
 
 def _without_numbers(key: str) -> str:

@@ -17,9 +17,8 @@ from harness.errors import InputError
 from harness.evaluation.prompts import Encoder, TaskPrompt
 from harness.evaluation.suite import Suite, load_paper_task, load_shipped_task
 from harness.hf import Checkpoint, find
-from harness.hf.packaged import cache_root
 from harness.hf.retry import patiently
-from harness.paths import asset
+from harness.paths import asset, cache_root
 from harness.sweep.job import Job
 from harness.sweep.plan import PROTOCOL, Plan, make_plan
 

@@ -15,9 +15,8 @@ from harness.errors import InputError
 from harness.evaluation.prompts import Encoder
 from harness.evaluation.requests import Request
 from harness.hf import find
-from harness.hf.packaged import cache_root
 from harness.hf.spec import ModelSpec
-from harness.paths import asset
+from harness.paths import asset, cache_root
 from harness.sweep.job import Job
 from harness.sweep.prepare import Prepared, prepare
 

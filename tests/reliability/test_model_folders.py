@@ -10,7 +10,7 @@ from harness.__main__ import main
 from harness.errors import InputError
 from harness.hf import find
 from harness.hf.spec import ModelSpec
-from harness.hf.weights import refuse_spread
+from harness.hf.weights import check_one_gpu
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_run_of_a_lying_folder_is_one_sentence(folder, tmp_path, capfd):
 )
 def test_a_model_that_was_spread_over_gpus_is_refused(placement, refused):
     with pytest.raises(InputError, match="on 2 GPUs") if refused else nullcontext():
-        refuse_spread("m", placement)
+        check_one_gpu("m", placement)
 
 
 def test_pickled_weights_are_refused_unless_asked_for(tmp_path, tiny):
