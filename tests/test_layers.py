@@ -108,6 +108,16 @@ def test_git_is_asked_in_one_place():
     assert asking == ["store/provenance.py"]
 
 
+def test_no_other_file_lists_methods_by_name():
+    # dense apart, which every comparison names; a kernel's binding and the defaults of a benchmark name what they serve
+    allowed = ("kernels/", "bench/attention.py", "commands/bench_attention.py", "commands/bench_generate.py")
+    families = [name.split("/") for name in FILES if name.startswith("methods/") and name.count("/") == 2]
+    methods = {path[2].removesuffix(".py") for path in families} - {"__init__", "dense"}
+    assert methods
+    strings = {name: {n.value for n in ast.walk(tree(name)) if isinstance(n, ast.Constant)} for name in FILES}
+    assert {name: found for name in FILES if (found := strings[name] & methods) and not name.startswith(allowed)} == {}
+
+
 def test_what_reads_results_needs_no_torch():
     modules = [name.removesuffix(".py").replace("/", ".") for name in FILES if name.startswith(tuple(WITHOUT_TORCH))]
     code = "".join(f"import harness.{module.removesuffix('.__init__')}\n" for module in modules)
