@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+from harness.commands.recipe_cost import cost_text, costs
 from harness.errors import InputError
 from harness.report import figures, recipes
 from harness.report.against.published import published
 from harness.report.against.verdicts import VERDICTS
-from harness.report.cost import costs, told
 from harness.report.drawing.save import Drawing, save
 from harness.report.load import Results, load
 from harness.report.sources import Sources, read_benchmarks
@@ -63,7 +63,7 @@ def figures_command(arguments: Sequence[str]) -> None:
     if asked.commands:
         _say("\n".join(recipes.commands(wanted, asked.results)))
     elif asked.cost:
-        _say(told(costs(wanted)) if any(recipe.experiment for recipe in wanted) else "benchmarks take minutes")
+        _say(cost_text(costs(wanted)) if any(recipe.experiment for recipe in wanted) else "benchmarks take minutes")
     elif not asked.names:
         _say("\n".join(f"{recipe.name:<24} {recipe.about}" for recipe in wanted))
     else:

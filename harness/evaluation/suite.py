@@ -103,6 +103,13 @@ def load_paper_task(name: str, folder: Path, arguments: Mapping[str, Any]) -> An
     return _load(manager, name, {"dataset_kwargs": dict(arguments)})[name]
 
 
+def most_new_tokens(name: str, folder: Path) -> int | None:
+    """Return how many tokens a task of the project's own YAML folder decodes at most; None if it scores given texts."""
+    config = TaskManager(include_path=str(folder), include_defaults=False).task_index[name].cfg or {}
+    rule = config["metadata"].get("new_tokens")
+    return int(rule["at_most"]) if rule else None
+
+
 def load_shipped_task(name: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Load a task or group that lm-eval ships. Raises InputError for an unknown name or unreachable data."""
     manager = TaskManager()

@@ -28,7 +28,7 @@ READING_ERROR = {"match": 0.001, "rougeL": 0.0006, "bits_per_character": 0.0008,
 
 
 def shapes() -> pd.DataFrame:
-    """Read layers, KV heads, head_dim, parameters and settings of the paper's models, indexed by model.
+    """Read shapes, widths, parameters and settings of the paper's models, indexed by model.
 
     A column METHOD.KNOB holds how the paper set a method's switch for a model.
     """

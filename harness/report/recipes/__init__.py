@@ -6,6 +6,7 @@ Keys: `figure` (a file of ../figures/), `experiment` (a file of conf/experiment/
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,15 +51,23 @@ def find(name: str) -> Recipe:
     return Recipe(name, text.splitlines()[0].removeprefix("# "), models=models, tasks=tasks, **given)
 
 
-def commands(recipes: list[Recipe], results: Path) -> list[str]:
-    """List the command lines that make all data, each experiment once, and then draw every figure."""
-    lines = []
+def sweeps(recipes: Sequence[Recipe]) -> dict[str, list[str]]:
+    """Return the arguments of the sweep that makes the data of each experiment: all its models on all its tasks."""
+    found = {}
     for experiment in dict.fromkeys(recipe.experiment for recipe in recipes if recipe.experiment):
         mine = [recipe for recipe in recipes if recipe.experiment == experiment]
         models = ",".join(dict.fromkeys(model for recipe in mine for model in recipe.models))
         tasks = ",".join(dict.fromkeys(task for recipe in mine for task in recipe.tasks))
+        found[experiment] = [f"experiment={experiment}", "data=hub", f"model={models}", f"task={tasks}"]
+    return found
+
+
+def commands(recipes: Sequence[Recipe], results: Path) -> list[str]:
+    """List the command lines that make all data, each experiment once, and then draw every figure."""
+    lines = []
+    for experiment, arguments in sweeps(recipes).items():
         folder = results / experiment
-        lines.append(f"harness run -m experiment={experiment} data=hub model={models} task={tasks} results={folder}")
+        lines.append(f"harness run -m {' '.join(arguments)} results={folder}")
         lines.append(f"harness report {folder} --against published")
     for benchmark in dict.fromkeys(recipe.benchmark for recipe in recipes if recipe.benchmark):
         lines.append(f"harness bench {benchmark} --out {_csv(benchmark, results)}")
