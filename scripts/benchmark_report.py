@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def _make(root: Path, task: str, examples: int, cells: int) -> None:
-    """One run's folder."""
+    """Make one run's folder."""
     rng = np.random.default_rng(len(task))
     folder = root / f"synthetic-{task}-hub-00000001"
     folder.mkdir(parents=True)
@@ -97,7 +97,7 @@ def _cell(
 
 
 def _texts(folder: Path, task: str, ids: list[str], cells: list[str], rng: np.random.Generator) -> None:
-    """Prompts of about 500 characters, outputs of about 300."""
+    """Write prompts of about 500 characters, outputs of about 300."""
     prompts = [" ".join(rng.choice(WORDS, 90)) for _ in range(50)]
     answers = [" ".join(rng.choice(WORDS, 60)) for _ in range(200)]
     tokens = list(range(64))

@@ -1,4 +1,4 @@
-"""A million result rows: append, resume scan, status and summary, each in a process of its own.
+"""Times a million result rows: append, resume scan, status and summary, each in a process of its own.
 
 python scripts/benchmark_rows.py [--rows 1000000]: prints seconds and peak memory (bars: 60 s, 2 GB).
 """
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def report(part: str, folder: Path, rows: int) -> None:
-    """One line of figures."""
+    """Print one line of figures."""
     command = [sys.executable, __file__, "--part", part, "--folder", str(folder), "--rows", str(rows)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     found = json.loads(done.stdout.splitlines()[-1])
@@ -62,7 +62,7 @@ def append(folder: Path, rows: int) -> str:
 
 
 def scan(folder: Path, rows: int) -> str:
-    """What a launch reads to know what is missing."""
+    """Read what a launch reads to know what is missing."""
     from harness.store.store import Store
 
     with Store(folder, "key") as store:
@@ -72,7 +72,7 @@ def scan(folder: Path, rows: int) -> str:
 
 
 def status(folder: Path, rows: int) -> str:
-    """`harness status`."""
+    """Run `harness status`."""
     from harness.store.status import run_status
 
     done = sum(cell.done for cell in run_status(folder).cells)
@@ -81,7 +81,7 @@ def status(folder: Path, rows: int) -> str:
 
 
 def summary(_: Path, rows: int) -> str:
-    """From tidy rows to one line per cell."""
+    """Summarise tidy rows, one line per cell."""
     import numpy as np
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""One decode step as an attention layer sees it, and the arithmetic that the methods share.
+"""Describes a decode step as an attention layer sees it, and holds the arithmetic that the methods share.
 
 Shape legend (used in every docstring of the package):
     B batch rows   H KV heads   G query heads per KV head   D head dimension

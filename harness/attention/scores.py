@@ -1,4 +1,4 @@
-"""Logits and weights: how an architecture scores keys by queries."""
+"""Computes logits and weights as an architecture scores keys by queries."""
 
 from __future__ import annotations
 

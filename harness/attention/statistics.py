@@ -1,4 +1,4 @@
-"""Statistics of the dense prefill that some methods start from, gathered beside the attention itself.
+"""Gathers statistics of the dense prefill that some methods start from, beside the attention itself.
 
 The attention weights are recomputed in blocks of queries, so nothing of size S x S is ever held. Shape legend:
 harness/attention/__init__.py; Q is the number of queries in a block.

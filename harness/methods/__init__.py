@@ -1,4 +1,4 @@
-"""The techniques: one file each in the folder of its family, named like the method, and found by that name."""
+"""Holds the techniques: one file each in the folder of its family, named like the method, and found by that name."""
 
 from harness.methods.catalogue import bibliography, check_knobs, create, facts, find, knobs, names, settings, solve
 from harness.methods.contract import Method

@@ -1,4 +1,4 @@
-"""What a method says of itself: how it is called in print, where it was published, and which memory it reads."""
+"""Says what a method is: how it is called in print, where it was published, and which memory it reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The techniques by name, found by file: harness/methods/FAMILY/NAME.py. No list of them exists anywhere."""
+"""Finds the techniques by name: each is a file harness/methods/FAMILY/NAME.py, and no list of them exists."""
 
 from __future__ import annotations
 

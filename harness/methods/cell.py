@@ -1,4 +1,4 @@
-"""One method with all its knobs set: a cell of the grid."""
+"""Names one method with all its knobs set: a cell of the grid."""
 
 from __future__ import annotations
 

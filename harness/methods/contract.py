@@ -1,4 +1,4 @@
-"""What every KV-cache technique implements: knobs as fields, state from `start`, a step by `attend`, its cost."""
+"""Defines what every KV-cache technique implements: knobs as fields, state from `start`, `attend`, its cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a decode step of a whole model moves under a method."""
+"""Counts what a decode step of a whole model moves under a method."""
 
 from __future__ import annotations
 

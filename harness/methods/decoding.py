@@ -1,4 +1,4 @@
-"""A method on raw tensors, without a model: what tests and users call."""
+"""Runs a method on raw tensors, without a model: what tests and users call."""
 
 from __future__ import annotations
 

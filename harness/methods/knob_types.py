@@ -1,4 +1,4 @@
-"""Kinds of knobs: a knob says by its type which values mean something, and nothing else has to check them."""
+"""Defines types of knobs: a type says which values mean something, and nothing else has to check them."""
 
 from __future__ import annotations
 

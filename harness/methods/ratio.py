@@ -1,4 +1,4 @@
-"""From a compression ratio to a method's knobs, and what dense attention moves."""
+"""Solves a method's knobs for a compression ratio, and counts what dense attention moves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What methods say of themselves, found without importing them (and torch): in run.json, else in their own files."""
+"""Finds what methods say of themselves without importing them (and torch): in run.json, else in their files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How tasks and metrics are called in print. An unknown name is printed as it is."""
+"""Names tasks and metrics as they are called in print. An unknown name is printed as it is."""
 
 from __future__ import annotations
 

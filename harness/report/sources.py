@@ -1,4 +1,4 @@
-"""What a figure is drawn from."""
+"""Reads what a figure is drawn from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Benchmarks made comparable: each time beside the best dense one of the same shape."""
+"""Makes benchmarks comparable: each time stands beside the best dense one of the same shape."""
 
 from __future__ import annotations
 

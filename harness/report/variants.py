@@ -1,4 +1,4 @@
-"""Variants of a method: curves of a figure and rows of a table, told apart by switches where several of them ran."""
+"""Labels variants of a method, curves of a figure and rows of a table, by switches where several of them ran."""
 
 from __future__ import annotations
 

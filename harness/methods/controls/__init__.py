@@ -1,1 +1,1 @@
-"""Baselines of every comparison: dense attention, and choices that are not meant as techniques."""
+"""Holds baselines of every comparison: dense attention, and choices that are not meant as techniques."""

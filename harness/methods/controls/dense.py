@@ -1,4 +1,4 @@
-"""Dense attention: every cached token is read. The baseline of every comparison."""
+"""Reads every cached token: dense attention, the baseline of every comparison."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self

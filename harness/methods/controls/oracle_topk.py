@@ -1,4 +1,4 @@
-"""A control: the best choice of k tokens that exact scores can make, as if choosing were free."""
+"""Makes the best choice of k tokens that exact scores can make, as if choosing were free: a control."""
 
 from __future__ import annotations
 

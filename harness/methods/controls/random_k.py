@@ -1,4 +1,4 @@
-"""A control: k tokens chosen blindly. A method that is no better has learnt nothing from its scores."""
+"""Chooses k tokens blindly: a control. A method that is no better has learnt nothing from its scores."""
 
 from __future__ import annotations
 

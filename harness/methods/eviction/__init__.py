@@ -1,1 +1,1 @@
-"""Methods that drop tokens for good."""
+"""Holds methods that drop tokens for good."""

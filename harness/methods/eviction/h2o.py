@@ -1,4 +1,4 @@
-"""H2O, the heavy-hitter oracle, as the SparQ paper evaluates it."""
+"""Evicts as H2O does, the heavy-hitter oracle, in the way the SparQ paper evaluates it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LM-Infinite without its distance ceiling: the first tokens and the most recent ones, at unchanged positions."""
+"""Keeps the first tokens and the most recent ones: LM-Infinite without its distance ceiling, positions unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Eviction of the least recently used token: the SparQ paper's alternative to H2O's sum of weights."""
+"""Evicts the least recently used token: the SparQ paper's alternative to H2O's sum of weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""StreamingLLM's cache: attention sinks and a recent window."""
+"""Keeps attention sinks and a recent window: StreamingLLM's cache."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Window eviction: the most recent tokens only, the weakest baseline of the literature."""
+"""Keeps the most recent tokens only: the weakest baseline of the literature."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""FlexGen's sparse attention: all of K is read, V only where it matters."""
+"""Reads all of K, and V only where it matters: FlexGen's sparse attention."""
 
 from __future__ import annotations
 

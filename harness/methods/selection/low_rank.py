@@ -1,4 +1,4 @@
-"""The SparQ paper's ablation: a random projection in place of the largest channels."""
+"""Scores by a random projection in place of the largest channels: the SparQ paper's ablation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SparQ Attention (algorithm 1 of its paper).
+"""Computes SparQ Attention (algorithm 1 of its paper).
 
 The r largest query components score all tokens approximately; exact attention over the best k, mixed with mean V.
 """

@@ -1,1 +1,1 @@
-"""Our numbers against the ones the paper published: where they came from is in README.md beside this file."""
+"""Holds our numbers against the ones the paper published; README.md beside this file says where they come from."""

@@ -1,4 +1,4 @@
-"""The published points, with their transfers by the methods' own accounting, and their errors."""
+"""Reads the published points, with their transfers by the methods' own accounting, and their errors."""
 
 from __future__ import annotations
 

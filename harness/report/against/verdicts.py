@@ -1,4 +1,4 @@
-"""A verdict per cell: whether our score agrees with the published one of the same setting."""
+"""Judges per cell if our score agrees with the published one of the same setting."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What figures share: sizes and colours, axes, curves, and how files are written."""
+"""Holds what figures share: sizes and colours, axes, curves, and how files are written."""

@@ -1,4 +1,4 @@
-"""Axes that several figures share."""
+"""Sets up axes that several figures share."""
 
 from __future__ import annotations
 

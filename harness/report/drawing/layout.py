@@ -1,4 +1,4 @@
-"""Panels side by side: a row or grid of axes with one legend above."""
+"""Lays panels out side by side: a row or grid of axes with one legend above."""
 
 from __future__ import annotations
 

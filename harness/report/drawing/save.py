@@ -1,4 +1,4 @@
-"""Figures as files: PDF and SVG for print, PNG to look at. The same data give the same bytes."""
+"""Writes figures as files: PDF and SVG for print, PNG to look at. The same data give the same bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The look of every figure: sizes of a two-column paper, a colour for each family, a marker for each method in it."""
+"""Defines the look of every figure: sizes of a two-column paper, a colour per family, a marker per method in it."""
 
 from __future__ import annotations
 

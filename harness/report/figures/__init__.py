@@ -1,4 +1,4 @@
-"""One figure per file: a module with `draw(sources)`. They are found by file; nothing else lists them."""
+"""Holds one figure per file: a module with `draw(sources)`, found by its file; nothing else lists them."""
 
 from __future__ import annotations
 

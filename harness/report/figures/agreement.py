@@ -1,4 +1,4 @@
-"""Share of examples whose output still equals dense's, by generated token, at an eighth of dense's transfers."""
+"""Draws the share of examples whose output still equals dense's, by generated token, at an eighth of its transfers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attention alone: speed-up over the best dense implementation, by batch size and cached tokens."""
+"""Draws attention alone: speed-up over the best dense implementation, by batch size and cached tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attention alone: microseconds per query against the cached tokens, a curve per method, a panel per device."""
+"""Draws attention alone: microseconds per query against cached tokens, a curve per method, a panel per device."""
 
 from __future__ import annotations
 

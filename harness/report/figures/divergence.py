@@ -1,4 +1,4 @@
-"""How far log-likelihoods drift from dense's: mean absolute difference per token against bytes moved."""
+"""Draws how far log-likelihoods drift from dense's: mean absolute difference per token against bytes moved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""End to end: speed-up in milliseconds per generated token over dense decoding, against the cached tokens."""
+"""Draws decoding end to end: speed-up in milliseconds per token over dense, against the cached tokens."""
 
 from __future__ import annotations
 

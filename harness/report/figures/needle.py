@@ -1,4 +1,4 @@
-"""Needle in a haystack: accuracy by context length and needle depth, a heat map per method and ratio or setting."""
+"""Draws needle in a haystack: accuracy by context length and depth, a heat map per method and ratio or setting."""
 
 from __future__ import annotations
 

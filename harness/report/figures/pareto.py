@@ -1,4 +1,4 @@
-"""Pareto fronts: the settings that no other setting beats in both score and bytes."""
+"""Draws Pareto fronts: the settings that no other setting beats in both score and bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Named figures: one YAML per figure of the paper, which says what makes its data and what draws it.
+"""Names figures: one YAML per figure of the paper says what makes its data and what draws it.
 
 Keys: `figure` (a file of ../figures/), `experiment` (a file of conf/experiment/) with `models` and `tasks`, or
 `benchmark` (arguments of `harness bench`). The comment on top says what it shows.
