@@ -34,11 +34,6 @@ def test_steps_of_a_whole_model_that_the_kernels_were_not_fitted_on_are_predicte
     assert seconds * 1e3 == pytest.approx(row["ms_per_token"], rel=0.25)
 
 
-def test_the_model_needs_no_torch():
-    code = "import sys, harness.forecast.time_model; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
 def test_every_access_pattern_has_a_time_on_every_device():
     model = TimeModel.stored()
     times = [model.attention_seconds(d, LLAMA, access, 1e6, 8) for d in DEVICES for access in get_args(Access)]
