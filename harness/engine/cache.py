@@ -66,11 +66,6 @@ class PromptCache:
         """The largest of any layer."""
         return max(layer.k.shape[3] for layer in self.layers.values())
 
-    @property
-    def outermost(self) -> tuple[int, int]:
-        """The first and the last layer."""
-        return min(self.layers), max(self.layers)
-
     def decoded_kv(self, layer: int) -> DecodedKV:
         """An empty decoded_kv for one method."""
         b, h, _, d = self.layers[layer].k.shape

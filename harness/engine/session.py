@@ -13,7 +13,7 @@ from harness.engine.cache import PromptCache
 from harness.engine.decode import Decode
 from harness.engine.decode_stream import DecodeStream
 from harness.engine.finite import refuse_not_finite
-from harness.engine.graph import WORTH, Replay, recorded
+from harness.engine.graph import WORTH, Replay, Step, recorded
 from harness.engine.model import Model
 from harness.engine.prompt import Output, Prompt, padded
 
@@ -31,6 +31,7 @@ class Session:
     batch: Sequence[Prompt]
     outputs: list[list[Output]] = field(init=False)
     _replay: Replay | None = field(default=None, init=False)
+    _comparing: int = field(default=0, init=False)
     _repeatable: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:
@@ -80,16 +81,29 @@ class Session:
         """
         column = torch.arange(done, done + tokens.shape[1], device=tokens.device)
         launch = partial(self._launch, done)
-        if done == 1 and decode_steps - done > WORTH and self._replayable():
-            self._replay = recorded(launch, tokens, column)
-            if self._replay is None:
-                self._give_up_recording()
+        if done and decode_steps - done > WORTH and self._replayable() and self._is_outdated(done):
+            self._record_graph(launch, done, tokens, column)
         return (self._replay or launch)(tokens, column)
 
-    def _give_up_recording(self) -> None:
-        self._repeatable = False
+    def _is_outdated(self, done: int) -> bool:
+        """Return True if nothing is recorded, or if half of the streams that it compares with dense have changed."""
+        left = self._count_comparing(done)
+        return self._replay is None or (left < self._comparing and 2 * left <= self._comparing)
+
+    def _record_graph(self, launch: Step, done: int, tokens: Tensor, column: Tensor) -> None:
+        self._replay, self._comparing = None, self._count_comparing(done)
+        self._forget_recorded_clocks()
+        self._replay = recorded(launch, tokens, column)
+        if self._replay is None:
+            self._repeatable = False
+            self._forget_recorded_clocks()
+
+    def _forget_recorded_clocks(self) -> None:
         for branch in self.branches:
             branch.clock.forget()
+
+    def _count_comparing(self, done: int) -> int:
+        return sum(branch.compares(done) for branch in self.branches)
 
     def _launch(self, done: int, tokens: Tensor, column: Tensor) -> Tensor:
         mode = Decode(self.branches, done, column)
@@ -108,7 +122,7 @@ class Session:
         greedy = logits.argmax(-1) == tokens
         rows = zip(tokens.tolist(), likelihood.tolist(), greedy.tolist(), strict=True)
         for branch in self.branches:
-            branch.look()
+            branch.read_device()
         for (output, prompt), (token, score, best) in zip(self._rows(), rows, strict=True):
             decode_steps = max(0, 0 if _is_finished(prompt, output) else prompt.steps - done)
             refuse_not_finite(score[:decode_steps])

@@ -95,7 +95,7 @@ def test_scoring_in_one_pass_is_generating_token_by_token(engine, monkeypatch, c
     monkeypatch.setattr("harness.engine.session.LOGIT_BYTES", chunk)
     generated = engine.run(generation(), cells())
     for cell, of_cell in zip(cells(), generated, strict=True):
-        forced = [Prompt(w.prompt, forced=tuple(a.tokens)) for w, a in zip(generation(), of_cell, strict=True)]
+        forced = [Prompt(w.tokens, forced=tuple(a.tokens)) for w, a in zip(generation(), of_cell, strict=True)]
         (scored,) = engine.run(forced, [cell])
         for a, b in zip(scored, of_cell, strict=True):
             assert all(a.greedy)

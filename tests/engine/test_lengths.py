@@ -46,7 +46,7 @@ def test_a_generation_ends_when_it_says_so_and_its_neighbours_go_on(llama):
     stop = plain[1].tokens[2]
     end = plain[1].tokens.index(stop) + 1
     prompts = generation()
-    prompts[1] = Prompt(prompts[1].prompt, new_tokens=NEW, finished=lambda tokens: tokens[-1] == stop)
+    prompts[1] = Prompt(prompts[1].tokens, new_tokens=NEW, finished=lambda tokens: tokens[-1] == stop)
     for cell, outputs in zip(cells(), llama.run(prompts, cells()), strict=True):
         assert len(outputs[0].tokens) == len(outputs[2].tokens) == NEW
         if cell.is_dense:

@@ -9,7 +9,7 @@ from support.engine_runs import generation, scoring
 from support.kernels import DEVICE
 
 from harness import methods
-from harness.engine import Engine
+from harness.engine import Engine, Prompt
 from harness.engine.decode import Decode
 from harness.hf.bridge import Bridge
 
@@ -40,6 +40,14 @@ def recorder(monkeypatch):
     monkeypatch.setattr(Bridge, "replayable", True)
     monkeypatch.setattr(RECORDED, record)
     return recorded
+
+
+def test_a_step_is_recorded_again_without_comparisons_once_every_row_has_changed(recorder):
+    model, late = architectures.model("llama").to(DEVICE), methods.create("streaming", k=21 + 3)
+    prompt = Prompt(architectures.prompts((21,))[0], new_tokens=12)
+    ((answer,),) = Engine(Bridge(model), kernel="triton").run([prompt], [late])
+    assert answer.active
+    assert len(recorder) == 2
 
 
 @WORKS
