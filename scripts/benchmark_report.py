@@ -41,7 +41,7 @@ def main() -> None:
         for task in TASKS[: asked.tasks]:
             _make(root, task, asked.examples, asked.cells)
         begin = time.perf_counter()
-        command = "import sys; from harness.commands.report import report_command; report_command(sys.argv[1:])"
+        command = "import sys; from harness.__main__ import main; sys.exit(main(['report', *sys.argv[1:]]))"
         subprocess.run([sys.executable, "-c", command, str(root)], check=True)
         seconds = time.perf_counter() - begin
         megabytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024

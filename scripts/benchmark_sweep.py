@@ -152,9 +152,10 @@ PARTS = {"hf_dense": hf_dense, "grid": grid, "scoring": scoring}
 
 
 def _checkpoint(given: argparse.Namespace) -> Any:
-    from harness.hf import find, named
+    from harness.commands.compose import model_spec
+    from harness.hf import find
 
-    return find(named(given.model, **({"tokenizer": given.tokenizer} if given.tokenizer else {})))
+    return find(model_spec(given.model, **({"tokenizer": given.tokenizer} if given.tokenizer else {})))
 
 
 def _prompts(given: argparse.Namespace, count: int, length: int) -> list[list[int]]:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import pandas as pd
 import torch
 from torch._dynamo import config as dynamo_config
 from torch.nn.attention import SDPBackend
 
 from harness import methods
-from harness.bench.cases import BY_KERNEL, BY_TORCH
+from harness.bench.cases import BY_KERNEL, BY_TORCH, SHORTEST
 from harness.bench.check import SHORT_SCORES, TOLERANCE, Outcome, Trial, outcome_of
 from harness.bench.decoding import Attend, by_kernel, by_sdpa, by_torch
-from harness.bench.row import GenerateRow, Machine
+from harness.bench.machine import copy_bandwidth, describe
+from harness.bench.row import GenerateRow, Machine, table, with_speedup
 from harness.bench.steps import Steps
 from harness.errors import InputError
 from harness.hf import Checkpoint
@@ -36,6 +39,30 @@ SAMPLES = 20
 
 Named = tuple[str, Method[Any]]
 """A method under the name that found it."""
+
+
+def bench_generate(
+    checkpoint: Checkpoint,
+    batch: Sequence[int],
+    s: Sequence[int],
+    method: Sequence[str],
+    ratio: float,
+    commit: str | None = None,
+) -> pd.DataFrame:
+    """Check and time every shape, method and backend, each said when it is done; returns GenerateRows as a table.
+
+    Raises InputError for an unknown method or a ratio out of reach.
+    """
+    _check(batch, s, ratio)
+    chosen = {length: [solved(checkpoint, name, ratio, length) for name in method] for length in s}
+    device = torch.device(checkpoint.device)
+    bench = Bench(checkpoint, checkpoint.load(), copy_bandwidth(device), describe(device, commit))
+    rows = []
+    for row in bench.grid(batch, chosen):
+        rows.append(row)
+        took = row.status if row.ms_per_token is None else f"{row.ms_per_token:.2f} ms"
+        sys.stderr.write(f"batch {row.batch}, {row.seq} tokens, {row.method} ({row.backend}): {took}\n")
+    return table(with_speedup(rows))
 
 
 @dataclass(frozen=True)
@@ -122,3 +149,9 @@ def solved(checkpoint: Checkpoint, name: str, ratio: float, length: int) -> Name
     if checkpoint.device == "cuda" and knobs.get("r", 0) > RANK_STEP:
         method = methods.create(name, **{**knobs, "r": knobs["r"] // RANK_STEP * RANK_STEP})
     return name, method
+
+
+def _check(batch: Sequence[int], s: Sequence[int], ratio: float) -> None:
+    for axis, values, least in (("batch", batch, 1), ("s", s, SHORTEST), ("ratio", [ratio], 1)):
+        if not min(values) >= least:
+            raise InputError(f"{axis} must be at least {least}, not {min(values):g}")

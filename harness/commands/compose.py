@@ -1,16 +1,17 @@
-"""`harness run` and `harness plan`: Hydra composes configurations, jobs run or are counted. Nobody else knows Hydra."""
+"""Composes configurations from conf/ with Hydra. Nobody else knows Hydra or reads conf/.
+
+Nothing here needs torch before a model is asked for, so that --help and --cfg answer at once.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-import logging
 import os
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -20,78 +21,99 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from harness.commands.vetting import refuse_code
-from harness.errors import InputError, RunError
+from harness.commands.vetting import check_constructs_nothing
+from harness.errors import InputError
 from harness.paths import asset
-from harness.sweep.interrupt import interruptible
-from harness.sweep.verdicts import note, raise_all
+
+if TYPE_CHECKING:
+    from harness.hf import ModelSpec
+
+CONF = asset("conf")
+GROUPS = ("model", "task", "data", "budget", "experiment", "launcher")
+"""The folders of conf/ from which one file is chosen by name; those of method/ are all part of every configuration."""
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Compose and run one job, or several with -m; every job runs, whatever happens to others.
+class Label(NamedTuple):
+    """Names one of the jobs of a launch: its number, and the values that tell it from the others."""
 
-    Raises InputError for a configuration that does not compose, and what jobs raised when all have ended.
+    number: int
+    overrides: str
+
+
+def launch(arguments: Sequence[str], job: Callable[[dict[str, Any], Label], None]) -> None:
+    """Let Hydra compose one configuration, or several with -m, and call a job with each, in whatever process.
+
+    Raises InputError for a configuration that does not compose, and what jobs raise in this process.
     """
-    refuse_code(arguments)
+    check_constructs_nothing(arguments)
     sys.argv = ["harness run", *arguments]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, do not print and exit: errors are worded in one place
-    os.environ.setdefault("TQDM_DISABLE", "1")  # one progress bar, ours, instead of one of every library
     _collect_methods()
-    with interruptible(), tempfile.TemporaryDirectory(prefix="harness-") as folder:
-        with _worded():
-            hydra.main(version_base="1.3", config_path=str(asset("conf")), config_name="config")(_task(Path(folder)))()
-        raise_all(Path(folder))
+
+    def task(config: DictConfig) -> None:
+        this = HydraConfig.get().job
+        job(_plain(config), Label(this.get("num", 0), this.override_dirname))
+
+    with _worded():
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
 
 
-def plan(arguments: Sequence[str]) -> None:
-    """Print what the jobs that `run` would run with these arguments will cost; shards do not change that."""
-    os.environ.setdefault("TQDM_DISABLE", "1")
-    from harness.sweep.workload import forecast  # needs torch
+def compositions(overrides: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the plain configuration of every job that `harness run -m` would run with these key=value arguments.
 
-    whole = [argument for argument in arguments if not argument.startswith(("shards=", "shard="))]
-    with _quiet():
-        text = forecast(compositions(whole))
-    sys.stdout.write(text)
-
-
-def compositions(arguments: Sequence[str]) -> list[dict[str, Any]]:
-    """The plain configuration of every job that `run` would run with these arguments. Raises InputError."""
-    refuse_code(arguments)
-    _collect_methods()
-    given = [argument for argument in arguments if argument not in ("-m", "--multirun")]
-    with _worded(), hydra.initialize_config_dir(str(asset("conf")), version_base="1.3"):
+    Raises InputError.
+    """
+    check_constructs_nothing(overrides)
+    with _composing():
         parser = OverridesParser.create()
-        fixed = [o.input_line for o in parser.parse_overrides(given) if not o.is_sweep_override()]
+        fixed = [o.input_line for o in parser.parse_overrides(list(overrides)) if not o.is_sweep_override()]
         params = hydra.compose("config", fixed, return_hydra_config=True).hydra.sweeper.params or {}
         axes: dict[str, list[str]] = {}
-        for override in parser.parse_overrides([*(f"{key}={value}" for key, value in params.items()), *given]):
+        for override in parser.parse_overrides([*(f"{key}={value}" for key, value in params.items()), *overrides]):
             key, swept = override.get_key_element(), override.is_sweep_override()
             values = override.sweep_string_iterator() if swept else [override.get_value_element_as_str()]
             axes[key] = [f"{key}={value}" for value in values]
         return [_plain(hydra.compose("config", list(chosen))) for chosen in itertools.product(*axes.values())]
 
 
-def _task(verdicts: Path) -> Callable[[DictConfig], None]:
-    """A job whose errors are noted in a folder, in whatever process it runs; where that is not in reach, raised."""
+def model_spec(name: str, /, **settings: Any) -> ModelSpec:
+    """Return the model of conf/model/NAME.yaml, some of its keys replaced. Raises InputError for a name or a key."""
+    from harness.hf import ModelSpec
+    from harness.sweep.typed import build
 
-    def task(config: DictConfig) -> None:
-        try:
-            _job(config)
-        except (InputError, RunError) as error:
-            if not verdicts.is_dir():  # another machine
-                raise
-            job = HydraConfig.get().job
-            note(verdicts, f"{job.get('num', 0):06d}", job.override_dirname, error)
-
-    return task
+    known = choices("model")
+    if name not in known:
+        raise InputError(f"unknown model '{name}': choose from {', '.join(known)}")
+    spec: ModelSpec = build(ModelSpec, _with_model(name, settings)["model"], "model")
+    return spec
 
 
-def _job(config: DictConfig) -> None:
-    from harness.sweep.console import Console
-    from harness.sweep.job import Job  # after Hydra has answered --help and --cfg, which need no torch
-    from harness.sweep.run import run_job
+def method_knobs(method: str, model: ModelSpec) -> dict[str, Any]:
+    """Return the knobs of a method that the configuration sets, for a model; those that are null are left out."""
+    knobs = _with_model("custom", dataclasses.asdict(model))["method"].get(method, {})
+    return {knob: value for knob, value in knobs.items() if value is not None}
 
-    run_job(Job.of(_plain(config)), Console())
+
+def choices(group: str) -> dict[str, str]:
+    """Return the names of a group of conf/, each with the first comment of its file."""
+    return {file.stem: _first_comment(file.read_text(encoding="utf-8")) for file in _files(group)}
+
+
+def _files(group: str) -> list[Any]:
+    return sorted((CONF / group).glob("*.yaml"))
+
+
+def _first_comment(text: str) -> str:
+    comments = (line for line in text.splitlines() if line.startswith("# "))
+    return next(line for line in comments if not line.startswith("# @package")).removeprefix("# ")
+
+
+def _with_model(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Compose the default configuration with a model, whose keys other values are taken from."""
+    with _composing():
+        config = hydra.compose("config", [f"model={name}"])
+        OmegaConf.update(config, "model", dict(settings), merge=True, force_add=True)
+        return _plain(config)
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
@@ -101,25 +123,21 @@ def _plain(config: DictConfig) -> dict[str, Any]:
 
 def _collect_methods() -> None:
     """Let every file of conf/method/ into the configuration as method.NAME, without a list that grows."""
-    names = sorted(file.stem for file in (asset("conf") / "method").glob("*.yaml"))
-    node = {"defaults": [{f"method@method.{name}": name} for name in names]}
+    node = {"defaults": [{f"method@method.{file.stem}": file.stem} for file in _files("method")]}
     ConfigStore.instance().store(name="every_method", node=node)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the log lines of libraries, such as one for each time that the hub did not answer."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
+def _composing() -> Iterator[None]:
+    """Let Hydra compose from conf/ while this lasts."""
+    _collect_methods()
+    with _worded(), hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         yield
-    finally:
-        logging.disable(before)
 
 
 @contextmanager
 def _worded() -> Iterator[None]:
-    """Errors of composition in one sentence."""
+    """Raise what goes wrong while a configuration is composed as InputError, in one sentence."""
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:
@@ -128,8 +146,8 @@ def _worded() -> Iterator[None]:
 
 def _sentence(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if not line.startswith(("full_key", "object_type", "reference_type", "Set the"))]
+    said = [line for line in lines if not line.startswith(("full_key", "object_type", "reference_type", "Set the"))]
     hint = "see `harness run --cfg job` for every key, `harness list` for every name"
-    if any("hydra/launcher" in line for line in told):
+    if any("hydra/launcher" in line for line in said):
         hint = "launchers come with pip install 'harness[joblib]', 'harness[slurm]' or 'harness[ray]'"
-    return f"{' '.join(told)} ({hint})"
+    return f"{' '.join(said)} ({hint})"

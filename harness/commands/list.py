@@ -1,43 +1,48 @@
-"""What can be named on the command line, one line each."""
+"""`harness list`: what can be named on the command line, a line each."""
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import inspect
+import sys
 from collections.abc import Mapping
-from pathlib import Path
 
-from harness import methods
-from harness.paths import asset
+from harness.commands.compose import GROUPS, choices
+from harness.commands.parser import Parser
 
-GROUPS = ("model", "task", "data", "budget", "experiment", "launcher")
+ABOUT = "List the models, methods with their knobs, tasks, data, budgets, experiments and launchers to choose from."
+NOTE = """`harness run` takes a name as GROUP=NAME, such as task=squad, and methods as 'methods=[dense,sparq]'. Knobs
+without a value here are solved for each of `ratios`; method.sparq.k=64 sets one.
+"""
 
 
-def catalog() -> str:
-    """Methods with their knobs and every choice of conf/, from the files that define them."""
+def add_arguments(parser: Parser) -> None:
+    """Declare no argument."""
+    parser.epilog = NOTE
+
+
+def run(_: argparse.Namespace) -> None:
+    """Print methods with their knobs and every choice of conf/, from the files that define them."""
+    from harness import methods  # needs torch, which --help does not
+
     sections = {"methods=[...]": {name: _method(name) for name in methods.names()}}
-    for group in GROUPS:
-        files = sorted((asset("conf") / group).glob("*.yaml"))
-        sections[f"{group}="] = {file.stem: _first_comment(file) for file in files}
-    return "\n".join(_section(title, lines) for title, lines in sections.items())
+    sections |= {f"{group}=": choices(group) for group in GROUPS}
+    sys.stdout.write("\n".join(_section(title, lines) for title, lines in sections.items()))
 
 
 def _section(title: str, lines: Mapping[str, str]) -> str:
     width = max(map(len, lines))
-    return f"{title}\n" + "".join(f"  {name:<{width}}  {told}\n" for name, told in lines.items())
-
-
-def _first_comment(file: Path) -> str:
-    comments = (line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("# "))
-    return next(line for line in comments if not line.startswith("# @package")).removeprefix("# ")
+    return f"{title}\n" + "".join(f"  {name:<{width}}  {about}\n" for name, about in lines.items())
 
 
 def _method(name: str) -> str:
     """Write a method's title, knobs, summary and source."""
+    from harness import methods
+
     cls = methods.find(name)
     source = f" [{cls.about.paper.cite}]" if cls.about.paper else ""
-    knobs = ", ".join(
-        knob if default is dataclasses.MISSING else f"{knob}={default}" for knob, default in methods.knobs(cls).items()
-    )
+    knobs = methods.knobs(cls).items()
+    shown = (knob if default is dataclasses.MISSING else f"{knob}={default}" for knob, default in knobs)
     summary = (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
-    return f"{cls.about.title} ({knobs}): {summary}{source}"
+    return f"{cls.about.title} ({', '.join(shown)}): {summary}{source}"

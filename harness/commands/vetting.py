@@ -15,7 +15,7 @@ _TARGET = re.compile(r"""_target_["']?\s*[:=]\s*["']?([\w.]*)""")
 _LOGGING = re.compile(r"^[+~]*hydra\.(job|hydra)_logging\..*(\(\)|class|ext:)")
 
 
-def refuse_code(arguments: Sequence[str]) -> None:
+def check_constructs_nothing(arguments: Sequence[str]) -> None:
     """Raise InputError for a `_target_` outside the allow-list, in an argument or in a folder of configuration."""
     for argument in arguments:
         if _LOGGING.search(argument):

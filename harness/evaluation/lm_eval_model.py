@@ -1,65 +1,49 @@
-"""`harness lm-eval`: lm-eval's own command line, with our engine as the model class "harness"."""
+"""lm-eval's own command line, with our engine as the model class "harness"."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
 
-from lm_eval.__main__ import cli_evaluate
+from lm_eval.__main__ import HarnessCLI, setup_logging
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
 from lm_eval.utils import simple_parse_args_string
 
-from harness import methods
-from harness.commands.knobs import usual_knobs
 from harness.engine import Engine
 from harness.errors import InputError
 from harness.evaluation.batches import PLAIN_TOKENS, Limits, batches, check_none_inactive, compute, find_inactive
 from harness.evaluation.prompts import Encoder, TaskPrompt
 from harness.evaluation.replay import Reply, reply
 from harness.evaluation.requests import plain_request
-from harness.hf import Bridge, ModelSpec, find, named, names
+from harness.hf import Bridge, Checkpoint, ModelSpec, find
 from harness.methods.cell import Cell
 from harness.store.records import Record
 
 LM_EVAL_DEVICE = "cuda:0"
 
 
+class Choice(NamedTuple):
+    """Names what runs: a model, and the cell that it decodes under."""
+
+    model: ModelSpec
+    cell: Cell
+
+
 class HarnessLM(LM):  # type: ignore[misc]
-    """A model of conf/model/ (or any path) that decodes under one method.
+    """A model that decodes under one cell, at most so many rows at once, as lm-eval asks a model."""
 
-    --model_args pretrained=smollm2,method=sparq,r=16,k=128; model keys such as dtype or device may be given too. Knobs
-    that are not given are those of conf/method/.
-    """
-
-    def __init__(self, pretrained: str, method: str = "dense", batch_size: Any = None, **settings: Any) -> None:
+    def __init__(self, checkpoint: Checkpoint, cell: Cell, rows: int | None = None) -> None:
         super().__init__()
-        knobs = {knob: settings.pop(knob) for knob in methods.knobs(methods.find(method)) if knob in settings}
-        spec = _spec(pretrained, settings)
-        self._cell = Cell(method, methods.create(method, **{**usual_knobs(method, spec), **knobs}))
-        checkpoint = find(spec)
+        self._cell = cell
         self._encoder = Encoder(checkpoint.tokenizer(), checkpoint.max_length)
-        size = int(batch_size) if str(batch_size).isdigit() else None
-        self._limits = Limits(PLAIN_TOKENS, size)
+        self._limits = Limits(PLAIN_TOKENS, rows)
         self._engine = Engine(Bridge(checkpoint.load()))
-
-    @classmethod
-    def create_from_arg_obj(
-        cls, arg_dict: dict[str, Any], additional_config: dict[str, Any] | None = None
-    ) -> HarnessLM:
-        """As lm-eval calls it. Its own default device, cuda:0, is ours to choose: "auto"."""
-        given = {key: value for key, value in (additional_config or {}).items() if value is not None}
-        given.pop("max_batch_size", None)
-        if given.get("device") == LM_EVAL_DEVICE:
-            given["device"] = "auto"
-        return cls(**{**given, **arg_dict})
-
-    @classmethod
-    def create_from_arg_string(cls, arg_string: str, additional_config: dict[str, Any] | None = None) -> HarnessLM:
-        """As above, from key=value pairs."""
-        return cls.create_from_arg_obj(simple_parse_args_string(arg_string), additional_config)
 
     def generate_until(self, requests: list[Any]) -> list[Reply]:
         """Greedy continuations."""
@@ -87,19 +71,54 @@ class HarnessLM(LM):  # type: ignore[misc]
         return found
 
 
-def run_lm_eval(arguments: Sequence[str]) -> None:
-    """Hand the arguments to lm-eval, which knows the model "harness" for this process."""
+def run_lm_eval(arguments: Sequence[str], choose: Callable[..., Choice]) -> None:
+    """Hand the arguments to lm-eval, which knows the model "harness" for this process.
+
+    `choose` is called with the keys and values of --model_args, and with `device` if one is given. Raises InputError
+    for arguments that lm-eval does not know.
+    """
     importlib.import_module("lm_eval.models")  # the first to register; a model added before it hides all of its own
-    register_model("harness")(HarnessLM)
+    register_model("harness")(_chosen_by(choose))
     sys.argv = ["lm-eval", *arguments]
-    cli_evaluate()
+    setup_logging()
+    lm_eval = HarnessCLI()
+    lm_eval.execute(_parsed(lm_eval, arguments))
 
 
-def _spec(pretrained: str, settings: dict[str, Any]) -> ModelSpec:
-    """A file of conf/model/ by name, or a model by its path."""
-    try:
-        if pretrained in names():
-            return named(pretrained, **settings)
-        return ModelSpec.of({"name": pretrained, "path": pretrained, **settings})
-    except InputError as error:
-        raise InputError(f"--model_args: {error}") from None
+def _parsed(lm_eval: HarnessCLI, arguments: Sequence[str]) -> Any:
+    """Let lm-eval parse sys.argv. Raises InputError with the last line of what it says of a mistake."""
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        try:
+            return lm_eval.parse_args()
+        except SystemExit as end:
+            if not end.code:  # help was printed
+                raise
+    mistake = said.getvalue().rpartition("error: ")[2].strip()
+    raise InputError(f"{mistake} (see `harness lm-eval {arguments[0]} --help`)")
+
+
+@cache  # lm-eval takes one class for a name
+def _chosen_by(choose: Callable[..., Choice]) -> type[HarnessLM]:
+    """Make the class that lm-eval finds by name and makes from --model_args."""
+
+    class ChosenLM(HarnessLM):
+        """A model and a cell by --model_args."""
+
+        @classmethod
+        def create_from_arg_obj(cls, arg_dict: dict[str, Any], additional_config: dict[str, Any] | None = None) -> LM:
+            """Make the model of a mapping. lm-eval's own default device, cuda:0, is ours to choose: "auto"."""
+            given = {key: value for key, value in (additional_config or {}).items() if value is not None}
+            given.pop("max_batch_size", None)
+            if given.get("device") == LM_EVAL_DEVICE:
+                given["device"] = "auto"
+            settings = {**given, **arg_dict}
+            rows = str(settings.pop("batch_size", ""))
+            model, cell = choose(**settings)
+            return cls(find(model), cell, int(rows) if rows.isdigit() else None)
+
+        @classmethod
+        def create_from_arg_string(cls, arg_string: str, additional_config: dict[str, Any] | None = None) -> LM:
+            """Make the model of key=value pairs."""
+            return cls.create_from_arg_obj(simple_parse_args_string(arg_string), additional_config)
+
+    return ChosenLM

@@ -2,7 +2,6 @@
 
 from harness.hf.bridge import Bridge
 from harness.hf.checkpoint import Checkpoint, find
-from harness.hf.named import named, names
 from harness.hf.spec import ModelSpec
 
-__all__ = ["Bridge", "Checkpoint", "ModelSpec", "find", "named", "names"]
+__all__ = ["Bridge", "Checkpoint", "ModelSpec", "find"]

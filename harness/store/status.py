@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
-import math
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.errors import InputError
 from harness.store.files import read_json, read_lines
 from harness.store.records import read_failures, read_records
 
@@ -32,18 +28,6 @@ class RunStatus:
     name: str
     cells: tuple[CellStatus, ...]
     note: str = ""
-
-
-def status_command(arguments: Sequence[str]) -> None:
-    """Print the state of every run of a results folder. Raises InputError if there is none."""
-    parser = argparse.ArgumentParser(prog="harness status", description=__doc__)
-    parser.add_argument("results", nargs="?", default="results", type=Path)
-    root = parser.parse_args(list(arguments)).results
-    folders = [root] if (root / "run.json").exists() else sorted(file.parent for file in root.glob("*/run.json"))
-    if not folders:
-        raise InputError(f"no run found in {root}: `harness run results={root}` makes some")
-    for folder in folders:
-        sys.stdout.write("".join(f"{line}\n" for line in _lines(run_status(folder))))
 
 
 def run_status(folder: Path) -> RunStatus:
@@ -88,26 +72,3 @@ def _cell_status(cell: str, finished: _Finished, failed: set[str], units: int, t
     left = units - done
     each = finished.seconds / done if done else typical
     return CellStatus(cell, done, lost, left - lost, left * each if typical else None)
-
-
-def _lines(run: RunStatus) -> Iterator[str]:
-    done, failed, missing = (sum(getattr(cell, name) for cell in run.cells) for name in ("done", "failed", "missing"))
-    yield f"{run.name}: {run.note or f'{done} done, {failed} failed, {missing} missing{_left(run)}'}"
-    if failed or missing:
-        width = max(len(cell.cell) for cell in run.cells)
-        for cell in run.cells:
-            yield f"  {cell.cell:<{width}}  done {cell.done:>7}  failed {cell.failed:>5}  missing {cell.missing:>7}"
-
-
-def _left(run: RunStatus) -> str:
-    """Estimate the time of one process that is left, in words; shards divide it."""
-    if not any(cell.missing + cell.failed for cell in run.cells):
-        return ""
-    known = [cell.seconds_left for cell in run.cells if cell.seconds_left is not None]
-    return f", about {_duration(sum(known))} left on one device" if known else ", no batch done to tell how long"
-
-
-def _duration(seconds: float) -> str:
-    """Write a duration in the largest unit that leaves a number above one and a half."""
-    unit, size = next(((unit, size) for unit, size in (("h", 3600), ("min", 60)) if seconds > 1.5 * size), ("s", 1))
-    return f"{math.ceil(seconds / size)} {unit}"

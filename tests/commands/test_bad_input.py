@@ -99,18 +99,6 @@ def test_an_unsupported_architecture_is_refused_by_name(harness, tmp_path, name)
     assert (code, f"architecture '{name}'" in only_sentence(err)) == (2, True)
 
 
-def test_an_unknown_command_names_the_known_ones(capsys):
-    assert main(["walk"]) == 2
-    sentence = only_sentence(capsys.readouterr().err.splitlines())
-    assert all(word in sentence for word in ("walk", "run", "list", "lm-eval"))
-
-
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["help"]])
-def test_help_tells_what_to_type(capsys, arguments):
-    assert main(arguments) == 0
-    assert "harness run" in capsys.readouterr().out
-
-
 def test_list_has_a_line_for_every_name(capsys, repository):
     assert main(["list"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]

@@ -5,6 +5,7 @@ import re
 import pandas as pd
 import pytest
 import yaml
+from support.sweeps import configuration
 
 from harness.data.chronicle import chronicle
 from harness.data.embedded import materialise
@@ -30,8 +31,7 @@ def cache(tmp_path_factory):
 
 
 def suite(task, cache, limit=None):
-    told = yaml.safe_load((asset("conf") / "data" / "embedded.yaml").read_text(encoding="utf-8"))
-    source = resolve(DataSpec(**told), task, CORPUS, cache)
+    source = resolve(DataSpec(**configuration("data=embedded")["data"]), task, CORPUS, cache)
     return Suite({task: load_paper_task(f"paper_{task}", asset("tasks") / "paper", source.arguments)}, limit)
 
 

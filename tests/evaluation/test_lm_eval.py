@@ -11,9 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness.__main__ import main
-from harness.commands.compose import compositions
-from harness.commands.knobs import usual_knobs
-from harness.hf import named
+from harness.commands.compose import method_knobs, model_spec
 
 TASK = """
 task: tiny_mill
@@ -89,12 +87,9 @@ def test_the_command_line_of_lm_eval_names_an_unknown_method(lm_eval, capsys):
     assert "harness: unknown method 'nope'" in capsys.readouterr().err
 
 
-def test_knobs_that_are_not_given_are_those_of_harness_run():
-    (config,) = compositions(["model=llama-3-8b", "task=wikitext", "seed=0"])
-    for name, knobs in config["method"].items():
-        given = {knob: value for knob, value in knobs.items() if value is not None and knob != "seed"}
-        assert usual_knobs(name, named("llama-3-8b")) == given
-    assert usual_knobs("sparq", named("llama-3-8b"))["reallocate"] is False
+def test_a_method_s_usual_knobs_depend_on_the_model():
+    assert method_knobs("sparq", model_spec("llama-3-8b"))["reallocate"] is False
+    assert method_knobs("sparq", model_spec("llama-2-7b")) == {"k": 128, "reallocate": True}
 
 
 @pytest.fixture

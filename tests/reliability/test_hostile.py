@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from harness import methods
 from harness.__main__ import main
-from harness.commands.vetting import refuse_code
+from harness.commands.vetting import check_constructs_nothing
 from harness.data.sources import DataSpec
 from harness.errors import InputError
 from harness.hf import checkpoint
@@ -130,8 +130,10 @@ def test_the_command_line_constructs_no_object_of_its_choice(argument, capsys):
 def test_a_folder_of_configuration_is_looked_through_too(tmp_path):
     (tmp_path / "evil.yaml").write_text("hydra:\n  callbacks:\n    x:\n      _target_: os.system\n")
     with pytest.raises(InputError, match=r"os\.system"):
-        refuse_code(["--config-dir", str(tmp_path)])
+        check_constructs_nothing(["--config-dir", str(tmp_path)])
 
 
 def test_launchers_of_hydra_and_its_plugins_are_allowed():
-    refuse_code(["hydra.launcher._target_=hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"])
+    check_constructs_nothing(
+        ["hydra.launcher._target_=hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"]
+    )

@@ -1,6 +1,7 @@
 """Recipes name things that exist, and draw under their own names."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +9,7 @@ from pathlib import Path
 import pytest
 from support.report.folders import quarter_and_eighth
 
-from harness.commands.report import figures_command
-from harness.errors import InputError
+from harness.__main__ import main
 from harness.paths import asset
 from harness.report import figures, recipes
 
@@ -43,23 +43,24 @@ def test_the_script_s_dry_run_prints_commands_and_cost():
 
 def test_a_figure_is_drawn_by_its_recipe_s_name(tmp_path, capsys):
     quarter_and_eighth().write(tmp_path)
-    figures_command(["fig-pareto", "--results", str(tmp_path), "--models", "m", "--tasks", "squad"])
+    assert main(["figures", "fig-pareto", "--results", str(tmp_path), "--models", "m", "--tasks", "squad"]) == 0
     assert (tmp_path / "figures" / "fig-pareto-m-hub.pdf").exists()
     assert "fig-pareto-m-hub.pdf" in capsys.readouterr().out
 
 
-def test_a_recipe_whose_models_did_not_run_says_what_to_do(tmp_path):
+def test_a_recipe_whose_models_did_not_run_says_what_to_do(tmp_path, capsys):
     quarter_and_eighth().write(tmp_path)
-    with pytest.raises(InputError, match=r"no results of llama-2-13b here: .* add --models m"):
-        figures_command(["fig-tradeoff", "--results", str(tmp_path)])
+    assert main(["figures", "fig-tradeoff", "--results", str(tmp_path)]) == 2
+    assert re.search(r"no results of llama-2-13b here: .* add --models m", capsys.readouterr().err)
 
 
 def test_without_a_name_the_recipes_are_listed(capsys):
-    figures_command([])
+    assert main(["figures"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == len(recipes.names())
 
 
-@pytest.mark.parametrize("arguments", [["fig-nothing"], ["--against", "nobody"], ["--unknown"]])
-def test_a_bad_argument_is_one_sentence(arguments):
-    with pytest.raises(InputError, match=r"unknown figure|invalid choice|unrecognized"):
-        figures_command(arguments)
+@pytest.mark.parametrize("arguments", [["fig-nothing"], ["--against", "nobody"]])
+def test_a_bad_argument_is_one_sentence(arguments, capsys):
+    assert main(["figures", *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.match(r"harness: .*(unknown figure|invalid choice)", line)

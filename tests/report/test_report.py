@@ -7,13 +7,12 @@ import pandas as pd
 import pytest
 from support.report.folders import Cell, Folder, quarter_and_eighth
 
-from harness.commands.report import report_command
-from harness.errors import InputError
+from harness.__main__ import main
 
 
 def test_a_report_holds_tables_figures_verdicts_notices_and_the_page(tmp_path, capsys):
     quarter_and_eighth(model="llama-2-7b").write(tmp_path / "results")
-    report_command([str(tmp_path / "results"), "--against", "published"])
+    assert main(["report", str(tmp_path / "results"), "--against", "published"]) == 0
     report = tmp_path / "results" / "report"
     assert {file.name for file in report.iterdir()} == {"tables", "figures", "figures.md", "notices.md", "index.html"}
     tables = {file.name for file in (report / "tables").iterdir()}
@@ -31,32 +30,32 @@ def test_a_report_holds_tables_figures_verdicts_notices_and_the_page(tmp_path, c
 
 def test_a_report_does_not_disturb_the_next_one(tmp_path):
     quarter_and_eighth().write(tmp_path)
-    report_command([str(tmp_path)])
+    assert main(["report", str(tmp_path)]) == 0
     first = (tmp_path / "report" / "tables" / "scores.csv").read_bytes()
-    report_command([str(tmp_path)])
+    assert main(["report", str(tmp_path)]) == 0
     assert (tmp_path / "report" / "tables" / "scores.csv").read_bytes() == first
 
 
 def test_what_is_left_out_is_said_in_the_terminal_and_in_the_report(tmp_path, capsys):
     Folder([Cell("h2o", [1, 0], 4, {"k": 1})]).write(tmp_path)
-    report_command([str(tmp_path)])
+    assert main(["report", str(tmp_path)]) == 0
     assert "note: m on squad has no dense cell" in capsys.readouterr().out
     assert "no dense cell" in (tmp_path / "report" / "notices.md").read_text()
 
 
 @pytest.mark.parametrize("arguments", [["nowhere"], ["--models"], ["--against", "me"]])
-def test_bad_input_is_one_sentence(arguments):
-    with pytest.raises(InputError) as caught:
-        report_command(arguments)
-    assert "\n" not in str(caught.value)
+def test_bad_input_is_one_sentence(arguments, capsys):
+    assert main(["report", *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("harness: ")
 
 
 def test_a_report_needs_neither_torch_nor_transformers_nor_lm_eval(tmp_path):
     quarter_and_eighth().write(tmp_path)
     code = (
         "import sys\n"
-        "from harness.commands.report import report_command\n"
-        f"report_command([{str(tmp_path)!r}])\n"
+        "from harness.__main__ import main\n"
+        f"assert main(['report', {str(tmp_path)!r}]) == 0\n"
         "heavy = {'torch', 'transformers', 'lm_eval', 'datasets', 'hydra'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)\n"
     )

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from support.report.folders import quarter_and_eighth
 
-from harness.commands.report import report_command
+from harness.__main__ import main
 from harness.report.load import load
 from harness.tables.columns import COLUMNS, SUMMARY
 
@@ -33,7 +33,7 @@ def versions(tmp_path):
 
 
 def test_the_report_shows_runs_of_every_version(versions):
-    report_command([str(versions)])
+    assert main(["report", str(versions)]) == 0
     scores = pd.read_csv(versions / "report" / "tables" / "scores.csv").set_index("task")
     assert scores.groupby("task").size().to_dict() == {"squad": 5, "triviaqa": 5, "cnn_dailymail": 5}
     assert scores.loc["triviaqa", "value"].tolist() == scores.loc["squad", "value"].tolist()
@@ -68,5 +68,5 @@ def test_texts_are_found_beside_lines_of_another_version(tmp_path):
     for name in ("examples.jsonl", "outputs.jsonl"):
         with (folder / name).open("a") as stream:
             stream.write('{"unit": "ue0", "added": 1}\n{"example": "e0", "task": "squad"}\n')
-    report_command([str(tmp_path)])
+    assert main(["report", str(tmp_path)]) == 0
     assert "an answer" in (tmp_path / "report" / "index.html").read_text()

@@ -6,10 +6,9 @@ import pytest
 from support import record
 
 from harness.__main__ import main
-from harness.errors import InputError
 from harness.store.records import Failure
 from harness.store.shard import Shard
-from harness.store.status import CellStatus, run_status, status_command
+from harness.store.status import CellStatus, run_status
 from harness.store.store import Store
 
 UNITS = ["u0", "u1", "u2", "u3"]
@@ -58,17 +57,17 @@ def test_the_time_left_is_printed_in_words(run, capsys, seconds, words):
 
 
 def test_before_the_first_batch_no_time_is_made_up_and_after_the_last_none_is_printed(run, capsys):
-    status_command([str(run)])
+    assert main(["status", str(run)]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "run: 0 done, 0 failed, 8 missing, no batch done to tell how long"
     with Store(run, "key") as store:
         store.append([record(unit=unit, cell=cell) for unit in UNITS for cell in "ab"])
-    status_command([str(run)])
+    assert main(["status", str(run)]) == 0
     assert capsys.readouterr().out == "run: 8 done, 0 failed, 0 missing\n"
 
 
 def test_a_torn_description_is_said_and_a_folder_without_runs_is_refused(run, tmp_path, capsys):
     (run / "run.json").write_text("{")
-    status_command([str(run)])
+    assert main(["status", str(run)]) == 0
     assert "torn or old: the next launch writes it anew" in capsys.readouterr().out
-    with pytest.raises(InputError, match="no run found"):
-        status_command([str(tmp_path / "nothing")])
+    assert main(["status", str(tmp_path / "nothing")]) == 2
+    assert "no run found" in capsys.readouterr().err

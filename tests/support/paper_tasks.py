@@ -1,10 +1,8 @@
 """The paper's tasks on the shared data, as the golden runs cut them."""
 
-import yaml
-
+from harness.commands.compose import compositions, model_spec
 from harness.data.sources import DataSpec, resolve
 from harness.evaluation.suite import Suite, load_paper_task
-from harness.hf import named
 from harness.paths import asset
 
 GOLDEN_ARGUMENTS = {
@@ -19,8 +17,8 @@ GOLDEN_ARGUMENTS = {
 
 def local_data(shared):
     """conf/data/local.yaml on the shared folder."""
-    told = yaml.safe_load((asset("conf") / "data" / "local.yaml").read_text(encoding="utf-8"))
-    return DataSpec(**{**told, "root": str(shared / "data")})
+    (config,) = compositions(["data=local", f"data.root={shared / 'data'}"])
+    return DataSpec(**config["data"])
 
 
 def local_suite(shared, task, limit, arguments):
@@ -32,4 +30,4 @@ def local_suite(shared, task, limit, arguments):
 
 def smollm2_spec(**changes):
     """The embedded model as the golden runs had it."""
-    return named("smollm2", **{"device": "cpu", "max_length": 2048, **changes})
+    return model_spec("smollm2", **{"device": "cpu", "max_length": 2048, **changes})

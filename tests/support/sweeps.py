@@ -39,7 +39,7 @@ def sweep_job(model, results, *arguments):
 
 def launch(job):
     """Run a job; returns the exit code that the command line would end with."""
-    return guarded(lambda _: run_job(job, Console()), ())
+    return guarded(lambda: run_job(job, Console()))
 
 
 def counting_prefills(patch):

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from harness.commands.parser import Parser
-
 from harness.errors import InputError
 from harness.store.files import read_json
 
