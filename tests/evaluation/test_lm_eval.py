@@ -1,13 +1,17 @@
 """lm-eval's own command line with our model, and lm-eval's tasks under our grid; against eager transformers."""
 
+import functools
 import json
 import math
 import os
 import re
+from pathlib import Path
 
+import lm_eval.tasks
 import pandas as pd
 import pytest
 import torch
+from lm_eval.tasks._index import TaskIndex
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness.__main__ import main
@@ -28,6 +32,20 @@ metadata: {{version: 1.0}}
 TEXTS = [f"Question {i}: " + " ".join(["what is at the mill before the feast?"] * (5 + i)) for i in range(4)]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_index():
+    """Let lm-eval read the thousands of files of its tasks once, not whenever it is asked for a task."""
+    shipped, build = Path(lm_eval.tasks.__file__).parent, TaskIndex.build
+    read_once = functools.cache(lambda: build([shipped]))
+
+    def remembered(paths):
+        return {**(read_once() if shipped in paths else {}), **build([path for path in paths if path != shipped])}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TaskIndex, "build", staticmethod(remembered))
+        yield
+
+
 @pytest.fixture
 def by_hand(tiny):
     """Log-likelihood of a continuation given a context, by eager attention in one pass."""
@@ -46,7 +64,7 @@ def by_hand(tiny):
 
 
 @pytest.fixture
-def lm_eval(tiny, tmp_path, monkeypatch):
+def command(tiny, tmp_path, monkeypatch):
     """Run lm-eval's command line on the tiny task; returns its numbers and samples."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("os.environ", os.environ.copy())
@@ -67,23 +85,23 @@ def lm_eval(tiny, tmp_path, monkeypatch):
     return call
 
 
-def test_lm_evals_command_line_scores_dense_like_eager_attention(lm_eval, by_hand):
-    found, samples = lm_eval("loglikelihood", "perplexity", "perplexity", "dense")
+def test_lm_evals_command_line_scores_dense_like_eager_attention(command, by_hand):
+    found, samples = command("loglikelihood", "perplexity", "perplexity", "dense")
     asked = [sample["arguments"]["gen_args_0"] for sample in samples]
     assert [arguments["arg_0"] for arguments in asked] == TEXTS
     mean = sum(by_hand(arguments["arg_0"], arguments["arg_1"]) for arguments in asked) / 4
     assert found["perplexity,none"] == pytest.approx(math.exp(-mean), rel=1e-4)
 
 
-def test_lm_evals_command_line_generates_under_a_method(lm_eval):
-    _, samples = lm_eval("generate_until", "exact_match", "mean", "sparq,r=2,k=8")
+def test_lm_evals_command_line_generates_under_a_method(command):
+    _, samples = command("generate_until", "exact_match", "mean", "sparq,r=2,k=8")
     assert len(samples) == 4
     assert all(sample["resps"][0][0] for sample in samples)
 
 
-def test_the_command_line_of_lm_eval_names_an_unknown_method(lm_eval, capsys):
+def test_the_command_line_of_lm_eval_names_an_unknown_method(command, capsys):
     with pytest.raises(AssertionError):
-        lm_eval("loglikelihood", "perplexity", "perplexity", "nope")
+        command("loglikelihood", "perplexity", "perplexity", "nope")
     assert "harness: unknown method 'nope'" in capsys.readouterr().err
 
 

@@ -50,12 +50,12 @@ def test_a_step_is_recorded_again_without_comparisons_once_every_row_has_changed
     assert len(recorder) == 2
 
 
-@WORKS
-def test_what_is_launched_for_one_token_decodes_every_other(works, recorder, monkeypatch):
-    replayed = answers(works)
+@pytest.mark.parametrize(("works", "cells"), [(generation, CELLS), (scoring, ["dense", "h2o"])])
+def test_what_is_launched_for_one_token_decodes_every_other(works, cells, recorder, monkeypatch):
+    replayed = answers(works, cells=cells)
     assert len(recorder) == 1
     monkeypatch.setattr(Bridge, "replayable", False)
-    for of_cell, expected in zip(replayed, answers(works), strict=True):
+    for of_cell, expected in zip(replayed, answers(works, cells=cells), strict=True):
         for (tokens, nll, greedy, active), one_by_one in zip(of_cell, expected, strict=True):
             assert (tokens, greedy, active) == (one_by_one[0], one_by_one[2], one_by_one[3])
             assert nll == pytest.approx(one_by_one[1], abs=1e-5)
