@@ -31,8 +31,8 @@ def check_out(out: Path | None) -> None:
         raise InputError(f"--out {out} cannot be written ({error.strerror}): choose another file") from None
 
 
-def tell(about: str, table: pd.DataFrame, shown: Sequence[str], out: Path | None) -> None:
-    """Print what it ran on and the columns that are shown, and write all of them as CSV."""
+def write_table(about: str, table: pd.DataFrame, shown: Sequence[str], out: Path | None) -> None:
+    """Print what was measured on and the columns that are shown, and write all columns as CSV."""
     sys.stdout.write(f"{about}\n{table[list(shown)].to_string(index=False, na_rep='', float_format=_short)}\n")
     if out is not None:
         table.to_csv(out, index=False, float_format="%.6g")

@@ -7,7 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from harness.attention import LayerShape
 from harness.commands.compose import compositions
+from harness.evaluation.suite import most_new_tokens
 from harness.forecast.memory import Example
 from harness.forecast.time_model import MEASURED, Device, TimeModel
 from harness.forecast.transformer import Transformer
@@ -15,7 +17,10 @@ from harness.forecast.workload import Workload
 from harness.paths import asset
 from harness.report.against.published import published, shapes
 from harness.report.recipes import Recipe, sweeps
+from harness.sweep.batch_tokens import planned_batch_tokens
 from harness.sweep.job import Job, TaskSpec
+from harness.sweep.plan import make_plan
+from harness.sweep.workload import workload
 
 DEPTHS = 17
 """Examples of a needle task, unless it is told how many."""
@@ -62,10 +67,6 @@ def _line(experiment: str, job: Job, work: Workload, device: Device) -> dict[str
 
 def _workload(job: Job, points: pd.DataFrame, device: Device) -> Workload:
     """Describe a job by its published size: as many batches as the examples fill, all of one length."""
-    from harness.sweep.batch_tokens import planned_batch_tokens
-    from harness.sweep.plan import make_plan
-    from harness.sweep.workload import workload
-
     model, examples = published_model(job.model.name), _examples(job, points)
     prompt, decoded = examples[0]
     cells = make_plan(job.methods, job.knobs, job.ratios, prompt, model.layers[0].head_dim).cells
@@ -77,8 +78,6 @@ def _workload(job: Job, points: pd.DataFrame, device: Device) -> Workload:
 
 def published_model(name: str) -> Transformer:
     """Return the shape of one of the paper's models, in half precision."""
-    from harness.attention import LayerShape  # imports torch
-
     shape: dict[Any, Any] = shapes().loc[name].to_dict()
     widths = {key: shape[key] for key in ("hidden", "inner", "vocabulary", "heads", "matrices")}
     return Transformer([LayerShape(shape["kv_heads"], shape["head_dim"])] * shape["layers"], **widths)
@@ -94,7 +93,5 @@ def _examples(job: Job, points: pd.DataFrame) -> list[Example]:
 
 
 def _example(prompt: int, task: TaskSpec) -> Example:
-    from harness.evaluation.suite import most_new_tokens
-
     assert task.yaml is not None
     return Example(prompt, most_new_tokens(task.yaml, asset("tasks") / "paper") or round(FORCED * prompt))

@@ -3,15 +3,14 @@
 import dataclasses
 
 import pytest
-from transformers import AutoConfig
 
-from harness.attention import LayerShape
+from harness.commands.compose import model_spec
 from harness.commands.recipe_cost import costs, published_model
 from harness.forecast.time_model import MEASURED
-from harness.forecast.transformer import Transformer
-from harness.paths import asset
+from harness.hf import find
 from harness.report import recipes
 from harness.report.against.published import published, shapes
+from harness.sweep.batch_tokens import transformer_of
 
 TIED = {"gemma-7b"}
 """Models whose table of embeddings is their last matrix too."""
@@ -77,5 +76,5 @@ def test_the_widths_of_the_paper_s_models_make_up_their_published_parameters(nam
 
 
 def test_a_model_of_the_paper_is_the_one_that_a_plan_reads_from_its_configuration():
-    config = AutoConfig.from_pretrained(asset("conf") / "shapes" / "llama-3-8b")
-    assert Transformer.of(config, [LayerShape(8, 128)] * 32, element=2) == published_model("llama-3-8b")
+    read = transformer_of(find(model_spec("llama-3-8b-shape")))
+    assert dataclasses.replace(read, layers=list(read.layers)) == published_model("llama-3-8b")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from harness.bench.output import add_result_arguments, check_out, tell
+from harness.bench.output import add_result_arguments, check_out, write_table
 from harness.commands.parser import Parser
 
 ABOUT = "Time attention of one decode step: every SDPA backend, and the methods by their kernels or by PyTorch."
@@ -51,4 +51,4 @@ def run(given: argparse.Namespace) -> None:
         f"{first['device']}, torch {first['torch']}, triton {first['triton']}, commit {first['commit']}, copy "
         f"{first['copy_gbps']:.0f} GB/s, {first['dtype']}, timed by {table['clock'].dropna().max()}"
     )
-    tell(about, table, shown(AttentionRow), given.out)
+    write_table(about, table, shown(AttentionRow), given.out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from harness.bench.output import add_result_arguments, check_out, tell
+from harness.bench.output import add_result_arguments, check_out, write_table
 from harness.commands.compose import model_spec
 from harness.commands.parser import Parser
 
@@ -39,4 +39,4 @@ def run(given: argparse.Namespace) -> None:
     checkpoint = find(model_spec(given.model))
     table = bench_generate(checkpoint, given.batch, given.s, given.method, given.ratio, given.commit)
     about = table.iloc[0][["device", "torch", "triton", "commit"]]
-    tell(", ".join(f"{name} {value}" for name, value in about.items()), table, shown(GenerateRow), given.out)
+    write_table(", ".join(f"{name} {value}" for name, value in about.items()), table, shown(GenerateRow), given.out)
