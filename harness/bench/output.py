@@ -32,7 +32,7 @@ def check_out(out: Path | None) -> None:
 
 
 def write_table(about: str, table: pd.DataFrame, shown: Sequence[str], out: Path | None) -> None:
-    """Print what was measured on and the columns that are shown, and write all columns as CSV."""
+    """Print a line about the measurement and the columns that are shown, and write all columns as CSV."""
     sys.stdout.write(f"{about}\n{table[list(shown)].to_string(index=False, na_rep='', float_format=_short)}\n")
     if out is not None:
         table.to_csv(out, index=False, float_format="%.6g")
