@@ -1,4 +1,4 @@
-"""Score against bytes moved per token for several models: a row per model, a column per task."""
+"""Draws score against bytes moved per token for several models: a row per model, a column per task."""
 
 from __future__ import annotations
 

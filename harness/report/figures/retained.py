@@ -1,4 +1,4 @@
-"""Score against the share of the cached tokens that attention is computed on exactly."""
+"""Draws score against the share of the cached tokens that attention is computed on exactly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Score against bytes moved per token: a curve per method, a panel per task, a figure per model."""
+"""Draws score against bytes moved per token: a curve per method, a panel per task, a figure per model."""
 
 from __future__ import annotations
 
