@@ -1,4 +1,4 @@
-"""Draws score against prompt length at a quarter of dense's transfers: means of length bins with their standard errors."""
+"""Draws score against prompt length at a quarter of dense's transfers: means of length bins with standard errors."""
 
 from __future__ import annotations
 
