@@ -103,9 +103,10 @@ def test_one_place_knows_a_foreign_library(library):
     assert [user for user in users if not user.startswith(tuple(ONLY[library]))] == []
 
 
-def test_git_is_asked_in_one_place():
-    asking = [name for name in FILES for n in ast.walk(tree(name)) if isinstance(n, ast.Constant) and n.value == "git"]
-    assert asking == ["store/provenance.py"]
+@pytest.mark.parametrize(("word", "owner"), [("conf", "commands/compose.py"), ("git", "store/provenance.py")])
+def test_one_place_reads_the_configuration_and_one_asks_git(word, owner):
+    users = [name for name in FILES for n in ast.walk(tree(name)) if isinstance(n, ast.Constant) and n.value == word]
+    assert users == [owner]
 
 
 def test_no_other_file_lists_methods_by_name():

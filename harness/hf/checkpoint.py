@@ -18,10 +18,9 @@ from harness.hf.architecture import inspect_architecture
 from harness.hf.packaged import SCHEME, converted, gguf_in_package
 from harness.hf.spec import ModelSpec
 from harness.hf.weights import check_one_gpu, check_weights_fit, fingerprint_commit, fingerprint_folder
-from harness.paths import asset
 
 DEFAULT_POSITIONS = 2048
-SHAPE = "shape:"
+SHAPE, SHAPES = "shape:", Path(__file__).with_name("shapes")
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def _resolve(path: str) -> str:
     if path.startswith(SCHEME):
         return str(converted(gguf_in_package(path), _convert_gguf))
     if path.startswith(SHAPE):
-        return str(asset("conf") / "shapes" / path.removeprefix(SHAPE))
+        return str(SHAPES / path.removeprefix(SHAPE))
     return path
 
 

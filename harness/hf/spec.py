@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from harness.errors import InputError
 
@@ -16,8 +13,8 @@ DTYPES = ("float32", "bfloat16", "float16", "float64")
 class ModelSpec:
     """Names a model and how to load it.
 
-    `path` is a hub id, a local folder, package:NAME/FILE.gguf for weights inside a package, or shape:NAME for a
-    folder of conf/shapes/, to be used with random_weights. `tokenizer` is such a path where another one is borrowed.
+    `path` is a hub id, a local folder, package:NAME/FILE.gguf for weights inside a package, or shape:NAME for a folder
+    of harness/hf/shapes/, to be used with random_weights. `tokenizer` is such a path where another one is borrowed.
     max_length overrides the architecture's own limit on positions; reallocate and trivia_cue are how the paper ran
     this family (SparQ's reallocation, the words before a TriviaQA answer).
     """
@@ -42,12 +39,3 @@ class ModelSpec:
             raise InputError(f"model.dtype={self.dtype} is unknown: choose from {', '.join(DTYPES)}")
         if self.max_length is not None and self.max_length < 1:
             raise InputError(f"model.max_length={self.max_length} must be at least 1")
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> ModelSpec:
-        """From configuration. Raises InputError for an unknown key."""
-        known = {f.name for f in dataclasses.fields(cls)}
-        for key in settings:
-            if key not in known:
-                raise InputError(f"unknown key model.{key}: choose from {', '.join(sorted(known))}")
-        return cls(**settings)

@@ -10,7 +10,7 @@ import pytest
 from support.report.folders import quarter_and_eighth
 
 from harness.__main__ import main
-from harness.paths import asset
+from harness.commands.compose import choices
 from harness.report import figures, recipes
 
 ROOT = Path(__file__).parents[2]
@@ -22,9 +22,9 @@ def test_a_recipe_names_a_figure_and_what_makes_its_data(name):
     assert recipe.figure in figures.names()
     assert bool(recipe.experiment) != bool(recipe.benchmark)
     if recipe.experiment:
-        assert (asset("conf") / "experiment" / f"{recipe.experiment}.yaml").exists()
+        assert recipe.experiment in choices("experiment")
         for group, members in (("model", recipe.models), ("task", recipe.tasks)):
-            assert members and all((asset("conf") / group / f"{member}.yaml").exists() for member in members)
+            assert members and set(members) <= set(choices(group))
 
 
 def test_an_experiment_is_run_once_into_a_folder_of_its_own():

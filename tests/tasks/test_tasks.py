@@ -9,6 +9,7 @@ import json
 import pytest
 from support.paper_tasks import GOLDEN_ARGUMENTS, local_suite
 
+from harness.commands.compose import choices
 from harness.data.rows import load_rows
 from harness.errors import InputError
 from harness.evaluation.suite import load_paper_task
@@ -102,6 +103,6 @@ def test_a_task_without_any_fitting_row_is_refused(shared):
 def test_every_paper_task_has_its_configuration():
     yamls = {file.stem for file in (asset("tasks") / "paper").glob("*.yaml")}
     assert yamls == {*GOLDEN_ARGUMENTS, "needle"}
-    assert {f.stem for f in (asset("conf") / "task").glob("*.yaml")} == yamls | {"lm_eval"}
+    assert set(choices("task")) == yamls | {"lm_eval"}
     with pytest.raises(InputError):
         load_paper_task("paper_cnn_dailymail", asset("tasks") / "paper", {"source": {"files": ["nowhere.parquet"]}})
