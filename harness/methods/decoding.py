@@ -35,18 +35,23 @@ def decode(
     scores = scores or Scores(d**-0.5)
     mask = attention_mask.bool()
     key, value = (x.masked_fill(~mask[:, None, :, None], 0) for x in (key, value))
-    p = prefill_length
-    prefix = LayerPrefix(
+    state = method.start(_prefix(method, q, key, value, mask, prefill_length, scores, layer))
+    outputs = [
+        method.attend(Step(q[:, :, :, n - 1], key[:, :, :n], value[:, :, :n], mask[:, None, :n], scores), state)
+        for n in range(prefill_length + 1, total + 1)
+    ]
+    return torch.stack(outputs, 3).reshape(b, hq, total - prefill_length, d)
+
+
+def _prefix(
+    method: Method[Any], q: Tensor, key: Tensor, value: Tensor, mask: Tensor, p: int, scores: Scores, layer: int
+) -> LayerPrefix:
+    """Describe the first p tokens as a layer hands them to a method after its prefill; q [B, H, G, P+T, D]."""
+    return LayerPrefix(
         k=key[:, :, :p],
         v=value[:, :, :p],
         mask=mask[:, None, :p],
-        decode_steps=total - p,
+        decode_steps=q.shape[3] - p,
         layer=layer,
         statistics=observe(method.observes, q[:, :, :, :p], key[:, :, :p], mask[:, :p], scores),
     )
-    state = method.start(prefix)
-    outputs = [
-        method.attend(Step(q[:, :, :, n - 1], key[:, :, :n], value[:, :, :n], mask[:, None, :n], scores), state)
-        for n in range(p + 1, total + 1)
-    ]
-    return torch.stack(outputs, 3).reshape(b, hq, total - p, d)

@@ -46,6 +46,7 @@ def run_job(job: Job, console: Console) -> pd.DataFrame | None:
         with Store(prepared.folder, prepared.key, job.shard) as store:
             with store.exclusive():
                 about = provenance() | {"device": prepared.checkpoint.device}
+                _write_examples(prepared)
                 _describe(prepared, store, about)
                 store.note_launch(about)
             _compute(prepared, store, console)
@@ -88,16 +89,7 @@ def _conclude(prepared: Prepared, outcome: Outcome, console: Console) -> pd.Data
 
 
 def _describe(prepared: Prepared, store: Store, about: Mapping[str, Any]) -> None:
-    """Write run.json and examples.jsonl: what a reader needs beside an output.
-
-    What bounds a batch is carried over from earlier launches, until this one has decided.
-    """
-    shown = (
-        {"unit": p.key, "example": p.request.example, "task": p.request.task, "target": p.request.target}
-        | {"prompt_tail": p.request.context[-PROMPT_TAIL:], "continuation": p.request.continuation[:PROMPT_TAIL]}
-        for p in prepared.prompts
-    )
-    write_whole(store.folder / "examples.jsonl", "".join(json.dumps(line) + "\n" for line in shown))
+    """Write run.json. What bounds a batch is carried over from earlier launches, until this one has decided."""
     asked = "".join(f"{p.key}{p.request.target}" for p in prepared.prompts).encode(errors="surrogatepass")
     cells = store.cells() | {cell.id: cell.record for cell in prepared.plan.cells}
     known = {record["method"] for record in cells.values()} & set(methods.names())
@@ -116,3 +108,13 @@ def _describe(prepared: Prepared, store: Store, about: Mapping[str, Any]) -> Non
             **about,
         }
     )
+
+
+def _write_examples(prepared: Prepared) -> None:
+    """Write examples.jsonl: what was asked, for the reader of an output."""
+    lines = (
+        {"unit": p.key, "example": p.request.example, "task": p.request.task, "target": p.request.target}
+        | {"prompt_tail": p.request.context[-PROMPT_TAIL:], "continuation": p.request.continuation[:PROMPT_TAIL]}
+        for p in prepared.prompts
+    )
+    write_whole(prepared.folder / "examples.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
