@@ -30,8 +30,7 @@ def decode(
     layer's number in its model.
     """
     b, hq, total, d = query.shape
-    h = key.shape[1]
-    q = query.view(b, h, hq // h, total, d)
+    q = query.view(b, key.shape[1], -1, total, d)
     scores = scores or Scores(d**-0.5)
     mask = attention_mask.bool()
     key, value = (x.masked_fill(~mask[:, None, :, None], 0) for x in (key, value))
