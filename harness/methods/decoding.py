@@ -25,8 +25,8 @@ def decode(
 ) -> Tensor:
     """Compute the attention outputs [B, Hq, T, D] of the T decode steps that follow a dense prefill of P tokens.
 
-    query [B, Hq, P+T, D]; key and value [B, Hkv, P+T, D], already rotated; attention_mask [B, P+T] bool, False at
-    padding, whose contents do not matter. `scores` defaults to scale D^-0.5 without soft-cap; `layer` is its number.
+    query [B, Hq, P+T, D]; key, value [B, Hkv, P+T, D], rotated; attention_mask [B, P+T] bool, False at padding, whose
+    contents do not matter. `scores` defaults to softmax scale D^-0.5; `layer` is the layer's number in its model.
     """
     b, hq, total, d = query.shape
     q = query.view(b, key.shape[1], -1, total, d)
