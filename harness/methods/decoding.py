@@ -28,17 +28,16 @@ def decode(
     query [B, Hq, P+T, D]; key, value [B, Hkv, P+T, D], rotated; attention_mask [B, P+T] bool, False at padding, whose
     contents do not matter. `scores` defaults to softmax scale D^-0.5; `layer` is the layer's number in its model.
     """
-    b, hq, total, d = query.shape
-    q = query.view(b, key.shape[1], -1, total, d)
-    scores = scores or Scores(d**-0.5)
+    q = query.unflatten(1, (key.shape[1], -1))
+    scores = scores or Scores(query.shape[3] ** -0.5)
     mask = attention_mask.bool()
     key, value = (x.masked_fill(~mask[:, None, :, None], 0) for x in (key, value))
     state = method.start(_prefix(method, q, key, value, mask, prefill_length, scores, layer))
     outputs = [
         method.attend(Step(q[:, :, :, n - 1], key[:, :, :n], value[:, :, :n], mask[:, None, :n], scores), state)
-        for n in range(prefill_length + 1, total + 1)
+        for n in range(prefill_length + 1, key.shape[2] + 1)
     ]
-    return torch.stack(outputs, 3).reshape(b, hq, total - prefill_length, d)
+    return torch.stack(outputs, 3).flatten(1, 2)
 
 
 def _prefix(
