@@ -28,7 +28,7 @@ def decode(
     query [B, Hq, P+T, D]; key, value [B, Hkv, P+T, D], rotated; attention_mask [B, P+T] bool, False at padding, whose
     contents do not matter. `scores` defaults to softmax scale D^-0.5; `layer` is the layer's number in its model.
     """
-    q = query.unflatten(1, (key.shape[1], -1))
+    q = query.unflatten(1, (key.shape[1], -1))  # type: ignore[no-untyped-call]
     scores = scores or Scores(query.shape[3] ** -0.5)
     mask = attention_mask.bool()
     key, value = (x.masked_fill(~mask[:, None, :, None], 0) for x in (key, value))
