@@ -1,4 +1,4 @@
-"""The command line: `harness COMMAND ...`."""
+"""Runs the command line: `harness COMMAND ...`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands of the command line: NAME.py is `harness NAME`, a folder holds the subcommands of one.
+"""Holds the commands of the command line: NAME.py is `harness NAME`, a folder holds the subcommands of one.
 
 A command's file has ABOUT (one sentence, read without importing the file), `add_arguments(parser)` and `run(given)`;
 `given.arguments` are the words as they were typed. Files without ABOUT help the commands; nothing lists any.

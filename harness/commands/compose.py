@@ -17,7 +17,7 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 CONF = asset("conf")
 GROUPS = ("model", "task", "data", "budget", "experiment", "launcher")
 """The folders of conf/ from which one file is chosen by name; those of method/ are all part of every configuration."""
+NOISE = ("full_key", "object_type", "reference_type", "Set the", "Config search path", "provider=")
+"""Beginnings of lines of Hydra's errors that say where it looked, not what is wrong."""
 
 
 class Label(NamedTuple):
@@ -140,13 +142,17 @@ def _worded() -> Iterator[None]:
     """Raise what goes wrong while a configuration is composed as InputError, in one sentence."""
     try:
         yield
+    except OverrideParseException as error:
+        wanted = "is no KEY=VALUE (quote what the shell would split or read: 'ratios=[2,4]')"
+        raise InputError(f"{error.override} {wanted}; see `harness run --help`") from None
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(_sentence(error)) from None
 
 
 def _sentence(error: Exception) -> str:
+    """Keep of an error's lines those that say what is wrong, and add where the right names are."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = [line for line in lines if not line.startswith(("full_key", "object_type", "reference_type", "Set the"))]
+    said = [line for line in lines if not line.startswith(NOISE)]
     hint = "see `harness run --cfg job` for every key, `harness list` for every name"
     if any("hydra/launcher" in line for line in said):
         hint = "launchers come with pip install 'harness[joblib]', 'harness[slurm]' or 'harness[ray]'"

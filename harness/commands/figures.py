@@ -1,4 +1,4 @@
-"""`harness figures`: single figures by recipe, what makes their data, and what that costs."""
+"""`harness figures` draws single figures by recipe, or tells what makes their data and what that costs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`harness list`: what can be named on the command line, a line each."""
+"""`harness list` tells what can be named on the command line, a line each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`harness lm-eval`: lm-eval's own command line, which knows our models and methods as its model "harness"."""
+"""`harness lm-eval` runs lm-eval's own command line, which knows our models and methods as its model "harness"."""
 
 from __future__ import annotations
 

@@ -45,8 +45,8 @@ class Command(Protocol):
         """Declare options and examples."""
         ...
 
-    def run(self, given: argparse.Namespace) -> Any:
-        """Do it. Raises InputError or RunError."""
+    def run(self, given: argparse.Namespace) -> None:
+        """Do what the command is for. Raises InputError or RunError."""
         ...
 
 

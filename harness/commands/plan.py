@@ -1,4 +1,4 @@
-"""`harness plan`: what `harness run` with the same arguments will cost."""
+"""`harness plan` tells what `harness run` with the same arguments will cost."""
 
 from __future__ import annotations
 

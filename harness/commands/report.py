@@ -1,4 +1,4 @@
-"""`harness report`: tables, figures and a page of every run of a results folder. No torch."""
+"""`harness report` makes tables, figures and a page of every run of a results folder. No torch."""
 
 from __future__ import annotations
 

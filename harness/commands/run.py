@@ -1,4 +1,4 @@
-"""`harness run`: every job that Hydra composes runs, whatever happens to others."""
+"""`harness run` runs every job that Hydra composes, whatever happens to others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a report and a figure are made from, as arguments of both commands."""
+"""Reads what a report or a figure is made from, by arguments that both commands have."""
 
 from __future__ import annotations
 

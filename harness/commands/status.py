@@ -1,4 +1,4 @@
-"""`harness status`: what of each run is done, missing or failed."""
+"""`harness status` counts what of each run is done, missing or failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No argument of the command line makes the configuration construct an object of its choice."""
+"""Checks that no argument of the command line makes the configuration construct an object of its choice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""lm-eval's own command line, with our engine as the model class "harness"."""
+"""Runs lm-eval's own command line, with our engine as the model class "harness"."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from harness.methods.cell import Cell
 from harness.store.records import Record
 
 LM_EVAL_DEVICE = "cuda:0"
+"""The device that lm-eval asks for if its user does not."""
 
 
 class Choice(NamedTuple):
@@ -36,7 +37,7 @@ class Choice(NamedTuple):
 
 
 class HarnessLM(LM):  # type: ignore[misc]
-    """A model that decodes under one cell, at most so many rows at once, as lm-eval asks a model."""
+    """Answers lm-eval's requests with a model that decodes under one cell, at most `rows` rows at once."""
 
     def __init__(self, checkpoint: Checkpoint, cell: Cell, rows: int | None = None) -> None:
         super().__init__()
@@ -46,15 +47,15 @@ class HarnessLM(LM):  # type: ignore[misc]
         self._engine = Engine(Bridge(checkpoint.load()))
 
     def generate_until(self, requests: list[Any]) -> list[Reply]:
-        """Greedy continuations."""
+        """Continue prompts greedily."""
         return self._answer(requests)
 
     def loglikelihood(self, requests: list[Any]) -> list[Reply]:
-        """Likelihoods, scored through decoding."""
+        """Score continuations, token by token through decoding."""
         return self._answer(requests)
 
     def loglikelihood_rolling(self, requests: list[Any]) -> list[Reply]:
-        """Likelihoods of whole texts, scored through decoding."""
+        """Score whole texts, token by token through decoding."""
         return self._answer(requests)
 
     def _answer(self, instances: list[Any]) -> list[Reply]:
@@ -102,7 +103,7 @@ def _chosen_by(choose: Callable[..., Choice]) -> type[HarnessLM]:
     """Make the class that lm-eval finds by name and makes from --model_args."""
 
     class ChosenLM(HarnessLM):
-        """A model and a cell by --model_args."""
+        """Takes its model and its cell from --model_args."""
 
         @classmethod
         def create_from_arg_obj(cls, arg_dict: dict[str, Any], additional_config: dict[str, Any] | None = None) -> LM:

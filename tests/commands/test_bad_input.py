@@ -34,6 +34,8 @@ BAD = {
     "data=nope": ["data/nope", "embedded"],
     "experiment=nope": ["experiment/nope", "quickstart"],
     "nope=3": ["nope"],
+    "quickstart": ["quickstart is no KEY=VALUE", "harness run --help"],
+    "ratios=[2,4": ["ratios=[2,4 is no KEY=VALUE", "quote"],
     "model.nope=3": ["nope"],
     "+model.nope=3": ["unknown key model.nope"],
     "+engine.nope=3": ["unknown key engine.nope"],

@@ -1,4 +1,4 @@
-"""`harness bench attention`: the paper's microbenchmark as a command."""
+"""`harness bench attention` runs the paper's microbenchmark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`harness bench generate`: whole decode steps of a model as a command."""
+"""`harness bench generate` times whole decode steps of a model."""
 
 from __future__ import annotations
 
