@@ -1,4 +1,4 @@
-"""One dense prefill per prompt, then every method decodes from it, side by side."""
+"""Prefills every prompt once, then lets each method decode from it, side by side."""
 
 from harness.engine.engine import Engine
 from harness.engine.finite import NotFiniteError

@@ -1,4 +1,4 @@
-"""The KV cache of a batch: prompts written once, then rewound for every method that decodes from them.
+"""Holds the KV cache of a batch: prompts are written once, and each method's tokens in turn are put behind them.
 
 Prompts are right-aligned, so the newest token of every row is in the same column and a view of the buffers is what a
 decode step attends to. Shape legend: harness/attention/__init__.py; T is the number of decoded tokens.
@@ -15,7 +15,7 @@ from torch import Tensor
 
 @dataclass
 class LayerCache:
-    """k and v [B, H, S + T, D] of one layer; statistics of its prefill, each [B, H, S]."""
+    """Holds k and v [B, H, S + T, D] of one layer, and the statistics of its prefill, each [B, H, S]."""
 
     k: Tensor
     v: Tensor
@@ -24,16 +24,30 @@ class LayerCache:
 
 @dataclass(frozen=True)
 class DecodedKV:
-    """The decoded tokens of one method in one layer: k and v [B, H, T, D], of which the first are filled."""
+    """Holds the decoded tokens of one method in one layer: k and v [B, H, T, D], of which the first are filled."""
 
     k: Tensor
     v: Tensor
 
 
-class PromptCache:
-    """Buffers of all layers for B prompts of `lengths` tokens and `decode_steps` decoded ones.
+@dataclass(frozen=True)
+class NewColumns:
+    """Says where T new tokens go that follow `done` decoded ones.
 
-    `count` [B] is the lengths once more, on the device: copying them there takes as long as the device has work.
+    On the device: `columns` [T] int64 number them among the decoded tokens; `kv_lengths` [T, B] int32 count the columns
+    of the cache that are filled once each has come.
+    """
+
+    done: int
+    columns: Tensor
+    kv_lengths: Tensor
+
+
+class PromptCache:
+    """Holds the buffers of all layers for B prompts of `lengths` tokens and `decode_steps` decoded ones.
+
+    `prompt` is the longest length. `count` [B] is the lengths once more, on the device: copying them there takes as
+    long as the device has work. `mask` [B, 1, S + T] is False at padding.
     """
 
     def __init__(self, lengths: list[int], decode_steps: int, device: torch.device) -> None:
@@ -42,7 +56,7 @@ class PromptCache:
         self.prompt = max(lengths)
         self.count = torch.tensor(lengths, device=device)
         columns = torch.arange(self.prompt + decode_steps, device=device)
-        self.mask = (columns >= self.prompt - self.count[:, None])[:, None]  # [B, 1, S + T]
+        self.mask = (columns >= self.prompt - self.count[:, None])[:, None]
         self.layers: dict[int, LayerCache] = {}
 
     def write(self, layer: int, rows: slice, k: Tensor, v: Tensor, statistics: Mapping[str, Tensor]) -> None:
@@ -63,11 +77,16 @@ class PromptCache:
 
     @property
     def head_dim(self) -> int:
-        """The largest of any layer."""
+        """Return the largest head dimension of any layer."""
         return max(layer.k.shape[3] for layer in self.layers.values())
 
+    def new_columns(self, done: int, columns: Tensor) -> NewColumns:
+        """Place tokens numbered `columns` [T] among the decoded ones, of which there are `done`."""
+        filled = (self.prompt + 1 + columns).int()
+        return NewColumns(done, columns, filled[:, None].repeat(1, len(self.lengths)))
+
     def decoded_kv(self, layer: int) -> DecodedKV:
-        """An empty decoded_kv for one method."""
+        """Allocate space for the tokens that one method decodes."""
         b, h, _, d = self.layers[layer].k.shape
         return DecodedKV(*(self.layers[layer].k.new_empty(2, b, h, self.decode_steps, d)))
 

@@ -1,39 +1,119 @@
-"""Decoding: the linear layers run once for all methods' rows, attention is each method's own."""
+"""Decodes under several methods side by side: linear layers run once for all rows, attention is each method's own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from harness.engine.decode_stream import DecodeStream, Place
+from harness.attention import LayerPrefix, Step
+from harness.engine.activity import Activity
+from harness.engine.cache import DecodedKV, LayerCache, NewColumns, PromptCache
+from harness.engine.device import Clock, make_clock
 from harness.engine.model import LayerCall
+from harness.kernels import KernelBinding, extend, find_binding
+from harness.methods import Method
+from harness.methods.controls.dense import Dense
 
 
 class Decode:
-    """A mode in which row block i of the batch belongs to branch i; `done` tokens are decoded already.
+    """Hands block i of a pass's rows to decode stream i; `done` tokens are decoded already.
 
-    `column` [T] int64, on the device, is the place of each new token among the decoded ones. To repeat the launches of
-    a pass of one token with another number in `column`, as a CUDA graph does, is to decode that token; unless
-    `narrowed`, when a layer saw less than all that is causal: those launches depend on how much is decoded.
+    `columns` [T] int64, on the device, numbers the new tokens among the decoded ones. Launching a pass of one token
+    again with another number in `columns`, as a CUDA graph does, decodes that token; unless the pass is `narrowed`: a
+    layer saw less than all that is causal, and those launches depend on how much is decoded.
     """
 
-    def __init__(self, branches: Sequence[DecodeStream], done: int, column: Tensor) -> None:
-        cache = branches[0].cache
+    def __init__(self, streams: Sequence[DecodeStream], done: int, columns: Tensor) -> None:
+        cache = streams[0].cache
         self.cached = cache.prompt + done
         self.narrowed = False
-        self._branches = branches
+        self._streams = streams
         self._rows = len(cache.lengths)
-        kv_lengths = (cache.prompt + 1 + column).int()
-        self._place = Place(done, column, kv_lengths[:, None].repeat(1, self._rows))
+        self._new = cache.new_columns(done, columns)
 
     def attend(self, call: LayerCall) -> Tensor:
-        """Every branch attends with its own rows."""
+        """Compute the output [R, Hq, T, D] of one layer, stream by stream."""
         self.narrowed |= call.window_mask is not None
         output = torch.empty_like(call.q)
-        for i, branch in enumerate(self._branches):
+        for i, stream in enumerate(self._streams):
             rows = slice(i * self._rows, (i + 1) * self._rows)
             own = LayerCall(call.layer, call.q[rows], call.k[rows], call.v[rows], call.window_mask, call.scores)
-            output[rows] = branch.attend(own, self._place)
+            output[rows] = stream.attend(own, self._new)
         return output
+
+
+@dataclass
+class DecodeStream:
+    """Decodes a batch under one method, from the prompts that all methods share.
+
+    Its `kernel`, if there is one, computes the method's attention. By layer it holds the method's state and the tokens
+    that it decoded; `clock` times its attention.
+    """
+
+    method: Method[Any]
+    kernel: KernelBinding | None
+    cache: PromptCache
+    activity: Activity
+    clock: Clock
+    states: dict[int, Any] = field(default_factory=dict)
+    decoded: dict[int, DecodedKV] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, method: Method[Any], cache: PromptCache, kernel: KernelBinding | None = None) -> DecodeStream:
+        """Make a stream that has decoded nothing."""
+        device = cache.mask.device
+        dense = (find_binding(Dense()) if kernel else None) or Dense()
+        activity = Activity(dense, len(cache.lengths), device)
+        if method.is_dense:
+            activity.close()
+        return cls(method, kernel, cache, activity, make_clock(device))
+
+    def attend(self, call: LayerCall, new: NewColumns) -> Tensor:
+        """Compute the output [B, Hq, T, D] of the T new tokens in one layer."""
+        attention = self.kernel or self.method
+        layer = self.cache.layers[call.layer]
+        with self.clock.running():
+            self._write_tokens(call, layer, new)
+            if call.layer not in self.states:
+                self.states[call.layer] = attention.start(self._prefix(call.layer))
+            steps = [self._step(call, layer, new, t) for t in range(call.q.shape[2])]
+            outputs = [attention.attend(step, self.states[call.layer]) for step in steps]
+        if self.activity.is_open(new.done):
+            self.activity.compare(self._prefix(call.layer), new, steps, outputs)
+        return torch.stack([output.flatten(1, 2) for output in outputs], 2)
+
+    def _write_tokens(self, call: LayerCall, layer: LayerCache, new: NewColumns) -> None:
+        """Put this stream's tokens, old and new, behind the prompt, where those of another stream may be."""
+        if call.layer not in self.decoded:
+            self.decoded[call.layer] = self.cache.decoded_kv(call.layer)
+        decoded_kv, start = self.decoded[call.layer], self.cache.prompt
+        if self.kernel:
+            extend((call.k, call.v), (decoded_kv.k, decoded_kv.v), (layer.k, layer.v), new.columns)
+            return
+        filled = new.done + call.q.shape[2]
+        decoded_kv.k[:, :, new.done : filled] = call.k
+        decoded_kv.v[:, :, new.done : filled] = call.v
+        layer.k[:, :, start : start + filled] = decoded_kv.k[:, :, :filled]
+        layer.v[:, :, start : start + filled] = decoded_kv.v[:, :, :filled]
+
+    def _prefix(self, layer: int) -> LayerPrefix:
+        cache, s = self.cache.layers[layer], self.cache.prompt
+        k, v, mask = cache.k[:, :, :s], cache.v[:, :, :s], self.cache.mask[..., :s]
+        return LayerPrefix(k, v, mask, self.cache.decode_steps, layer, cache.statistics)
+
+    def _step(self, call: LayerCall, layer: LayerCache, new: NewColumns, t: int) -> Step:
+        """Describe the decode step of new token t to the method or, with free columns behind it, to the kernel."""
+        b, hq, _, d = call.q.shape
+        h = call.k.shape[1]
+        q = call.q[:, :, t].view(b, h, hq // h, d)
+        n = self.cache.prompt + new.done + t + 1
+        if call.window_mask is not None:
+            mask = self.cache.mask[..., :n] & call.window_mask[0, :, t, :n]
+            return Step(q, layer.k[:, :, :n], layer.v[:, :, :n], mask, call.scores, sliding=True)
+        if self.kernel:
+            return Step(q, layer.k, layer.v, self.cache.mask, call.scores, kv_lengths=new.kv_lengths[t])
+        return Step(q, layer.k[:, :, :n], layer.v[:, :, :n], self.cache.mask[..., :n], call.scores)

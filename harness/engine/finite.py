@@ -1,4 +1,4 @@
-"""Numbers that are not finite: told at once, and traced to the layer where they appear."""
+"""Stops at numbers that are not finite, and finds the layer in which they appear first."""
 
 from __future__ import annotations
 
@@ -13,53 +13,57 @@ from harness.engine.model import ForwardMode, LayerCall, Model
 
 
 class NotFiniteError(ArithmeticError):
-    """A model's logits were NaN or infinite."""
+    """Says that a model's logits were NaN or infinite."""
 
 
-def refuse_not_finite(likelihoods: Sequence[float]) -> None:
+def check_finite(likelihoods: Sequence[float]) -> None:
     """Raise NotFiniteError unless all are finite: one NaN or +Inf among the logits makes them all NaN."""
     if not all(map(math.isfinite, likelihoods)):
         raise NotFiniteError("the logits are not finite (NaN or Inf)")
 
 
-class Watch:
-    """A model that notes where the first number that is not finite passes by; `place` says so."""
+class WatchedModel:
+    """Runs a model, and notes where the first number that is not finite appears."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self.place = "after the last attention layer"
+        self._first: str | None = None
+
+    @property
+    def first_not_finite(self) -> str:
+        """Name the layer where it appeared; if none is known, it was after the last attention layer."""
+        return self._first or "after the last attention layer"
 
     @property
     def device(self) -> torch.device:
-        """Where the model takes its input."""
+        """Return the model's device."""
         return self._model.device
 
     @property
     def replayable(self) -> bool:
-        """False: what passes by is looked at."""
+        """Return False: a replay runs past the checks."""
         return False
 
     @property
     def capped(self) -> bool:
-        """As Model.capped."""
+        """Return True if the model soft-caps its attention logits."""
         return self._model.capped
 
     def forward(self, tokens: Tensor, positions: Tensor, mode: ForwardMode, last: Tensor | None = None) -> Tensor:
-        """As Model.forward."""
-        return self._model.forward(tokens, positions, _Watched(mode, self), last)
+        """Compute the model's logits, each layer's attention watched."""
+        return self._model.forward(tokens, positions, _WatchedMode(mode, self), last)
 
-    def note(self, place: str) -> None:
+    def note(self, where: str) -> None:
         """Keep the first place."""
-        if not self.place.startswith("layer"):
-            self.place = place
+        self._first = self._first or where
 
 
 @dataclass(frozen=True)
-class _Watched:
-    """A mode whose inputs and outputs are looked at."""
+class _WatchedMode:
+    """Computes attention as `mode` does, and checks what goes in and what comes out."""
 
     mode: ForwardMode
-    watch: Watch
+    model: WatchedModel
 
     @property
     def cached(self) -> int:
@@ -67,8 +71,8 @@ class _Watched:
 
     def attend(self, call: LayerCall) -> Tensor:
         if not all(torch.isfinite(part).all() for part in (call.q, call.k, call.v)):
-            self.watch.note(f"layer {call.layer}, in the queries, keys or values")
+            self.model.note(f"layer {call.layer}, in the queries, keys or values")
         output = self.mode.attend(call)
         if not torch.isfinite(output).all():
-            self.watch.note(f"layer {call.layer}, in the attention output")
+            self.model.note(f"layer {call.layer}, in the attention output")
         return output

@@ -1,4 +1,4 @@
-"""The prompt's forward pass: dense causal attention, the cache written, statistics gathered beside it."""
+"""Computes a prompt's attention, dense and causal, while its KV cache is written and its statistics are gathered."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BLOCK = 256
 
 @dataclass(frozen=True)
 class Prefill:
-    """A mode over rows of left-aligned prompts: padding follows the prompt, where causality already hides it.
+    """Attends within rows of left-aligned prompts: padding follows the prompt, where causality already hides it.
 
     `observe` gathers the statistics. `pattern` [S, S] bool narrows what each query sees, for methods that mask the
     prompt too.
@@ -52,14 +52,14 @@ class Prefill:
         )
 
     def _mask(self, call: LayerCall) -> Tensor | None:
-        """[R, S] bool, or None without padding."""
+        """Return the attention mask [R, S] bool, or None without padding."""
         s = call.q.shape[2]
         if min(self.cache.lengths[self.rows]) == s:
             return None
         return torch.arange(s, device=call.q.device) < self.cache.count[self.rows, None]
 
     def _visible(self, call: LayerCall) -> Tensor | None:
-        """[1, 1, S, S] bool, or None for plain causality."""
+        """Return what each query sees, [1, 1, S, S] bool, or None for plain causality."""
         if self.pattern is None:
             return call.window_mask
         s = call.q.shape[2]
@@ -68,7 +68,7 @@ class Prefill:
 
 
 def _capped(call: LayerCall, q: Tensor, window_mask: Tensor | None) -> Tensor:
-    """Attention with soft-capped logits, in blocks of queries; q [R, H, G, S, D] -> the same shape."""
+    """Attend with soft-capped logits, in blocks of queries; q [R, H, G, S, D] -> the same shape."""
     s = q.shape[3]
     if window_mask is None:
         window_mask = torch.ones(1, 1, s, s, dtype=torch.bool, device=q.device).tril()

@@ -1,4 +1,4 @@
-"""What the engine is given, and what it returns."""
+"""Says what the engine is given, and what it returns."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Prompt:
 
     @property
     def steps(self) -> int:
-        """Tokens to decode, the first of which comes from the prefill's logits."""
+        """Count the tokens to decode, the first of which comes from the prefill's logits."""
         return self.new_tokens if self.forced is None else len(self.forced)
 
 
@@ -43,6 +43,6 @@ class Output:
 
 
 def padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
-    """Rows of token ids, left-aligned, padded with 0 (never seen: causality hides what follows a row)."""
+    """Put rows of token ids side by side, left-aligned, padded with 0 (causality hides what follows a row)."""
     width = max(len(row) for row in rows)
     return torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], dtype=torch.long, device=device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
+import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, Step
@@ -59,6 +60,11 @@ class Method(ABC, Generic[S]):
         """Return the same method with knobs that were left null set to what they stand for."""
         return self
 
-    def prefill_mask(self, s: int) -> Tensor | None:
-        """Return the [S, S] bool mask of a prefill of the method's own; None shares the dense prefill."""
-        return None
+    @property
+    def masks_prefill(self) -> bool:
+        """Return True if the method masks the prompt too: it has a prefill of its own, others share the dense one."""
+        return False
+
+    def prefill_mask(self, s: int) -> Tensor:
+        """Return which of s prompt tokens each prompt query sees, [S, S] bool; asked of methods that mask it."""
+        return torch.ones(s, s, dtype=torch.bool).tril()

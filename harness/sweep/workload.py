@@ -55,7 +55,7 @@ def workload_of(prepared: Prepared, device: Device = MEASURED) -> Workload:
 
 def workload(name: str, model: Transformer, cells: Sequence[Cell], cut: Sequence[Sequence[Example]]) -> Workload:
     """Describe batches of examples that a model decodes under some cells."""
-    masking = sum(cell.method.prefill_mask(1) is not None for cell in cells)
+    masking = sum(cell.method.masks_prefill for cell in cells)
 
     def reads(n: int) -> Reads:
         return [(cell.method.about.access, transfers(cell.method, model.layers, n) * model.element) for cell in cells]

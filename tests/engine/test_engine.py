@@ -10,6 +10,7 @@ from support.engine_runs import NEW, cells, generation, scoring
 
 from harness import methods
 from harness.engine import Engine, Prompt
+from harness.engine.prefill import Prefill
 from harness.hf.bridge import Bridge
 
 
@@ -31,17 +32,30 @@ def same(found, expected, tolerance=1e-5):
     assert found.active == expected.active
 
 
-def test_one_prefill_per_example_serves_all_methods(llama):
-    llama.run(generation(), cells())
-    assert llama.prefills == 3
-    llama.run(scoring(), cells())
-    assert llama.prefills == 6
+@pytest.fixture
+def prefilled(monkeypatch):
+    """The rows of every prefill pass, of which each has one layer 0."""
+    rows, attend = [], Prefill.attend
+
+    def spy(self, call):
+        if call.layer == 0:
+            rows.extend(range(len(call.q)))
+        return attend(self, call)
+
+    monkeypatch.setattr(Prefill, "attend", spy)
+    return rows
 
 
-def test_a_method_that_masks_the_prompt_gets_a_prefill_of_its_own(llama):
+@pytest.mark.parametrize("prompts", [generation, scoring])
+def test_one_prefill_per_example_serves_all_methods(llama, prefilled, prompts):
+    llama.run(prompts(), cells())
+    assert len(prefilled) == 3
+
+
+def test_a_method_that_masks_the_prompt_gets_a_prefill_of_its_own(llama, prefilled):
     masked = [methods.create("lm_infinite", k=6, initial=2, mask_prefill=True), methods.create("streaming", k=6)]
     llama.run(generation(), [*masked, methods.create("dense"), methods.create("window", k=6, mask_prefill=True)])
-    assert llama.prefills == 9
+    assert len(prefilled) == 9
 
 
 def test_the_model_sees_each_prompt_once_and_each_step_once(llama, monkeypatch):

@@ -6,8 +6,7 @@ from support import architectures
 from support.engine_runs import cells
 
 from harness.engine.cache import PromptCache
-from harness.engine.decode import Decode
-from harness.engine.decode_stream import DecodeStream
+from harness.engine.decode import Decode, DecodeStream
 from harness.engine.prefill import Prefill
 from harness.hf.bridge import Bridge
 
@@ -22,12 +21,12 @@ def test_a_decode_step_of_any_method_needs_no_contents(name, monkeypatch):
     observed = frozenset().union(*(cell.observes for cell in cells()))
     tokens, rows = torch.zeros(2, 21, dtype=torch.long, device=META), 2 * len(cells())
     bridge.forward(tokens, tokens, Prefill(cache, slice(0, 2), observed), cache.count - 1)
-    branches = [DecodeStream.of(cell, cache) for cell in cells()]
+    streams = [DecodeStream.of(cell, cache) for cell in cells()]
     monkeypatch.setattr(torch, "tensor", _refuse)
     for done in range(2):
         token = torch.zeros(rows, 1, dtype=torch.long, device=META)
         column = torch.arange(done, done + 1, device=META)
-        assert bridge.forward(token, token + done, Decode(branches, done, column)).shape[:2] == (rows, 1)
+        assert bridge.forward(token, token + done, Decode(streams, done, column)).shape[:2] == (rows, 1)
 
 
 def _refuse(*_, **__):

@@ -13,7 +13,7 @@ from harness.engine import Engine, Prompt
 from harness.engine.decode import Decode
 from harness.hf.bridge import Bridge
 
-RECORDED = "harness.engine.session.recorded"
+RECORDED = "harness.engine.launch.record"
 ON_A_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")
 WORKS = pytest.mark.parametrize("works", [generation, scoring])
 

@@ -64,9 +64,12 @@ class LMInfinite(Method[None]):
         least = min(n, fixed.get("initial", cls.initial) + 1)
         return largest_knob(cls, "k", (least, n), ratio, n, d, **fixed)
 
-    def prefill_mask(self, s: int) -> Tensor | None:
-        """Return which of the s prompt tokens each prompt query sees, if the prompt is masked too."""
-        if not self.mask_prefill:
-            return None
+    @property
+    def masks_prefill(self) -> bool:
+        """Return the knob `mask_prefill`."""
+        return self.mask_prefill
+
+    def prefill_mask(self, s: int) -> Tensor:
+        """Return the pattern of the decode steps for each of s prompt queries, [S, S] bool."""
         query, key = torch.arange(s)[:, None], torch.arange(s)[None]
         return (key <= query) & ((key < self.initial) | (query - key < self.k - self.initial))
