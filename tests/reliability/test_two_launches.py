@@ -50,7 +50,8 @@ def test_a_method_that_is_gone_since_leaves_what_others_gave(sweep, reference, f
     assert tables(tmp_path / "results") == reference
 
 
-def test_shards_on_different_gpus_meet_in_one_folder(job):
+def test_shards_on_different_gpus_meet_in_one_folder(job, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     prepared = prepare(job)
 
     def folder(device):
