@@ -103,8 +103,8 @@ def _texts(folder: Path, task: str, ids: list[str], cells: list[str], rng: np.ra
     tokens = list(range(64))
     with (folder / "examples.jsonl").open("w") as stream:
         for i, example in enumerate(ids):
-            told: dict[str, Any] = {"unit": f"u{i}.0", "example": example, "task": task, "target": "gold"}
-            stream.write(json.dumps(told | {"prompt_tail": prompts[i % 50], "continuation": ""}) + "\n")
+            asked: dict[str, Any] = {"unit": f"u{i}.0", "example": example, "task": task, "target": "gold"}
+            stream.write(json.dumps(asked | {"prompt_tail": prompts[i % 50], "continuation": ""}) + "\n")
     with (folder / "outputs.jsonl").open("w") as stream:
         for j, cell in enumerate(cells):
             for i, example in enumerate(ids):

@@ -31,9 +31,9 @@ def main() -> None:
     given = parser.parse_args()
     if given.part:
         begin = time.perf_counter()
-        told = PARTS[given.part](given.folder, given.rows)
+        finding = PARTS[given.part](given.folder, given.rows)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({"seconds": time.perf_counter() - begin, "peak_mb": peak, "told": told}))
+        print(json.dumps({"seconds": time.perf_counter() - begin, "peak_mb": peak, "finding": finding}))
         return
     with tempfile.TemporaryDirectory() as folder:
         for part in PARTS:
@@ -45,7 +45,7 @@ def report(part: str, folder: Path, rows: int) -> None:
     command = [sys.executable, __file__, "--part", part, "--folder", str(folder), "--rows", str(rows)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     found = json.loads(done.stdout.splitlines()[-1])
-    print(f"{part:<8} {found['seconds']:6.1f} s  {found['peak_mb']:6.0f} MB  {found['told']}", flush=True)
+    print(f"{part:<8} {found['seconds']:6.1f} s  {found['peak_mb']:6.0f} MB  {found['finding']}", flush=True)
 
 
 def append(folder: Path, rows: int) -> str:

@@ -94,7 +94,7 @@ def harness(tiny, tmp_path, monkeypatch, capsys):
     def call(*arguments):
         base = ["model=custom", f"model.path={tiny}", "data=embedded", "task=squad"]
         code = main(["run", *(a for a in arguments if a == "-m"), *base, *(a for a in arguments if a != "-m")])
-        told = capsys.readouterr()
-        return code, told.out.splitlines(), told.err.splitlines()
+        printed = capsys.readouterr()
+        return code, printed.out.splitlines(), printed.err.splitlines()
 
     return call

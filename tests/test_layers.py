@@ -123,8 +123,8 @@ def test_what_reads_results_needs_no_torch():
     modules = [name.removesuffix(".py").replace("/", ".") for name in FILES if name.startswith(tuple(WITHOUT_TORCH))]
     code = "".join(f"import harness.{module.removesuffix('.__init__')}\n" for module in modules)
     code += "import sys; print('torch' in sys.modules)"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (told.stdout, told.stderr) == ("False\n", "")
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.stderr) == ("False\n", "")
 
 
 def test_a_file_is_a_page_of_at_most_200_lines():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from lm_eval.api.model import LM
 
@@ -11,6 +11,14 @@ from harness.store.records import Record
 
 Reply = str | tuple[float, bool] | float
 """Generated text; (log-likelihood, greedy); or a rolling log-likelihood. Natural logarithms."""
+
+
+class Place(NamedTuple):
+    """Names one of lm-eval's instances: its task, the number of its document, and its own within the document."""
+
+    task: str
+    document: int
+    number: int
 
 
 def reply(records: Sequence[Record], kind: str) -> Reply:
@@ -22,14 +30,14 @@ def reply(records: Sequence[Record], kind: str) -> Reply:
 
 
 class Replay(LM):  # type: ignore[misc]
-    """Looks answers up by task, document and request number."""
+    """Looks answers up by the place of a request."""
 
-    def __init__(self, answers: Mapping[tuple[str, int, int], Reply]) -> None:
+    def __init__(self, answers: Mapping[Place, Reply]) -> None:
         super().__init__()
         self._answers = answers
 
     def _look_up(self, requests: list[Any]) -> list[Any]:
-        return [self._answers[r.task_name, r.doc_id, r.idx] for r in requests]
+        return [self._answers[Place(r.task_name, r.doc_id, r.idx)] for r in requests]
 
     def generate_until(self, requests: list[Any]) -> list[str]:
         """Return the texts."""

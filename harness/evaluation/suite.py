@@ -6,13 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lm_eval
 from lm_eval.tasks import TaskManager
 
 from harness.errors import InputError
-from harness.evaluation.replay import Replay, Reply
+from harness.evaluation.replay import Place, Replay, Reply
 from harness.evaluation.requests import Request, example_id, to_request
 
 FEWSHOT_SEED = 1234  # lm-eval's own default
@@ -40,46 +40,61 @@ class Metric:
     aggregate: float | None = None
 
 
+class Scored(NamedTuple):
+    """Holds the scores that lm-eval gave the replies of one cell, and what its metrics are."""
+
+    scores: list[Score]
+    metrics: list[Metric]
+
+
+class Placed(NamedTuple):
+    """Holds a request and its place in lm-eval."""
+
+    request: Request
+    place: Place
+
+
 class Suite:
     """Holds one lm-eval task, or the tasks of a group."""
 
     def __init__(self, tasks: Mapping[str, Any], limit: int | None) -> None:
         self._tasks = dict(tasks)
         built = self._build(None if limit is None else max(limit, TYPICAL))
-        self._requests = [(r, place) for r, place in built if limit is None or place[1] < limit]
-        self.typical = [r for r, place in built if place[1] < TYPICAL]
+        self._placed = [p for p in built if limit is None or p.place.document < limit]
+        self.typical = [p.request for p in built if p.place.document < TYPICAL]
         """Questions of each task's first 128 examples, whatever the limit."""
 
     @property
     def requests(self) -> list[Request]:
         """List every question of the first `limit` examples of each task."""
-        return [request for request, _ in self._requests]
+        return [placed.request for placed in self._placed]
 
-    def score(self, replies: Mapping[str, Reply]) -> tuple[list[Score], list[Metric]]:
+    def score(self, replies: Mapping[str, Reply]) -> Scored:
         """Let lm-eval score the replies, given by Request.key; examples of which one is missing are left out."""
-        lacking = {(r.task, doc) for r, (_, doc, _) in self._requests if r.key not in replies}
-        there = {(r.task, doc) for r, (_, doc, _) in self._requests} - lacking
+        asked = {(r.task, place.document) for r, place in self._placed}
+        there = asked - {(r.task, place.document) for r, place in self._placed if r.key not in replies}
         samples = {name: sorted(doc for task, doc in there if task == name) for name in self._tasks}
         tasks = {name: task for name, task in self._tasks.items() if samples[name]}
         # lm-eval counts the chosen documents anew, from 0
-        place = {(name, doc): i for name, docs in samples.items() for i, doc in enumerate(docs)}
+        anew = {(name, doc): i for name, docs in samples.items() for i, doc in enumerate(docs)}
         answers = {
-            (task_name, place[r.task, doc], index): replies[r.key]
-            for r, (task_name, doc, index) in self._requests
-            if (r.task, doc) in there
+            place._replace(document=anew[r.task, place.document]): replies[r.key]
+            for r, place in self._placed
+            if (r.task, place.document) in there
         }
         results = lm_eval.evaluate(
             lm=Replay(answers), task_dict=self._task_dict(tasks), samples=samples, bootstrap_iters=0, log_samples=True
         )
         scores = [s for name in tasks for sample in results["samples"][name] for s in self._scores(name, sample)]
-        return scores, [m for name in tasks for m in _metrics(name, results, scores)]
+        return Scored(scores, [m for name in tasks for m in _metrics(name, results, scores)])
 
-    def _build(self, limit: int | None) -> list[tuple[Request, tuple[str, int, int]]]:
-        """Build the requests of the first examples, each with its place in lm-eval: task, document and number."""
+    def _build(self, limit: int | None) -> list[Placed]:
+        """Build the requests of the first examples of each task."""
         built = []
         for name, task in self._task_dict(self._tasks)["tasks"].items():
             task.build_all_requests(limit=limit, rank=0, world_size=1)
-            built += [(to_request(name, task, i), (i.task_name, i.doc_id, i.idx)) for i in task.instances]
+            for i in task.instances:
+                built.append(Placed(to_request(name, task, i), Place(i.task_name, i.doc_id, i.idx)))
         return built
 
     def _task_dict(self, tasks: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,10 +105,9 @@ class Suite:
 
     def _scores(self, name: str, sample: Mapping[str, Any]) -> list[Score]:
         example = example_id(sample["doc"], sample["doc_id"])
-        found = {metric: sample[metric] for metric in sample["metrics"]}
         return [
-            Score(name, example, _metric_name(metric, sample["filter"]), _number(value))
-            for metric, value in found.items()
+            Score(name, example, _metric_name(metric, sample["filter"]), _number(sample[metric]))
+            for metric in sample["metrics"]
         ]
 
 

@@ -54,7 +54,10 @@ class Store:
         return self._claim.exclusive
 
     def settled(self) -> set[Key]:
-        """Find the example runs that need not be computed again: their whole batch is there, in any shard's file."""
+        """Find the example runs that need not be computed again: their whole batch is there, in any shard's file.
+
+        Only their keys are kept while others are computed; the records, read when all is there, take far more memory.
+        """
         return {stored.record.key for stored in read_records(self.folder) if stored.in_whole_batch}
 
     def records(self, wanted: Collection[Key] | None = None) -> dict[Key, Record]:

@@ -30,6 +30,11 @@ class TaskSpec:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     overrides: Mapping[str, Any] | None = None
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """Return the arguments that are set; null leaves one to the task's own default."""
+        return {name: value for name, value in self.arguments.items() if value is not None}
+
 
 @dataclass(frozen=True)
 class EngineSpec:
@@ -98,20 +103,20 @@ def _shard(config: Mapping[str, Any]) -> Shard:
 
 def _knobs(settings: Any) -> Mapping[str, Mapping[str, Any]]:
     """Check values, or lists of values, by the types that the methods declare; null leaves a knob to the solver."""
-    given = typed("method", settings, Mapping[str, Any])
+    given: Mapping[str, Mapping[str, Any]] = typed("method", settings, Mapping[str, Any])
     for name in given:
-        knobs, kinds = (
-            typed(f"method.{name}", given[name], Mapping[str, Any]),
-            typing.get_type_hints(methods.find(name)),
-        )
+        knobs = typed(f"method.{name}", given[name], Mapping[str, Any])
         methods.check_knobs(name, dict(knobs))
+        method = methods.find(name)
+        kinds = typing.get_type_hints(method)
         for knob, values in knobs.items():
             for value in values if isinstance(values, list) else [values]:
-                _check_knob(f"method.{name}.{knob}", value, kinds[knob] | None, methods.least(methods.find(name), knob))
-    return given  # type: ignore[no-any-return]
+                typed(f"method.{name}.{knob}", value, kinds[knob] | None)
+                _check_least(f"method.{name}.{knob}", value, methods.least(method, knob))
+    return given
 
 
-def _check_knob(name: str, value: Any, kind: Any, least: int | None) -> None:
-    typed(name, value, kind)
+def _check_least(name: str, value: Any, least: int | None) -> None:
+    """Raise InputError for a knob below the least that its method can run with."""
     if least is not None and value is not None and not value >= least:
         raise InputError(f"{name}={value} must be at least {least}, or null to solve it for a ratio")

@@ -52,28 +52,30 @@ def make_plan(
     A knob that is a list makes a cell of each value. Raises InputError for a ratio that no compressing method reaches.
     """
     check_grid(names, knobs, ratios)
+    parts = [
+        _plan_setting(name, settings, ratios, n, d)
+        for name in dict.fromkeys(names)
+        for settings in _combinations(knobs.get(name, {}))
+    ]
     cells: dict[str, Cell] = {}
-    skipped: list[Skipped] = []
-    for name in dict.fromkeys(names):
-        for settings in _combinations(knobs.get(name, {})):
-            for cell in _cells(name, settings, ratios, n, d, skipped):
-                cells.setdefault(cell.id, cell)
-    _check_every_ratio_reached(list(cells.values()), skipped)
-    return Plan(list(cells.values()), skipped)
+    for cell in itertools.chain.from_iterable(part.cells for part in parts):
+        cells.setdefault(cell.id, cell)
+    plan = Plan(list(cells.values()), [skip for part in parts for skip in part.skipped])
+    _check_every_ratio_reached(plan)
+    return plan
 
 
-def _cells(
-    name: str, settings: dict[str, Any], ratios: Sequence[float], n: int, d: int, skipped: list[Skipped]
-) -> list[Cell]:
+def _plan_setting(name: str, settings: dict[str, Any], ratios: Sequence[float], n: int, d: int) -> Plan:
+    """Plan one method under one setting: as it is, or with the knobs that it leaves open solved for each ratio."""
     if not _open_knobs(name, settings):
-        return [Cell(name, methods.create(name, **settings), 1.0 if methods.find(name).is_dense else None)]
-    found = []
+        return Plan([Cell(name, methods.create(name, **settings), 1.0 if methods.find(name).is_dense else None)], [])
+    plan = Plan([], [])
     for ratio in ratios:
         try:
-            found.append(Cell(name, methods.solve(name, ratio, n, d, **settings), ratio))
+            plan.cells.append(Cell(name, methods.solve(name, ratio, n, d, **settings), ratio))
         except InputError as error:
-            skipped.append(Skipped(name, ratio, str(error)))
-    return found
+            plan.skipped.append(Skipped(name, ratio, str(error)))
+    return plan
 
 
 def _open_knobs(name: str, settings: Mapping[str, Any]) -> list[str]:
@@ -88,9 +90,10 @@ def _combinations(knobs: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [dict(zip(given, values, strict=True)) for values in itertools.product(*given.values())]
 
 
-def _check_every_ratio_reached(cells: Sequence[Cell], skipped: Sequence[Skipped]) -> None:
-    reached = {cell.ratio for cell in cells}
-    for ratio in dict.fromkeys(s.ratio for s in skipped):
+def _check_every_ratio_reached(plan: Plan) -> None:
+    """Raise InputError for a ratio that every method had to skip."""
+    reached = {cell.ratio for cell in plan.cells}
+    for ratio in dict.fromkeys(s.ratio for s in plan.skipped):
         if ratio not in reached:
-            reasons = "; ".join(s.reason for s in skipped if s.ratio == ratio)
+            reasons = "; ".join(s.reason for s in plan.skipped if s.ratio == ratio)
             raise InputError(f"no method reaches ratio {ratio:g}: {reasons}. Lower the ratio or try budget=balanced")

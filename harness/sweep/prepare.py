@@ -65,7 +65,8 @@ def prepare(job: Job) -> Prepared:
     """Check all that can be checked without weights. Raises InputError."""
     checkpoint = find(job.model)
     encoder = Encoder(checkpoint.tokenizer(), checkpoint.max_length)
-    suite, source = _suite(job, encoder, checkpoint.max_length)
+    source = _source(job)
+    suite = _suite(job, source, encoder, checkpoint.max_length)
     prompts = [prompt for request in suite.requests for prompt in encoder.prompts(request)]
     head_dim = checkpoint.layers[0].head_dim
     plan = make_plan(job.methods, job.knobs, job.ratios, _typical_length(suite, encoder), head_dim)
@@ -81,20 +82,25 @@ def _typical_length(suite: Suite, encoder: Encoder) -> int:
     return round(statistics.mean(lengths))
 
 
-def _suite(job: Job, encoder: Encoder, positions: int) -> tuple[Suite, Source]:
+def _source(job: Job) -> Source:
+    """Find the rows of a task and all that its construction is asked for; a task of lm-eval's finds its own rows."""
+    if job.task.yaml is None:
+        return Source("lm_eval", {})
+    name = job.task.yaml.removeprefix("paper_")
+    source = resolve(job.data, name, asset("tasks") / "corpus", cache_root())
+    return Source(source.name, {**source.arguments, **job.task.given})
+
+
+def _suite(job: Job, source: Source, encoder: Encoder, positions: int) -> Suite:
     """Load a task. Its construction sees text; for lengths in tokens it is lent a counter and the model's limit."""
     task = job.task
     if task.yaml is None:
-        return Suite(load_shipped_task(task.name, task.overrides or {}), job.limit), Source("lm_eval", {})
-    source = resolve(job.data, task.yaml.removeprefix("paper_"), asset("tasks") / "corpus", cache_root())
-    asked = {name: value for name, value in task.arguments.items() if value is not None}
-    source = Source(source.name, {**source.arguments, **asked})
+        return Suite(load_shipped_task(task.name, task.overrides or {}), job.limit)
     try:
         given = {**source.arguments, "count": encoder.count, "positions": positions}
-        loaded = load_paper_task(task.yaml, asset("tasks") / "paper", given)
-        return Suite({task.name: loaded}, job.limit), source
+        return Suite({task.name: load_paper_task(task.yaml, asset("tasks") / "paper", given)}, job.limit)
     except (TypeError, AttributeError, KeyError, IndexError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        what = f"with {asked}" if asked else "from these rows"
+        what = f"with {task.given}" if task.given else "from these rows"
         raise InputError(f"task {task.name} cannot be built {what}: {type(error).__name__}: {error}") from error

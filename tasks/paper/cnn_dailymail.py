@@ -1,4 +1,4 @@
-"""CNN/DailyMail as the SparQ paper poses it: an article of moderate length to summarise."""
+"""Poses CNN/DailyMail as the SparQ paper does: an article of moderate length to summarise."""
 
 from __future__ import annotations
 

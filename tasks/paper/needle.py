@@ -1,4 +1,4 @@
-"""Needle in a haystack (Kamradt, 2023) as the SparQ paper poses it: a sentence hidden in essays must be told again.
+"""Poses needle in a haystack (Kamradt, 2023) as the SparQ paper does: a sentence hidden in essays must be repeated.
 
 The protocol gives the needle, the lengths and the score; the question is the public benchmark's, and its answer is
 begun here, so that a model that found the needle goes on with it at once.

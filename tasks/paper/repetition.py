@@ -1,4 +1,4 @@
-"""Repetition as the SparQ paper poses it: a passage of the context begins again, and must be carried on verbatim."""
+"""Poses repetition as the SparQ paper does: a passage of the context begins again, and must be carried on verbatim."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SQuAD as the SparQ paper poses it: the question's paragraph among others, a worked example, then the question."""
+"""Poses SQuAD as the SparQ paper does: the question's paragraph among others, a worked example, then the question."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TriviaQA as the SparQ paper poses it: one evidence document of moderate length, then the question."""
+"""Poses TriviaQA as the SparQ paper does: one evidence document of moderate length, then the question."""
 
 from __future__ import annotations
 

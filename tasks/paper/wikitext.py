@@ -1,4 +1,4 @@
-"""WikiText as the SparQ paper poses it: a long prefix is prefilled, what follows is scored through decoding."""
+"""Poses WikiText as the SparQ paper does: a long prefix is prefilled, what follows is scored through decoding."""
 
 from __future__ import annotations
 

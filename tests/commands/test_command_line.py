@@ -31,8 +31,8 @@ def test_a_run_writes_its_results_and_a_second_run_computes_nothing(harness, tmp
     assert len(rows) == 7 * 4
     assert set(table.method) == {"dense", "sparq", "h2o", "lm_infinite"}
     assert (table.n == 4).all()
-    told = json.loads((folder / "run.json").read_text())
-    assert {"config", "versions", "commit", "data_fingerprint", "device", "argv"} <= {*told, *told["config"]}
+    info = json.loads((folder / "run.json").read_text())
+    assert {"config", "versions", "commit", "data_fingerprint", "device", "argv"} <= {*info, *info["config"]}
     compressed = table[table.method != "dense"]
     assert (compressed.compression >= compressed.ratio * 0.98).all()
     assert table.loc[table.method == "dense", "compression"].item() == 1

@@ -69,9 +69,9 @@ def test_a_left_padded_batch_of_transformers_agrees(name):
     ids = torch.tensor([[0] * (width - len(p)) + list(p) for p in prompts])
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    told = {} if name == "opt" else {"position_ids": positions}
+    given = {} if name == "opt" else {"position_ids": positions}
     with torch.inference_mode():
-        logits = eager(ids, attention_mask=mask, **told).logits[:, -1].float().log_softmax(-1)
+        logits = eager(ids, attention_mask=mask, **given).logits[:, -1].float().log_softmax(-1)
     (outputs,) = engine.run([Prompt(p, new_tokens=1) for p in prompts], [methods.create("dense")])
     assert [a.tokens[0] for a in outputs] == logits.argmax(-1).tolist()
     assert [a.nll[0] for a in outputs] == pytest.approx((-logits.amax(-1)).tolist(), abs=2e-5)

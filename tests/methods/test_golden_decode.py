@@ -12,7 +12,7 @@ from harness.methods import create, decode
 DATA = Path(__file__).parent
 VECTORS = np.load(DATA / "decode_attention.npz")
 CASES = json.loads((DATA / "decode_attention.json").read_text())
-RUNS = [(case, name) for case, told in CASES.items() for name in told["settings"]]
+RUNS = [(case, name) for case, golden in CASES.items() for name in golden["settings"]]
 
 
 def method_of(settings):

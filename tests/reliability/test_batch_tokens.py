@@ -42,25 +42,25 @@ def gpu(monkeypatch):
     return free
 
 
-def told(folder):
+def run_json(folder):
     return only_run(folder) / "run.json"
 
 
 def batch_tokens(folder):
-    return json.loads(told(folder).read_text())["batch_tokens"]
+    return json.loads(run_json(folder).read_text())["batch_tokens"]
 
 
 def rewrite(folder, change):
     """Change what run.json holds."""
-    content = json.loads(told(folder).read_text())
+    content = json.loads(run_json(folder).read_text())
     change(content)
-    told(folder).write_text(json.dumps(content))
+    run_json(folder).write_text(json.dumps(content))
 
 
 def test_without_cuda_auto_is_the_fixed_number(sweep, tmp_path):
     assert sweep(WHOLE)[0] == 0
     assert batch_tokens(tmp_path / "results") == PLAIN_TOKENS
-    assert json.loads(told(tmp_path / "results").read_text())["config"]["engine"]["batch_tokens"] == "auto"
+    assert json.loads(run_json(tmp_path / "results").read_text())["config"]["engine"]["batch_tokens"] == "auto"
 
 
 def test_free_memory_decides_how_many_examples_are_decoded_together(sweep, tmp_path, gpu):

@@ -20,8 +20,8 @@ def folder(tiny, tmp_path):
 
     def lying(**lies):
         shutil.copytree(tiny, copied)
-        told = json.loads((copied / "config.json").read_text())
-        (copied / "config.json").write_text(json.dumps({**told, **lies}))
+        config = json.loads((copied / "config.json").read_text())
+        (copied / "config.json").write_text(json.dumps({**config, **lies}))
         return copied
 
     return lying

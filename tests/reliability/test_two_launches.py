@@ -24,28 +24,28 @@ def job(tiny, tmp_path):
 def test_a_second_launch_while_the_first_runs_is_refused_and_changes_nothing(
     sweep, reference, job, tmp_path, monkeypatch
 ):
-    told, run = [], Engine.run
+    refusals, run = [], Engine.run
 
     def second_launch(self, *batch):
         with pytest.raises(InputError) as error:
             run_job(job, Console())
-        told.append(str(error.value))
+        refusals.append(str(error.value))
         return run(self, *batch)
 
     with monkeypatch.context() as patch:
         patch.setattr(Engine, "run", second_launch)
         code, _, prefilled = sweep()
     assert (code, len(prefilled)) == (0, 4)
-    assert len(told) == 2
-    assert all("another run is writing" in sentence for sentence in told)
+    assert len(refusals) == 2
+    assert all("another run is writing" in sentence for sentence in refusals)
     assert tables(tmp_path / "results") == reference
 
 
 def test_a_method_that_is_gone_since_leaves_what_others_gave(sweep, reference, finished, tmp_path):
     described = finished / "run.json"
-    told = json.loads(described.read_text())
-    told["cells"]["gone-00000000"] = {**next(iter(told["cells"].values())), "method": "gone"}
-    described.write_text(json.dumps(told))
+    info = json.loads(described.read_text())
+    info["cells"]["gone-00000000"] = {**next(iter(info["cells"].values())), "method": "gone"}
+    described.write_text(json.dumps(info))
     assert sweep()[0] == 0
     assert tables(tmp_path / "results") == reference
 

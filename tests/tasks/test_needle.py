@@ -23,8 +23,8 @@ def asked(shared):
 
     def build(**arguments):
         source = resolve(local_data(shared), "needle", asset("tasks") / "corpus", shared)
-        told = {**source.arguments, "count": words, "positions": 8192, **arguments}
-        suite = Suite({"needle": load_paper_task("paper_needle", asset("tasks") / "paper", told)}, None)
+        asked = {**source.arguments, "count": words, "positions": 8192, **arguments}
+        suite = Suite({"needle": load_paper_task("paper_needle", asset("tasks") / "paper", asked)}, None)
         return dict(sorted((request.labels["depth"], request) for request in suite.requests))
 
     return build

@@ -1,6 +1,6 @@
 """The paper's tasks: the same examples and prompts as the authors' code, where the data allow it.
 
-Of needle in a haystack no examples were published: tests/test_needle.py.
+No examples of needle in a haystack were published: tests/tasks/test_needle.py has its own.
 """
 
 import hashlib
@@ -18,8 +18,8 @@ from harness.paths import asset
 
 @pytest.fixture(scope="module")
 def golden(shared):
-    told = json.loads((shared / "golden" / "smollm2_reference.json").read_text())
-    return {task: told.get(task) or told[f"{task}_bpc"] for task in GOLDEN_ARGUMENTS}
+    published = json.loads((shared / "golden" / "smollm2_reference.json").read_text())
+    return {task: published.get(task) or published[f"{task}_bpc"] for task in GOLDEN_ARGUMENTS}
 
 
 @pytest.mark.parametrize("task", list(GOLDEN_ARGUMENTS))

@@ -115,8 +115,8 @@ class Folder:
         return self._labels(cell) | {"delta_nll": 0.1, "active": 1.0} | moments(cell.values, dense) | dict(cell.summary)
 
     def _examples(self) -> list[dict[str, Any]]:
-        told = {"task": self.task, "target": "gold", "prompt_tail": "the prompt", "continuation": ""}
-        return [{"unit": f"u{example}", "example": example, **told} for example in self._ids()]
+        common = {"task": self.task, "target": "gold", "prompt_tail": "the prompt", "continuation": ""}
+        return [{"unit": f"u{example}", "example": example, **common} for example in self._ids()]
 
     def _outputs(self) -> list[dict[str, Any]]:
         return [

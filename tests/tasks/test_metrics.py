@@ -1,0 +1,54 @@
+"""The paper's scores on texts: what counts as an answer, and how far a repetition goes."""
+
+import pytest
+
+from tasks.paper.metrics import common_prefix_length, normalise_answer, starts_with_answer
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("The Mill", "mill"),
+        (' \n"\'The mill." ', "mill"),
+        ("the the mill", "the mill"),
+        ("an owl", "owl"),
+        ("A  Mill", " mill"),
+        ("Theatre", "theatre"),
+        ("__a mill__", "mill"),
+        ("mill the", "mill the"),
+        ("the", "the"),
+        ("...", ""),
+        ("", ""),
+        ("mid. dot, kept", "mid. dot, kept"),
+        ("(mill)", "(mill)"),
+    ],
+)
+def test_answers_are_compared_in_normal_form(text, normal):
+    assert normalise_answer(text) == normal
+
+
+@pytest.mark.parametrize(
+    ("output", "answers", "right"),
+    [
+        (" The mill, of course", ["mill"], True),
+        ("mill", ["the mill"], True),
+        ("at the mill", ["mill"], False),
+        ("Millstone", ["mill"], True),
+        ("mil", ["mill"], False),
+        ("mill", ["quay", "a MILL."], True),
+        ("anything", ["", "..."], False),
+        ("", ["mill"], False),
+        ("mill", [], False),
+    ],
+)
+def test_an_output_matches_if_it_starts_with_any_answer(output, answers, right):
+    assert starts_with_answer(output, answers) is right
+
+
+@pytest.mark.parametrize(
+    ("output", "reference", "length"),
+    [(" abc", "\n abd", 2), ("abc", "abcdef", 3), ("", "abc", 0), ("x", "abc", 0), ("abc ", "abc d", 4)],
+)
+def test_characters_match_up_to_the_first_difference(output, reference, length):
+    assert common_prefix_length(output, reference) == length
+    assert common_prefix_length(reference, output) == length
