@@ -9,6 +9,7 @@ os.environ |= {
     "TOKENIZERS_PARALLELISM": "false",
 }
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -17,8 +18,10 @@ import hypothesis
 import pytest
 import torch
 import transformers
+from compare_tables import tables
 from support import tiny_checkpoint
 from support.paper_tasks import smollm2_spec
+from support.sweeps import Ended, counting_prefills, launch, only_run, sweep_job
 
 from harness import hf
 from harness.__main__ import main
@@ -98,3 +101,38 @@ def harness(tiny, tmp_path, monkeypatch, capsys):
         return code, printed.out.splitlines(), printed.err.splitlines()
 
     return call
+
+
+@pytest.fixture
+def sweep(tiny, tmp_path, monkeypatch, capsys):
+    """Launch the sweep, other arguments added; returns how it ended."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*more, results="results"):
+        with monkeypatch.context() as patch:
+            prefilled = counting_prefills(patch)
+            code = launch(sweep_job(tiny, tmp_path / results, *more))
+        return Ended(code, capsys.readouterr().err, prefilled)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def whole(tiny, tmp_path_factory):
+    """Results of the sweep that nothing interrupted; to be read only."""
+    results = tmp_path_factory.mktemp("whole") / "results"
+    assert launch(sweep_job(tiny, results)) == 0
+    return results
+
+
+@pytest.fixture(scope="session")
+def reference(whole):
+    """Its tables."""
+    return tables(whole)
+
+
+@pytest.fixture
+def finished(whole, tmp_path):
+    """Folder of the finished run, copied to where `sweep` goes on with it."""
+    shutil.copytree(whole, tmp_path / "results")
+    return only_run(tmp_path / "results")

@@ -47,6 +47,7 @@ BAD = {
     "model.path=nowhere/at_all": ["nowhere/at_all"],
     "model.dtype=int3": ["int3", "bfloat16"],
     "model.device=tpu": ["model.device=tpu", "cuda"],
+    "model.device=cuda:99": ["model.device=cuda:99 is not here"],
     "engine.batch_size=0": ["batch_size=0"],
     "engine.batch_tokens=0": ["batch_tokens=0", "at least 1, or auto"],
     "engine.batch_tokens=abc": ["batch_tokens='abc' must be a whole number or auto"],

@@ -23,3 +23,15 @@ def test_of_two_gpus_the_second_is_cuda_1_and_there_is_no_third(monkeypatch):
 def test_a_kind_that_a_command_cannot_use_is_unknown_to_it():
     with pytest.raises(InputError, match="--device=mps is unknown: choose from auto, cpu, cuda, cuda:N"):
         find_device("mps", "--device", ("cpu", "cuda"))
+
+
+@pytest.mark.parametrize("name", ["tpu", "cuda:99", "cuda:-1", "CUDA", "cpu:0", "", "xpu", "meta"])
+def test_a_device_that_is_not_there_is_refused_by_name(name):
+    with pytest.raises(InputError, match=f"^model.device={name} is"):
+        find_device(name)
+
+
+def test_cuda_is_refused_where_there_is_none(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(InputError, match=r"model\.device=cuda is not here"):
+        find_device("cuda")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from compare_tables import tables
+from support.sweeps import SWEEP
 
 from harness.store.records import read_records
 
@@ -38,6 +39,12 @@ class Launcher:
         self._zygote.stdin.close()
         self._zygote.wait()
         self._zygote.stdout.close()
+
+
+@pytest.fixture
+def arguments(tiny):
+    """What `harness run` is given, the task and the results folder apart."""
+    return ["run", "model=custom", f"model.path={tiny}", "data=embedded", *SWEEP]
 
 
 @pytest.fixture

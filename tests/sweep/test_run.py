@@ -1,0 +1,69 @@
+"""A run adds what is missing and scores all that is there; on a tiny model with random weights."""
+
+import json
+
+import pandas as pd
+import pytest
+from compare_tables import tables
+from support.sweeps import only_run
+
+
+def summary(results):
+    return pd.read_csv(only_run(results) / "summary.csv")
+
+
+def lines(file):
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def test_a_run_that_lost_half_of_its_outputs_gives_the_same_tables(sweep, finished, reference, tmp_path):
+    outputs = finished / "outputs.jsonl"
+    before = outputs.read_text().splitlines(keepends=True)
+    outputs.write_text("".join(before[::2]) + before[1][:40])
+    assert sweep().code == 0
+    assert tables(tmp_path / "results") == reference
+    assert outputs.read_text().splitlines(keepends=True)[: len(before) // 2] == before[::2]
+
+
+def test_another_method_and_more_examples_add_only_what_is_missing(sweep, finished):
+    outputs = finished / "outputs.jsonl"
+    before = outputs.read_text()
+    assert sweep("methods=[dense,sparq,window]", "limit=5").code == 0
+    assert outputs.read_text().startswith(before)
+    added = outputs.read_text()[len(before) :].splitlines()
+    assert len(added) == 2 * 5 + 3 * 1
+
+
+def test_knobs_solved_for_a_ratio_are_the_same_for_any_number_of_examples(sweep, tmp_path):
+    cells = []
+    for limit in (1, 3):
+        sweep("methods=[h2o,lm_infinite]", f"limit={limit}")
+        cells.append(set(summary(tmp_path / "results")["cell"]))
+    assert cells[0] == cells[1]
+    assert len(cells[0]) == 4
+
+
+def test_the_paired_difference_is_the_mean_of_differences(whole):
+    rows, table = pd.read_parquet(only_run(whole) / "rows.parquet"), summary(whole)
+    scores = rows.pivot_table(index="example", columns="cell", values="value")
+    dense = table.loc[table["method"] == "dense", "cell"].item()
+    for line in table.itertuples():
+        difference = scores[line.cell] - scores[dense]
+        assert line.delta_dense == pytest.approx(difference.mean(), abs=1e-12)
+        assert line.delta_ci_low - 1e-12 <= line.delta_dense <= line.delta_ci_high + 1e-12
+        assert not line.higher_is_better
+
+
+def test_a_run_whose_method_changed_nothing_fails_as_inert(sweep):
+    code, err, _ = sweep("methods=[dense,sparq]", "method.sparq.r=64", "method.sparq.k=100000", "limit=1")
+    assert (code, "inert" in err) == (1, True)
+
+
+def test_every_row_names_the_launch_whose_commit_and_versions_computed_it(sweep, finished):
+    sweep("methods=[dense,window]")
+    launches = lines(finished / "launches.jsonl")
+    first, second = (launch["launch"] for launch in launches)
+    assert all(launch["versions"]["torch"] and launch["commit"] and launch["argv"] for launch in launches)
+    rows = pd.read_parquet(finished / "rows.parquet")
+    assert set(rows["launch"][rows["method"] == "window"]) == {second}
+    assert set(rows["launch"][rows["method"] != "window"]) == {first}
