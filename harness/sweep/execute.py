@@ -19,7 +19,7 @@ from harness.store.records import Failure, Record
 from harness.store.store import Store
 
 GIVE_UP = 32
-"""Failures without one success after which a run gives up: these are no bad examples."""
+"""Failures without one success after which a run gives up: it cannot be the examples."""
 _LOST_DEVICE: Any = getattr(torch, "AcceleratorError", ())
 """The error of a device itself; older torch has no name for it."""
 

@@ -68,6 +68,8 @@ def read_outcome(prepared: Prepared, store: Store) -> Outcome:
 
 
 class _Known(NamedTuple):
+    """Holds the cells that may be scored, their records, and names of cells that cannot be made again."""
+
     cells: list[Cell]
     done: Done
     outdated: list[str]

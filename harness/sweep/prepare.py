@@ -77,7 +77,7 @@ def _typical_length(suite: Suite, encoder: Encoder) -> int:
     """Average the prompt length in tokens over the same examples for every limit, so that a limit changes no cell."""
     lengths = []
     for request in suite.typical:
-        with contextlib.suppress(InputError):  # one beyond the limit that does not fit is nobody's concern
+        with contextlib.suppress(InputError):  # beyond the limit an example need not fit; within it, prepare refuses it
             lengths += [len(prompt.tokens) for prompt in encoder.prompts(request)]
     return round(statistics.mean(lengths))
 
