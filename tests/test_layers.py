@@ -42,6 +42,8 @@ ONLY = {
 """The files and packages that may import a foreign library."""
 
 WITHOUT_TORCH = ["forecast", "report", "store", "tables"]
+FRAGMENTS = {"Of", "As", "Such", "Whether", "Where", "What", "How", "The", "A", "An", "From", "All", "Every", "No"}
+"""Words with which a docstring would begin that is no sentence of its own."""
 LONG_FUNCTIONS = 4
 """Functions of more than 25 lines that there still are, those that run on a GPU apart. Only ever lower this."""
 
@@ -135,3 +137,9 @@ def test_functions_of_more_than_25_lines_become_fewer():
     lengths = {f"{name}: {f.name}": f.end_lineno - f.lineno + 1 for name in FILES for f in functions(name)}
     found = {where: lines for where, lines in lengths.items() if lines > 25}
     assert len(found) <= LONG_FUNCTIONS, found
+
+
+def test_a_docstring_begins_with_a_sentence_of_its_own():
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    found = {(name, ast.get_docstring(n) or "") for name in FILES for n in ast.walk(tree(name)) if isinstance(n, kinds)}
+    assert [(name, text.split("\n")[0]) for name, text in sorted(found) if set(text.split()[:1]) & FRAGMENTS] == []

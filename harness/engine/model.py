@@ -1,4 +1,4 @@
-"""The seam between a model and the engine: a model calls for attention layer by layer, a forward mode computes it."""
+"""Defines the seam between a model and the engine: layers call for attention, a forward mode computes it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ForwardMode(Protocol):
 
 
 class Model(Protocol):
-    """A decoder whose layers leave attention to a forward mode; harness.hf.Bridge makes one of transformers' models."""
+    """Describes a decoder whose layers leave attention to a forward mode; harness.hf.Bridge makes one."""
 
     @property
     def device(self) -> torch.device:
