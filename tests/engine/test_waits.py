@@ -1,10 +1,11 @@
-"""Decoding never asks the device for a number, nor sends it one: each time it would wait for all layers before."""
+"""Decoding sends the device no number, and asks for one at the first step alone: it would wait for the layers before."""
 
 import pytest
 import torch
 from support import architectures
 from support.engine_runs import cells
 
+from harness.engine.activity import Activity
 from harness.engine.cache import PromptCache
 from harness.engine.decode import Decode, DecodeStream
 from harness.engine.prefill import Prefill
@@ -15,7 +16,7 @@ META = torch.device("meta")
 
 
 @pytest.mark.parametrize("name", ["llama", "mistral", "gemma2"])
-def test_a_decode_step_of_any_method_needs_no_contents(name, monkeypatch):
+def test_no_decode_step_of_any_method_but_the_first_needs_contents(name, monkeypatch):
     bridge = Bridge(architectures.model(name).to(META))
     cache = PromptCache([21, 13], 2, META)
     observed = frozenset().union(*(cell.observes for cell in cells()))
@@ -23,10 +24,13 @@ def test_a_decode_step_of_any_method_needs_no_contents(name, monkeypatch):
     bridge.forward(tokens, tokens, Prefill(cache, slice(0, 2), observed), cache.count - 1)
     streams = [DecodeStream.of(cell, cache) for cell in cells()]
     monkeypatch.setattr(torch, "tensor", _refuse)
+    read_after = set()
     for done in range(2):
+        monkeypatch.setattr(Activity, "read", lambda _, done=done: read_after.add(done))
         token = torch.zeros(rows, 1, dtype=torch.long, device=META)
         column = torch.arange(done, done + 1, device=META)
         assert bridge.forward(token, token + done, Decode(streams, done, column)).shape[:2] == (rows, 1)
+    assert read_after == {0}
 
 
 def _refuse(*_, **__):
