@@ -1,4 +1,4 @@
-"""Decoding sends the device no number, and asks for one at the first step alone: it would wait for the layers before."""
+"""Decoding sends the device no number, and asks for one at the first step alone: it would wait for all layers."""
 
 import pytest
 import torch
