@@ -9,6 +9,7 @@ os.environ |= {
     "TOKENIZERS_PARALLELISM": "false",
 }
 
+import logging
 import shutil
 import sys
 from pathlib import Path
@@ -42,9 +43,13 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(autouse=True)
 def _fresh_state(monkeypatch):
-    """Random numbers start over, and the command line is put back."""
+    """Random numbers start over, argv is put back, and no handler logs to a stream that an earlier test closed."""
     torch.manual_seed(0)
     monkeypatch.setattr(sys, "argv", list(sys.argv))
+    for logger in (logging.root, *logging.root.manager.loggerDict.values()):
+        for handler in [*getattr(logger, "handlers", ())]:
+            if getattr(getattr(handler, "stream", None), "closed", False):
+                logger.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")
