@@ -12,9 +12,6 @@ from harness import methods
 from harness.errors import InputError
 from harness.methods.cell import Cell
 
-PROTOCOL = 2
-"""Raised whenever the same cell would give other numbers; results of another protocol are never reused."""
-
 
 @dataclass(frozen=True)
 class Skipped:

@@ -20,7 +20,8 @@ from harness.hf import Checkpoint, find
 from harness.hf.retry import patiently
 from harness.paths import asset, cache_root
 from harness.sweep.job import Job
-from harness.sweep.plan import PROTOCOL, Plan, make_plan
+from harness.sweep.plan import Plan, make_plan
+from harness.sweep.protocol import PROTOCOL
 
 
 @dataclass(frozen=True)

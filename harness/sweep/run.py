@@ -25,8 +25,8 @@ from harness.sweep.execute import Executor
 from harness.sweep.interrupt import interruptible
 from harness.sweep.job import Job
 from harness.sweep.outcome import Outcome, read_outcome
-from harness.sweep.plan import PROTOCOL
 from harness.sweep.prepare import Prepared, prepare
+from harness.sweep.protocol import PROTOCOL, not_reused
 from harness.sweep.score import write_tables
 from harness.tables.summary import join_summaries
 
@@ -43,6 +43,8 @@ def run_job(job: Job, console: Console) -> pd.DataFrame | None:
     with interruptible():
         prepared = prepare(job)
         console.announce(prepared.folder, job, prepared.source.name, prepared.plan)
+        for sentence in not_reused(prepared.folder):
+            console.say(sentence)
         with Store(prepared.folder, prepared.key, job.shard) as store:
             with store.exclusive():
                 about = provenance() | {"device": prepared.checkpoint.device}
