@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,22 +18,54 @@ from harness.sweep.plan import check_grid
 from harness.sweep.typed import build, typed
 
 
+SHIPPED_ONLY = ("overrides", "num_fewshot", "include_path", "metadata", "gen_kwargs", "confirm_run_unsafe_code")
+"""Settings of tasks of lm-eval, which the paper's tasks do not follow."""
+
+
 @dataclass(frozen=True)
 class TaskSpec:
-    """Names a task: one of the paper's by `yaml` with construction `arguments`, or one that lm-eval ships by `name`.
+    """Names a task: one of the paper's by `yaml` with construction `arguments`, or one that lm-eval knows by `name`.
 
-    `overrides` replaces keys of a shipped task's YAML, such as dataset_path.
+    For a task, group or tag of lm-eval's, the keys mean what its command line means by them: `overrides` replaces keys
+    of the YAML of every member, such as dataset_path; `include_path` is a folder with more YAMLs; `metadata` goes to
+    tasks that make their own data; `gen_kwargs` is laid over generation_kwargs. `apply_chat_template` may be the name
+    of a template. Raises InputError for a key that the task cannot follow.
     """
 
     name: str
     yaml: str | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     overrides: Mapping[str, Any] | None = None
+    num_fewshot: int | None = None
+    include_path: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    gen_kwargs: Mapping[str, Any] | None = None
+    apply_chat_template: bool | str = False
+    system_instruction: str | None = None
+    fewshot_as_multiturn: bool | None = None
+    confirm_run_unsafe_code: bool = False
+
+    def __post_init__(self) -> None:
+        if self.num_fewshot is not None and self.num_fewshot < 0:
+            raise InputError(f"task.num_fewshot={self.num_fewshot} must be at least 0, or null for the task's own")
+        if self.fewshot_as_multiturn and not self.apply_chat_template:
+            raise InputError("task.fewshot_as_multiturn=true wants turns of a chat: set task.apply_chat_template=true")
+        if self.yaml is None and self.given:
+            raise InputError("task.arguments are for the paper's tasks: use task.overrides or task.metadata")
+        for key in SHIPPED_ONLY if self.yaml else ():
+            if key in self.settings:
+                raise InputError(f"task.{key} is for tasks of lm-eval (task=lm_eval task.name=NAME), not {self.name}")
 
     @property
     def given(self) -> dict[str, Any]:
         """Return the arguments that are set; null leaves one to the task's own default."""
         return {name: value for name, value in self.arguments.items() if value is not None}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return what is asked of the task beside its name and arguments: with other settings it is another question."""
+        told = (f for f in fields(self) if f.name not in ("name", "yaml", "arguments"))
+        return {f.name: getattr(self, f.name) for f in told if getattr(self, f.name) != f.default}
 
 
 @dataclass(frozen=True)
@@ -66,7 +98,7 @@ class Job:
     methods: tuple[str, ...]
     ratios: tuple[float, ...]
     knobs: Mapping[str, Mapping[str, Any]]
-    limit: int | None
+    limit: int | float | None
     results: Path
     engine: EngineSpec = field(default_factory=EngineSpec)
     shard: Shard = WHOLE
@@ -74,9 +106,6 @@ class Job:
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Job:
         """Read a job from the composed configuration. Raises InputError for anything that cannot be meant."""
-        limit = typed("limit", config["limit"], int | None)
-        if limit is not None and limit < 1:
-            raise InputError(f"limit={limit} leaves no example: use limit=1 or more, or limit=null for all")
         job = cls(
             model=build(ModelSpec, config["model"], "model"),
             task=build(TaskSpec, config["task"], "task"),
@@ -84,13 +113,23 @@ class Job:
             methods=tuple(typed("methods", config["methods"], list[str])),
             ratios=tuple(typed("ratios", config["ratios"], list[float])),
             knobs=_knobs(config["method"]),
-            limit=limit,
+            limit=_limit(config["limit"]),
             results=Path(typed("results", config["results"], str)),
             engine=build(EngineSpec, config["engine"], "engine"),
             shard=_shard(config),
         )
         check_grid(job.methods, job.knobs, job.ratios)
         return job
+
+
+def _limit(given: Any) -> int | float | None:
+    """Read how many examples of a task are asked for: a number of them, or a share below 1, as lm-eval has it."""
+    limit: int | float | None = typed("limit", given, float | None)
+    if limit is None or (isinstance(limit, int) and limit >= 1) or (isinstance(limit, float) and 0 < limit < 1):
+        return limit
+    raise InputError(
+        f"limit={limit} is no number of examples: use limit=1 or more, a share such as limit=0.1, or limit=null for all"
+    )
 
 
 def _shard(config: Mapping[str, Any]) -> Shard:
