@@ -17,7 +17,6 @@ from harness.store.shard import WHOLE, Shard
 from harness.sweep.plan import check_grid
 from harness.sweep.typed import build, typed
 
-
 SHIPPED_ONLY = ("overrides", "num_fewshot", "include_path", "metadata", "gen_kwargs", "confirm_run_unsafe_code")
 """Settings of tasks of lm-eval, which the paper's tasks do not follow."""
 
@@ -63,7 +62,7 @@ class TaskSpec:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Return what is asked of the task beside its name and arguments: with other settings it is another question."""
+        """Return what is asked of the task beside its name and arguments: other settings ask another question."""
         told = (f for f in fields(self) if f.name not in ("name", "yaml", "arguments"))
         return {f.name: getattr(self, f.name) for f in told if getattr(self, f.name) != f.default}
 
