@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import lm_eval
+from lm_eval.evaluator_utils import get_sample_size
 from lm_eval.tasks import TaskManager
 
 from harness.errors import InputError
@@ -57,16 +58,17 @@ class Placed(NamedTuple):
 class Suite:
     """Holds one lm-eval task, or the tasks of a group."""
 
-    def __init__(self, tasks: Mapping[str, Any], limit: int | None) -> None:
+    def __init__(self, tasks: Mapping[str, Any], limit: int | float | None) -> None:
         self._tasks = dict(tasks)
-        built = self._build(None if limit is None else max(limit, TYPICAL))
-        self._placed = [p for p in built if limit is None or p.place.document < limit]
+        limits = {name: get_sample_size(task, limit) for name, task in self._tasks.items()}
+        built = self._build(limits)
+        self._placed = [p for p in built if _within(p.place, limits[p.request.task])]
         self.typical = [p.request for p in built if p.place.document < TYPICAL]
         """Questions of each task's first 128 examples, whatever the limit."""
 
     @property
     def requests(self) -> list[Request]:
-        """List every question of the first `limit` examples of each task."""
+        """List every question of the first `limit` examples of each task, a share of them if it is below 1."""
         return [placed.request for placed in self._placed]
 
     def score(self, replies: Mapping[str, Reply]) -> Scored:
@@ -88,11 +90,12 @@ class Suite:
         scores = [s for name in tasks for sample in results["samples"][name] for s in self._scores(name, sample)]
         return Scored(scores, [m for name in tasks for m in _metrics(name, results, scores)])
 
-    def _build(self, limit: int | None) -> list[Placed]:
+    def _build(self, limits: Mapping[str, int | None]) -> list[Placed]:
         """Build the requests of the first examples of each task."""
         built = []
         for name, task in self._task_dict(self._tasks)["tasks"].items():
-            task.build_all_requests(limit=limit, rank=0, world_size=1)
+            limit = limits[name]
+            task.build_all_requests(limit=None if limit is None else max(limit, TYPICAL), rank=0, world_size=1)
             for i in task.instances:
                 built.append(Placed(to_request(name, task, i), Place(i.task_name, i.doc_id, i.idx)))
         return built
@@ -143,6 +146,10 @@ def load_shipped_task(name: str, overrides: Mapping[str, Any]) -> dict[str, Any]
 def _load(manager: TaskManager, name: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Load tasks by name. Only as the member of a group does lm-eval lay overrides over a registered YAML."""
     return dict(manager.load({"group": "harness", "task": [{"task": name, **overrides}]})["tasks"])
+
+
+def _within(place: Place, limit: int | None) -> bool:
+    return limit is None or place.document < limit
 
 
 def _number(value: Any) -> float:
