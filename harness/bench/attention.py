@@ -20,7 +20,7 @@ from harness.bench.timing import Call, check_samples
 from harness.engine.device import find_device
 from harness.errors import InputError
 from harness.kernels import available, require
-from harness.methods.ratio import dense_transfers
+from harness.methods.cost import dense_transfers
 
 LARGEST_SETS = 16
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}

@@ -144,7 +144,7 @@ def solved(checkpoint: Checkpoint, name: str, ratio: float, length: int) -> Name
     if methods.find(name).is_dense:
         return name, methods.create(name)
     fixed = PAPER_TOKENS if methods.find(name).about.access == "channels" else {}
-    method = methods.solve(name, ratio, length, checkpoint.layers[0].head_dim, **fixed)
+    method = methods.solve(name, methods.Budget(ratio, length, checkpoint.layers), **fixed)
     knobs = methods.settings(method)
     if checkpoint.device == "cuda" and knobs.get("r", 0) > RANK_STEP:
         method = methods.create(name, **{**knobs, "r": knobs["r"] // RANK_STEP * RANK_STEP})

@@ -69,7 +69,7 @@ def _workload(job: Job, points: pd.DataFrame, device: Device) -> Workload:
     """Describe a job by its published size: as many batches as the examples fill, all of one length."""
     model, examples = published_model(job.model.name), _examples(job, points)
     prompt, decoded = examples[0]
-    cells = make_plan(job.methods, job.knobs, job.ratios, prompt, model.layers[0].head_dim).cells
+    cells = make_plan(job.methods, job.knobs, job.ratios, prompt, model.layers).cells
     tokens = planned_batch_tokens(job.engine, model, examples[:1], device.memory - model.weight_bytes)
     rows = max(1, tokens // (prompt + len(cells) * decoded))
     batches = [examples[start : start + rows] for start in range(0, len(examples), rows)]

@@ -4,8 +4,10 @@ from harness.methods.catalogue import bibliography, check_knobs, create, facts, 
 from harness.methods.contract import Method
 from harness.methods.decoding import decode
 from harness.methods.knob_types import least
+from harness.methods.ratio import Budget
 
 __all__ = [
+    "Budget",
     "Method",
     "bibliography",
     "check_knobs",

@@ -12,6 +12,7 @@ from typing import Any
 import harness.methods
 from harness.errors import InputError
 from harness.methods.contract import Method
+from harness.methods.ratio import Budget
 
 
 def names() -> list[str]:
@@ -52,13 +53,13 @@ def check_knobs(name: str, settings: dict[str, Any]) -> None:
             raise InputError(f"method '{name}' has no knob '{knob}': {has}")
 
 
-def solve(name: str, ratio: float, n: int, d: int, **fixed: Any) -> Method[Any]:
+def solve(name: str, budget: Budget, **fixed: Any) -> Method[Any]:
     """Solve a method for a compression ratio, `fixed` knobs kept. Raises InputError if the ratio is out of reach."""
     check_knobs(name, fixed)
     try:
-        return find(name).at(ratio, n, d, **fixed)
+        return find(name).at(budget, **fixed)
     except InputError as error:
-        raise InputError(f"{name} cannot reach ratio {ratio:g} at {n} tokens and head dimension {d}: {error}") from None
+        raise InputError(f"{name} cannot reach ratio {budget.ratio:g} {budget.words}: {error}") from None
 
 
 def settings(method: Method[Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from harness.attention import LayerPrefix, Step
 from harness.methods.about import About
 from harness.methods.knob_types import check_types
+from harness.methods.ratio import Budget
 
 S = TypeVar("S")
 
@@ -52,8 +53,8 @@ class Method(ABC, Generic[S]):
 
     @classmethod
     @abstractmethod
-    def at(cls, ratio: float, n: int, d: int, **fixed: Any) -> Self:
-        """Solve the free knobs for dense / ratio transfers. Raises InputError if nothing fits."""
+    def at(cls, budget: Budget, **fixed: Any) -> Self:
+        """Solve the free knobs so that all layers together keep to the budget. Raises InputError if nothing fits."""
 
     @property
     def resolved(self) -> Self:

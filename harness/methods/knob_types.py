@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Iterator
+from functools import cache
 from types import NoneType
 from typing import Annotated, Any, Literal
 
@@ -50,6 +51,7 @@ def layer_seed(seed: int, layer: int, apart: int = 1_000_003) -> int:
     return seed * apart + layer
 
 
+@cache
 def _kinds(cls: type[Any]) -> dict[str, Any]:
     """Return the type of each knob of a method, annotations included."""
     hints = typing.get_type_hints(cls, include_extras=True)

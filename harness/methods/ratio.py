@@ -1,51 +1,114 @@
-"""Solves a method's knobs for a compression ratio, and counts what dense attention moves."""
+"""Solves a method's knobs for a compression ratio over all layers of a model, as they are."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
+from harness.attention import LayerShape
 from harness.errors import InputError
-from harness.methods.contract import Method
+from harness.methods.cost import Costed, dense_transfers, transfers
 
-M = TypeVar("M", bound=Method[Any])
-
-
-def dense_transfers(n: int, d: int) -> float:
-    """Count the elements of a dense decode step per KV head: n tokens of K and V read, one written (2ND + 2D)."""
-    return 2 * n * d + 2 * d
+M = TypeVar("M", bound=Costed)
+EXACT = 0.02
+"""Share of the budget that a method may leave unused although its knob could not be larger."""
 
 
-def largest_knob(
-    build: Callable[..., M], knob: str, bounds: tuple[int, int], ratio: float, n: int, d: int, **fixed: Any
-) -> M:
-    """Find the method with the largest integer `knob` within bounds that moves at most dense / ratio elements.
+@dataclass(frozen=True)
+class Budget:
+    """Bounds what a decode step may move over all layers and KV heads: dense's transfers at n tokens over `ratio`.
 
-    Transfers must not fall as the knob grows. Raises InputError when even the lower bound moves too much.
+    The same ratio is the same share of bytes under every method and on every architecture: windows, widths and KV heads
+    of each layer count as they are.
     """
-    allowed = dense_transfers(n, d) / ratio
+
+    ratio: float
+    n: int
+    layers: tuple[LayerShape, ...]
+
+    @cached_property
+    def allowed(self) -> float:
+        """Return the most elements that a step may move."""
+        dense = (s.kv_heads * dense_transfers(s.visible(self.n), s.head_dim) for s in self.layers)
+        return sum(dense) / self.ratio
+
+    @property
+    def tokens(self) -> int:
+        """Return the most tokens that a layer sees: a method that keeps as many drops none."""
+        return max(layer.visible(self.n) for layer in self.layers)
+
+    @property
+    def width(self) -> int:
+        """Return the largest head dimension of a layer: a method that reads as many channels reads all."""
+        return max(layer.head_dim for layer in self.layers)
+
+    @property
+    def words(self) -> str:
+        """Say in which model and at which length: "at 1000 tokens in 18 layers of head dimension 256, 15 see 512"."""
+        widths = " and ".join(str(d) for d in sorted({layer.head_dim for layer in self.layers}))
+        windows = Counter(layer.window for layer in self.layers if layer.visible(self.n) < self.n)
+        seen = "".join(f", {count} see {window}" for window, count in windows.items())
+        return f"at {self.n} tokens in {len(self.layers)} layers of head dimension {widths}{seen}"
+
+    def moved(self, method: Costed) -> float:
+        """Count what a step moves under a method."""
+        return transfers(method, self.layers, self.n)
+
+
+def largest_knob(build: Callable[..., M], knob: str, bounds: tuple[int, int], budget: Budget, **fixed: Any) -> M:
+    """Find the method with the largest integer `knob` within bounds that keeps to the budget.
+
+    Transfers must not fall as the knob grows. Raises InputError when even the lower bound moves too much, or the upper
+    one too little: the other knobs fix another ratio.
+    """
 
     def moved(value: int) -> float:
-        return build(**{**fixed, knob: value}).transfers(n, d)
+        return budget.moved(build(**{**fixed, knob: value}))
 
     low, high = bounds
-    if moved(low) > allowed:
-        raise InputError(
-            f"{allowed:.0f} elements are allowed per step and KV head, {knob}={low} moves {moved(low):.0f}"
-        )
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if moved(middle) <= allowed else (low, middle - 1)
-    return build(**{**fixed, knob: low})
+    for value, out_of_reach, fix in (
+        (low, moved(low) > budget.allowed, ""),
+        (
+            high,
+            moved(high) < (1 - EXACT) * budget.allowed,
+            " and no more: raise the other knobs, or let them be solved",
+        ),
+    ):
+        if out_of_reach:
+            also = "".join(f"{name}={given}, " for name, given in fixed.items() if name in ("r", "k"))
+            with_these = f"with {also}{knob}={value} it moves {moved(value):,.0f}{fix}"
+            raise InputError(f"a step may move {budget.allowed:,.0f} elements, {with_these}")
+    return build(**{**fixed, knob: _largest(lambda value: moved(value) <= budget.allowed, low, high)})
 
 
-def rank_and_tokens(build: Callable[..., M], ratio: float, n: int, d: int, **fixed: Any) -> M:
+def rank_and_tokens(build: Callable[..., M], budget: Budget, **fixed: Any) -> M:
     """Solve a method that scores in r dimensions and attends to k tokens: r for a given k, k for a given r.
 
-    With neither, half of the budget goes to each: r = D / ratio and k near S / (2 ratio). Raises InputError as above.
+    With neither, half of the budget goes to each: r channels of K are at most K / ratio (r = D / ratio where all layers
+    are alike), and k takes what is left, near S / (2 ratio). Raises InputError as above.
     """
     given = {knob: value for knob, value in fixed.items() if value is not None}
     if "k" in given:
-        return largest_knob(build, "r", (1, d), ratio, n, d, **given)
-    given.setdefault("r", max(1, int(d / ratio)))
-    return largest_knob(build, "k", (1, n), ratio, n, d, **given)
+        return largest_knob(build, "r", (1, budget.width), budget, **given)
+    given.setdefault("r", _half_for_choosing(budget))
+    return largest_knob(build, "k", (1, budget.tokens), budget, **given)
+
+
+def _half_for_choosing(budget: Budget) -> int:
+    """Find the largest r, at least 1, for which r channels of all layers' keys are at most 1 / ratio of the keys."""
+
+    def read(r: int) -> int:
+        return sum(s.kv_heads * min(r, s.head_dim) * s.visible(budget.n) for s in budget.layers)
+
+    return _largest(lambda r: read(r) <= read(budget.width) / budget.ratio, 1, budget.width)
+
+
+def _largest(fits: Callable[[int], bool], low: int, high: int) -> int:
+    """Find the largest number up to `high` that fits, where all below it do; `low` if none does."""
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low

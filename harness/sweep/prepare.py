@@ -69,8 +69,7 @@ def prepare(job: Job) -> Prepared:
     source = _source(job)
     suite = _suite(job, source, encoder, checkpoint.max_length)
     prompts = [prompt for request in suite.requests for prompt in encoder.prompts(request)]
-    head_dim = checkpoint.layers[0].head_dim
-    plan = make_plan(job.methods, job.knobs, job.ratios, _typical_length(suite, encoder), head_dim)
+    plan = make_plan(job.methods, job.knobs, job.ratios, _typical_length(suite, encoder), checkpoint.layers)
     return Prepared(job, checkpoint, suite, source, encoder, prompts, plan)
 
 

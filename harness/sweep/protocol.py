@@ -12,7 +12,10 @@ PROTOCOL = 3
 
 CHANGES: Mapping[int, tuple[str, ...]] = {
     2: ("on CUDA, H2O's numbers come from a kernel",),
-    3: ("an output is reused only if the tokenizer and the task's files are, byte for byte, those that made it",),
+    3: (
+        "an output is reused only if the tokenizer and the task's files are, byte for byte, those that made it",
+        "knobs are solved for a ratio over all layers of the model, with their windows and widths",
+    ),
 }
 """What each protocol changed, a clause per change."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from definitions import by_definition
-from support import close, random_case
+from support import close, one_layer, random_case
 from support.report.folders import quarter_and_eighth
 
 import harness.commands
@@ -82,7 +82,7 @@ def test_the_example_of_a_method_computes_what_its_definition_says(strided):
 
 
 def test_the_example_of_a_method_keeps_to_a_ratio(strided):
-    found = methods.solve(strided, 4.0, 1000, 64)
+    found = methods.solve(strided, one_layer(4.0, 1000, 64))
     dense = methods.create("dense").transfers(1000, 64)
     assert found.transfers(1000, 64) <= dense / 4 < methods.create(strided, k=found.k + 1).transfers(1000, 64)
 

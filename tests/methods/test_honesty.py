@@ -10,7 +10,7 @@ from support.tracing import trace
 from harness import methods
 from harness.attention import MeanValue
 from harness.methods.controls.oracle_topk import OracleTopK
-from harness.methods.ratio import dense_transfers
+from harness.methods.cost import dense_transfers
 
 PAYING = [v for v in VARIANTS if not methods.find(v[0]).oracle]
 """All but the controls that choose for free, and say so."""

@@ -6,9 +6,10 @@ import pytest
 import torch
 from definitions import defined
 
-from harness.attention import LayerPrefix, Step
+from harness.attention import LayerPrefix, LayerShape, Step
 from harness.attention.scores import Scores
 from harness.attention.statistics import observe
+from harness.methods import Budget
 from harness.store.records import Record
 
 KNOBS = {name: file.KNOBS for name, file in defined().items()}
@@ -78,6 +79,11 @@ def steps(case, method, scores=None, sliding_window=None, layer=0):
 def close(found, expected, tolerance=1e-11):
     """Fail unless two tensors agree."""
     torch.testing.assert_close(found, expected, atol=tolerance, rtol=0)
+
+
+def one_layer(ratio, n, d):
+    """The budget of a ratio in a model of one layer with one KV head, which sees all n tokens."""
+    return Budget(ratio, n, (LayerShape(1, d),))
 
 
 def record(unit="u", cell="c", tokens=(1, 2), nll=(0.5, 0.25), **more):

@@ -5,16 +5,17 @@ import math
 import pytest
 
 from harness import methods
+from harness.attention import LayerShape
 from harness.errors import InputError
 from harness.methods.cell import Cell
 from harness.sweep.plan import check_grid, make_plan
 
-N, D = 1000, 64
+N, LAYERS = 1000, [LayerShape(2, 64)] * 3
 DEFAULTS = {"sparq": {"r": None, "k": 128, "local": 32}, "h2o": {"k": None, "local": None}, "flexgen": {"k": None}}
 
 
 def plan(names, knobs=None, ratios=(2, 4, 8)):
-    return make_plan(names, {**DEFAULTS, **(knobs or {})}, ratios, N, D)
+    return make_plan(names, {**DEFAULTS, **(knobs or {})}, ratios, N, LAYERS)
 
 
 def test_each_method_has_a_cell_for_each_ratio_and_dense_one():

@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from support import one_layer
 from support.paper_tasks import local_data
 
 from harness.data.sources import resolve
@@ -87,7 +88,7 @@ def test_length_and_depth_are_columns_of_the_rows(harness, tmp_path):
 @pytest.mark.parametrize("ratio", [4, 8])
 def test_the_experiments_knobs_are_the_papers_but_for_what_the_ratio_has_to_pay_besides(ratio):
     s, d = 4096 - 96, 128
-    sparq, h2o, lm_infinite = (solve(name, ratio, s, d) for name in ("sparq", "h2o", "lm_infinite"))
+    sparq, h2o, lm_infinite = (solve(name, one_layer(ratio, s, d)) for name in ("sparq", "h2o", "lm_infinite"))
     assert sparq.r == d / ratio and 2 <= s / (2 * ratio) - sparq.k <= 3
     assert lm_infinite.k == s / ratio - 1
     assert s / ratio - h2o.k == pytest.approx(s / d, abs=2)

@@ -12,7 +12,7 @@ from harness.attention import LayerPrefix, Step, age, attend_to, top_newest
 from harness.methods.about import About
 from harness.methods.contract import Method
 from harness.methods.knob_types import Size
-from harness.methods.ratio import largest_knob
+from harness.methods.ratio import Budget, largest_knob
 
 __all__ = ["Strided"]
 
@@ -45,6 +45,6 @@ class Strided(Method[None]):
         return 2 * min(self.k, n) * d + 2 * d
 
     @classmethod
-    def at(cls, ratio: float, n: int, d: int, **fixed: Any) -> Self:
+    def at(cls, budget: Budget, **fixed: Any) -> Self:
         """Solve k."""
-        return largest_knob(cls, "k", (1, n), ratio, n, d, **fixed)
+        return largest_knob(cls, "k", (1, budget.tokens), budget, **fixed)

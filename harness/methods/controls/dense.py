@@ -11,7 +11,8 @@ from harness.attention.scores import softmax
 from harness.errors import InputError
 from harness.methods.about import About
 from harness.methods.contract import Method
-from harness.methods.ratio import dense_transfers
+from harness.methods.cost import dense_transfers
+from harness.methods.ratio import Budget
 
 __all__ = ["Dense"]
 
@@ -43,8 +44,8 @@ class Dense(Method[None]):
         return dense_transfers(n, d)
 
     @classmethod
-    def at(cls, ratio: float, n: int, d: int, **fixed: Any) -> Self:
+    def at(cls, budget: Budget, **fixed: Any) -> Self:
         """Return dense attention at ratio 1. Raises InputError at any other."""
-        if ratio != 1:
+        if budget.ratio != 1:
             raise InputError("dense attention is ratio 1")
         return cls()

@@ -13,7 +13,7 @@ from harness.attention.statistics import ATTENTION_RECEIVED
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method
 from harness.methods.knob_types import Count, Size, quarter
-from harness.methods.ratio import largest_knob
+from harness.methods.ratio import Budget, largest_knob
 
 __all__ = ["H2O"]
 
@@ -98,6 +98,6 @@ class H2O(Method[Kept]):
         return 2 * min(self.k, n) * d + 2 * d + 2 * n + 1
 
     @classmethod
-    def at(cls, ratio: float, n: int, d: int, **fixed: Any) -> Self:
+    def at(cls, budget: Budget, **fixed: Any) -> Self:
         """Solve k."""
-        return largest_knob(cls, "k", (1, n), ratio, n, d, **fixed)
+        return largest_knob(cls, "k", (1, budget.tokens), budget, **fixed)

@@ -12,7 +12,7 @@ from harness.attention import LayerPrefix, Step, age, attend_to, top_newest
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method
 from harness.methods.knob_types import Count, Size
-from harness.methods.ratio import largest_knob
+from harness.methods.ratio import Budget, largest_knob
 
 __all__ = ["LMInfinite"]
 
@@ -59,10 +59,10 @@ class LMInfinite(Method[None]):
         return 2 * min(self.k, n) * d + 2 * d
 
     @classmethod
-    def at(cls, ratio: float, n: int, d: int, **fixed: Any) -> Self:
+    def at(cls, budget: Budget, **fixed: Any) -> Self:
         """Solve k, which must leave room for the initial tokens and the newest."""
-        least = min(n, fixed.get("initial", cls.initial) + 1)
-        return largest_knob(cls, "k", (least, n), ratio, n, d, **fixed)
+        least = min(budget.tokens, fixed.get("initial", cls.initial) + 1)
+        return largest_knob(cls, "k", (least, budget.tokens), budget, **fixed)
 
     @property
     def masks_prefill(self) -> bool:

@@ -13,7 +13,7 @@ from harness.attention.scores import softmax
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method
 from harness.methods.knob_types import Size
-from harness.methods.ratio import largest_knob
+from harness.methods.ratio import Budget, largest_knob
 
 __all__ = ["FlexGen"]
 
@@ -76,6 +76,6 @@ class FlexGen(Method[MeanValue | None]):
         return n * d + min(self.k, n) * d + (4 if self.reallocate else 2) * d
 
     @classmethod
-    def at(cls, ratio: float, n: int, d: int, **fixed: Any) -> Self:
+    def at(cls, budget: Budget, **fixed: Any) -> Self:
         """Solve k; nothing above ratio 2 can be reached, for K is always read whole."""
-        return largest_knob(cls, "k", (1, n), ratio, n, d, **fixed)
+        return largest_knob(cls, "k", (1, budget.tokens), budget, **fixed)

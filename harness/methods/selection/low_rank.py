@@ -12,7 +12,7 @@ from harness.attention import LayerPrefix, MeanValue, Step
 from harness.methods.about import About
 from harness.methods.contract import Method
 from harness.methods.knob_types import Count, Size, layer_seed, quarter
-from harness.methods.ratio import rank_and_tokens
+from harness.methods.ratio import Budget, rank_and_tokens
 from harness.methods.selection.sparq import SparQ, attend_to_best
 
 __all__ = ["LowRank"]
@@ -77,6 +77,6 @@ class LowRank(Method[Projected]):
         return r * n + 2 * min(self.k, n) * d + r + (4 if self.reallocate else 2) * d
 
     @classmethod
-    def at(cls, ratio: float, n: int, d: int, **fixed: Any) -> Self:
+    def at(cls, budget: Budget, **fixed: Any) -> Self:
         """Solve r for a given k, or k at r = D/ratio."""
-        return rank_and_tokens(cls, ratio, n, d, **fixed)
+        return rank_and_tokens(cls, budget, **fixed)

@@ -14,7 +14,7 @@ from harness.attention.scores import softmax
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method
 from harness.methods.knob_types import Count, Size, quarter
-from harness.methods.ratio import rank_and_tokens
+from harness.methods.ratio import Budget, rank_and_tokens
 
 __all__ = ["SparQ"]
 
@@ -89,6 +89,6 @@ class SparQ(Method[MeanValue | None]):
         return min(self.r, d) * n + 2 * min(self.k, n) * d + (5 if self.reallocate else 3) * d
 
     @classmethod
-    def at(cls, ratio: float, n: int, d: int, **fixed: Any) -> Self:
+    def at(cls, budget: Budget, **fixed: Any) -> Self:
         """Solve r for a given k, or k for a given r; with neither, r = D/ratio and k as near to S/(2 ratio) as fits."""
-        return rank_and_tokens(cls, ratio, n, d, **fixed)
+        return rank_and_tokens(cls, budget, **fixed)

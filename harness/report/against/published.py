@@ -41,7 +41,7 @@ def published(head_dims: dict[str, int] | None = None) -> pd.DataFrame:
     `elements` are those of a token over all KV heads and layers. `stderr` is the printed one, else that of a share of n
     examples, else NaN. `head_dims` overrides true head sizes.
     """
-    from harness.methods.ratio import dense_transfers  # imports torch
+    from harness.methods.cost import dense_transfers  # imports torch
 
     points = pd.read_csv(HERE / "published.csv").join(shapes(), on="model")
     points["head_dim"] = points["model"].map(head_dims or {}).fillna(points["head_dim"])
