@@ -25,7 +25,7 @@ Count = Annotated[int, AtLeast(0)]
 """Counts what there may be none of."""
 
 
-def least(cls: type[Any], knob: str) -> int | None:
+def least(cls: Any, knob: str) -> int | None:
     """Return the smallest value that a knob of a method may have; None if its type has no bound."""
     found = (extra.value for extra in _extras(_kinds(cls)[knob]) if isinstance(extra, AtLeast))
     return next(found, None)
@@ -33,7 +33,7 @@ def least(cls: type[Any], knob: str) -> int | None:
 
 def check_types(method: object) -> None:
     """Raise InputError for a knob of a method whose value is none of its type's. Null fits where the type has None."""
-    cls: type[Any] = type(method)
+    cls: Any = type(method)
     for knob, kind in _kinds(cls).items():
         value = getattr(method, knob)
         wanted = _wanted(kind, value)
@@ -52,7 +52,7 @@ def layer_seed(seed: int, layer: int, apart: int = 1_000_003) -> int:
 
 
 @cache
-def _kinds(cls: type[Any]) -> dict[str, Any]:
+def _kinds(cls: Any) -> dict[str, Any]:
     """Return the type of each knob of a method, annotations included."""
     hints = typing.get_type_hints(cls, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
