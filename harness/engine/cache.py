@@ -44,18 +44,19 @@ class NewColumns:
 
 
 class PromptCache:
-    """Holds the buffers of all layers for B prompts of `lengths` tokens and `decode_steps` decoded ones.
+    """Holds the buffers of all layers for B prompts of `lengths` tokens, each with its number of decode `steps`.
 
-    `prompt` is the longest length. `count` [B] is the lengths once more, on the device: copying them there takes as
-    long as the device has work. `mask` [B, 1, S + T] is False at padding.
+    `prompt` is the longest length, `decode_steps` the most steps. `count` [B] is the lengths once more, on the device:
+    copying them there takes as long as the device has work. `mask` [B, 1, S + T] is False at padding.
     """
 
-    def __init__(self, lengths: list[int], decode_steps: int, device: torch.device) -> None:
+    def __init__(self, lengths: list[int], steps: list[int], device: torch.device) -> None:
         self.lengths = lengths
-        self.decode_steps = decode_steps
+        self.decode_steps = max(steps)
         self.prompt = max(lengths)
         self.count = torch.tensor(lengths, device=device)
-        columns = torch.arange(self.prompt + decode_steps, device=device)
+        self._last = self.count + torch.tensor(steps, device=device) - 2  # the token of the last step is not fed
+        columns = torch.arange(self.prompt + self.decode_steps, device=device)
         self.mask = (columns >= self.prompt - self.count[:, None])[:, None]
         self.layers: dict[int, LayerCache] = {}
 
@@ -79,6 +80,13 @@ class PromptCache:
     def head_dim(self) -> int:
         """Return the largest head dimension of any layer."""
         return max(layer.k.shape[3] for layer in self.layers.values())
+
+    def positions(self, columns: Tensor) -> Tensor:
+        """Return the positions [B, T] of new tokens in `columns` [T].
+
+        A row that has ended keeps its last one: it is fed along with the others, and a model may know no position more.
+        """
+        return torch.minimum(self.count[:, None] + columns, self._last[:, None])
 
     def new_columns(self, done: int, columns: Tensor) -> NewColumns:
         """Place tokens numbered `columns` [T] among the decoded ones, of which there are `done`."""

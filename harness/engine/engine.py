@@ -78,7 +78,7 @@ class Engine:
         """Fill a cache, with the statistics that any of the methods observes."""
         device = self._model.device
         lengths = [len(prompt.tokens) for prompt in batch]
-        cache = PromptCache(lengths, max(prompt.steps for prompt in batch), device)
+        cache = PromptCache(lengths, [prompt.steps for prompt in batch], device)
         observes = frozenset().union(*(m.observes for m in methods))
         observe = choose_observe(self._kernel, device)
         pattern = methods[0].prefill_mask(max(lengths)).to(device) if methods[0].masks_prefill else None

@@ -52,7 +52,7 @@ class Launcher:
 
     def _launch(self, done: int, tokens: Tensor, columns: Tensor) -> Tensor:
         mode = Decode(self._streams, done, columns)
-        positions = self._cache.count.repeat(len(self._streams))[:, None] + columns
+        positions = self._cache.positions(columns).repeat(len(self._streams), 1)
         logits = self._model.forward(tokens, positions, mode)
         self._repeatable &= not mode.narrowed
         return logits

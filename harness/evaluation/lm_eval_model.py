@@ -7,7 +7,7 @@ import importlib
 import io
 import sys
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 from lm_eval.__main__ import HarnessCLI, setup_logging
@@ -41,10 +41,15 @@ class HarnessLM(LM):  # type: ignore[misc]
 
     def __init__(self, checkpoint: Checkpoint, cell: Cell, rows: int | None = None) -> None:
         super().__init__()
+        self._checkpoint = checkpoint
         self._cell = cell
         self._encoder = Encoder(checkpoint.tokenizer(), checkpoint.max_length)
         self._limits = Limits(PLAIN_TOKENS, rows)
-        self._engine = Engine(Bridge(checkpoint.load()))
+
+    @cached_property
+    def _engine(self) -> Engine:
+        """Load the weights when there is something to compute: requests are refused before."""
+        return Engine(Bridge(self._checkpoint.load()))
 
     def generate_until(self, requests: list[Any]) -> list[Reply]:
         """Continue prompts greedily."""

@@ -72,6 +72,19 @@ def test_rows_of_one_batch_may_ask_for_different_numbers_of_tokens(llama):
             assert len(output.nll) == n
 
 
+@pytest.mark.parametrize("name", ["gpt2", "opt"])
+@pytest.mark.parametrize("field", ["new_tokens", "forced"])
+def test_a_row_at_the_last_position_of_a_model_ends_beside_one_that_goes_on(name, field):
+    engine, dense = Engine(Bridge(architectures.model(name))), [methods.create("dense")]
+    asked = zip(architectures.prompts((255, 3)), architectures.prompts((2, 9), seed=1), strict=True)
+    prompts = [Prompt(p, **{field: f if field == "forced" else len(f)}) for p, f in asked]
+    (together,) = engine.run(prompts, dense)
+    for prompt, output in zip(prompts, together, strict=True):
+        ((alone,),) = engine.run([prompt], dense)
+        assert output.tokens == alone.tokens
+        assert output.nll == pytest.approx(alone.nll, abs=2e-5)
+
+
 def test_time_is_shared_out_and_positive(llama):
     outputs = llama.run(generation(), cells())
     assert all(output.seconds > 0 for of_cell in outputs for output in of_cell)

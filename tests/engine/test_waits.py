@@ -18,7 +18,7 @@ META = torch.device("meta")
 @pytest.mark.parametrize("name", ["llama", "mistral", "gemma2"])
 def test_no_decode_step_of_any_method_but_the_first_needs_contents(name, monkeypatch):
     bridge = Bridge(architectures.model(name).to(META))
-    cache = PromptCache([21, 13], 2, META)
+    cache = PromptCache([21, 13], [2, 2], META)
     observed = frozenset().union(*(cell.observes for cell in cells()))
     tokens, rows = torch.zeros(2, 21, dtype=torch.long, device=META), 2 * len(cells())
     bridge.forward(tokens, tokens, Prefill(cache, slice(0, 2), observed), cache.count - 1)
