@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import uuid
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,6 +33,7 @@ _HARMLESS = {
     "output_attentions",
 }
 _HARMLESS |= {"output_hidden_states", "return_dict", "logits_to_keep", "position_embeddings", "max_length_q"}
+_HARMLESS |= {"output_router_logits"}
 
 
 class PassThroughLayer(CacheLayerMixin):  # type: ignore[misc]
@@ -138,9 +139,8 @@ class Bridge:
         softcap: float | None = None,
         **kwargs: Any,
     ) -> tuple[Tensor, None]:
-        unknown = [name for name, given in kwargs.items() if given is not None and name not in _HARMLESS]
-        if unknown or key.shape[-1] != value.shape[-1]:
-            why = f"passes {', '.join(unknown)} to attention" if unknown else "has values of another width than keys"
+        why = _dishonoured(module, kwargs, key, value)
+        if why:
             raise InputError(f"{type(module).__name__} {why}, which no method here can honour: choose another model")
         if self._mode is None:
             raise RuntimeError("the model was called outside Bridge.forward")
@@ -156,6 +156,19 @@ class Bridge:
             return None
         kwargs |= {"batch_size": 1, "attention_mask": None, "local_size": local_size}
         return sdpa_mask(allow_is_causal_skip=False, **kwargs)  # type: ignore[no-any-return]
+
+
+def _dishonoured(module: Any, given: Mapping[str, Any], key: Tensor, value: Tensor) -> str | None:
+    """Say what of a layer's call to attention no method can honour; None if there is nothing."""
+    unknown = [name for name, value in given.items() if value is not None and name not in _HARMLESS]
+    if unknown:
+        return f"passes {', '.join(unknown)} to attention"
+    causal = given.get("is_causal")
+    if not (getattr(module, "is_causal", True) if causal is None else causal):
+        return "lets a token see those that follow it, as an encoder does"
+    if getattr(module, "kv_lora_rank", None):
+        return "caches a latent in place of keys and values (MLA)"
+    return "has values of another width than keys" if key.shape[-1] != value.shape[-1] else None
 
 
 def _weakly(method: Callable[..., Any]) -> Callable[..., Any]:

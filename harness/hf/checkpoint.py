@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +93,7 @@ def find(spec: ModelSpec) -> Checkpoint:
     except Exception as error:  # foreign configuration code fails in its own ways
         first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"model '{spec.name}': no usable configuration at {spec.path} ({first_line})") from None
-    layers = inspect_architecture(spec.name, config, lambda: AutoModelForCausalLM.from_config(copy.deepcopy(config)))
+    layers = inspect_architecture(spec.name, config, spec.trust_remote_code)
     if not layers:
         raise InputError(f"model '{spec.name}': its configuration has no attention layer")
     if not spec.allow_pickle:

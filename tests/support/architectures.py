@@ -35,12 +35,46 @@ CONFIGS = {
     "olmo2": GROUPED,
     "stablelm": GROUPED,
     "cohere": GROUPED,
+    "mixtral": {**GROUPED, "num_local_experts": 4, "num_experts_per_tok": 2},
+    "qwen3_moe": {**WIDE, "moe_intermediate_size": 24, "num_experts": 4, "num_experts_per_tok": 2},
+    "olmoe": {**GROUPED, "num_experts": 4, "num_experts_per_tok": 2},
 }
+MLA = {"q_lora_rank": 16, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 8}
+MLA |= {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1, "moe_intermediate_size": 24}
 REFUSED = {
     "bloom": {**SIZE, "n_layer": 2, "n_head": 4},
     "falcon": {**SIZE, "alibi": True},
     "gpt_oss": {**WIDE, "num_local_experts": 2, "num_experts_per_tok": 1},
+    "bert": SIZE,
+    "roberta": SIZE,
+    "electra": SIZE,
+    "t5": {**SIZE, "d_model": 32, "num_layers": 3, "num_heads": 4, "d_kv": 8},
+    "bart": {**SIZE, "d_model": 32, "decoder_attention_heads": 4, "decoder_ffn_dim": 48},
+    "diffllama": GROUPED,
+    "deepseek_v2": {**GROUPED, "num_key_value_heads": 4, **MLA, "v_head_dim": 16},
+    "deepseek_v3": {**GROUPED, "num_key_value_heads": 4, **MLA, "v_head_dim": 8},
+    "mamba": SIZE,
+    "qwen3_next": WIDE,
+    "lfm2": {**GROUPED, "layer_types": ["conv", "full_attention", "conv"]},
+    "vit": {},
 }
+REASONS = {
+    "bloom": "layers call the attention interface",
+    "gpt_oss": "passes s_aux to attention",
+    "bert": "lets a token see those that follow it",
+    "roberta": "lets a token see those that follow it",
+    "electra": "lets a token see those that follow it",
+    "t5": "is an encoder-decoder",
+    "bart": "is an encoder-decoder",
+    "diffllama": "attends more than once for a token",
+    "deepseek_v2": "caches a latent",
+    "deepseek_v3": "caches a latent",
+    "mamba": "keep a state that is no KV cache",
+    "qwen3_next": "keep a state that is no KV cache",
+    "lfm2": "keep a state that is no KV cache",
+    "vit": "transformers makes no causal language model of it",
+}
+"""Words of the refusals that say what kind of model it is."""
 CONVERTED = {"gptj": {**SIZE, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256, "rotary_dim": 4}}
 """Old code that newer releases of transformers gave the attention interface."""
 
