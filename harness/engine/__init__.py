@@ -2,6 +2,6 @@
 
 from harness.engine.engine import Engine
 from harness.engine.finite import NotFiniteError
-from harness.engine.prompt import Output, Prompt
+from harness.engine.prompt import Output, Prompt, Rule, Sampling
 
-__all__ = ["Engine", "NotFiniteError", "Output", "Prompt"]
+__all__ = ["Engine", "NotFiniteError", "Output", "Prompt", "Rule", "Sampling"]

@@ -10,15 +10,45 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Prompt:
-    """Holds token ids to continue: greedily for `new_tokens`, or along `forced` tokens whose likelihood is wanted.
+class Sampling:
+    """Says what is drawn from: probabilities at a temperature, of the `top_k` likeliest tokens unless 0.
 
+    Of these the likeliest that make up `top_p`; of these those that are at least `min_p` times as likely as the first.
+    """
+
+    temperature: float
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Says how tokens are chosen, if not the likeliest of all.
+
+    Tokens of the prompt and the output are made less likely by `repetition_penalty`; none of `ends` is among the first
+    `at_least` tokens; then a token is drawn, or without `sampling` the likeliest is taken.
+    """
+
+    repetition_penalty: float = 1.0
+    at_least: int = 0
+    ends: frozenset[int] = frozenset()
+    sampling: Sampling | None = None
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Holds token ids to continue for `new_tokens`, or along `forced` tokens whose likelihood is wanted.
+
+    Without a `rule` each new token is the likeliest; `seed` names the random numbers of a rule that draws.
     `finished(tokens)` may end a generation early; it sees the tokens so far.
     """
 
     tokens: tuple[int, ...]
     new_tokens: int = 0
     forced: tuple[int, ...] | None = None
+    rule: Rule | None = None
+    seed: str = ""
     finished: Callable[[list[int]], bool] | None = field(default=None, compare=False)
 
     @property

@@ -1,4 +1,4 @@
-"""Decodes a batch under all methods side by side, greedily or along forced tokens, and notes what comes out."""
+"""Decodes a batch under all methods side by side, freely or along forced tokens, and notes what comes out."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from harness.engine.choosing import Chooser
 from harness.engine.decode import DecodeStream
 from harness.engine.finite import check_finite
 from harness.engine.launch import Launcher
@@ -29,10 +30,11 @@ class Session:
 
     @torch.inference_mode()
     def generate(self, logits: Tensor) -> None:
-        """Decode greedily; the first token comes from the prefill's logits [B, V]."""
+        """Decode as each prompt's rule says; the first token comes from the prefill's logits [B, V]."""
+        chooser = Chooser(self._batch, len(self._streams), logits.shape[1], logits.device)
         logits = logits.repeat(len(self._streams), 1)
         for done in range(self._steps):
-            tokens = logits.argmax(-1)
+            tokens = chooser.choose(logits, done)
             self._note(logits[:, None], tokens[:, None], done)
             if done + 1 == self._steps or self._all_finished(done + 1):
                 break

@@ -43,7 +43,7 @@ class HarnessLM(LM):  # type: ignore[misc]
         super().__init__()
         self._checkpoint = checkpoint
         self._cell = cell
-        self._encoder = Encoder(checkpoint.tokenizer(), checkpoint.max_length)
+        self._encoder = Encoder(checkpoint.tokenizer(), checkpoint.max_length, checkpoint.generation())
         self._limits = Limits(PLAIN_TOKENS, rows)
 
     @cached_property

@@ -1,22 +1,30 @@
-"""Turns requests into token ids, ready for the engine."""
+"""Turns requests into token ids, ready for the engine, and generated tokens into texts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.engine import Prompt
 from harness.errors import InputError
+from harness.evaluation.encoding import Encoding, Pair
+from harness.evaluation.endings import Ending
 from harness.evaluation.requests import Request
+from harness.evaluation.settings import choose_rule
+from harness.hf import NOTHING, Generation
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskPrompt(Prompt):
-    """Carries the request that a prompt answers, alone or as one of several windows of a rolling text (`part`)."""
+    """Carries the request that a prompt answers, alone or as one of several windows of a rolling text (`part`).
+
+    `lost` tokens of its text were cut off to make it fit into the model's positions.
+    """
 
     request: Request
     part: int
+    lost: int = 0
 
     @property
     def key(self) -> str:
@@ -24,87 +32,92 @@ class TaskPrompt(Prompt):
         return f"{self.request.key}.{self.part}"
 
 
-class Encoder:
-    """Turns requests into prompts with a model's own tokenizer and limit on positions."""
+class _Fitted(NamedTuple):
+    """Holds the tokens of a prompt that fit into the model, and how many do not."""
 
-    def __init__(self, tokenizer: Any, max_length: int) -> None:
+    tokens: tuple[int, ...]
+    lost: int
+
+
+class Encoder:
+    """Turns requests into prompts with a model's own tokenizer, limit on positions, and rules of generation."""
+
+    def __init__(self, tokenizer: Any, max_length: int, generation: Generation = NOTHING) -> None:
         self._tokenizer = tokenizer
+        self._encoding = Encoding(tokenizer)
         self._max_length = max_length
+        self._generation = generation
+        self._ends = generation.ends | {token for token in (tokenizer.eos_token_id,) if token is not None}
 
     def count(self, text: str) -> int:
         """Count the tokens of a text by itself, without special ones."""
-        return len(self._plain(text))
+        return len(self._encoding.plain(text))
 
     def prompts(self, request: Request) -> list[TaskPrompt]:
-        """Encode a request. Raises InputError if it cannot fit into the model."""
+        """Encode a request. Raises InputError if it cannot fit into the model, or the model's rules be honoured."""
         encode = {"generate": self._generate, "score": self._score, "roll": self._roll}[request.kind]
-        return [TaskPrompt(**vars(prompt), request=request, part=part) for part, prompt in enumerate(encode(request))]
+        return list(encode(request))
 
     def text(self, request: Request, tokens: list[int]) -> str:
         """Decode generated tokens, cut before the first stop string."""
-        text = str(self._tokenizer.decode(tokens, skip_special_tokens=True))
-        return text[: min((text.index(stop) for stop in request.until if stop in text), default=len(text))]
+        text = str(self._tokenizer.decode(tokens, skip_special_tokens=not request.keeps_special))
+        return self._ending(request).cut(text)
 
-    def _generate(self, request: Request) -> list[Prompt]:
+    def _generate(self, request: Request) -> Iterator[TaskPrompt]:
         new = request.max_new
         if request.length_of:
             new = min(new, request.length_plus + max(map(self.count, request.length_of)))
-        tokens = self._cut(request, self._start(request.context), request.reserve or new)
-        finished = None if request.length_of else self._stopper(request)
-        return [Prompt(tokens, new_tokens=max(1, new), finished=finished)]
+        tokens, lost = self._fit(request, self._encoding.prompt(request.context), request.reserve or new)
+        yield TaskPrompt(
+            tokens,
+            max(1, self._model_settings(request).get("max_new_tokens", new)),
+            rule=choose_rule(request.settings, self._model_settings(request), self._ends),
+            seed=f"{request.seed}/{request.task}/{request.example}/{request.repeat}",
+            finished=None if request.length_of else self._ending(request).finished,
+            request=request,
+            part=0,
+            lost=lost,
+        )
 
-    def _score(self, request: Request) -> list[Prompt]:
-        context, continuation = request.context, request.continuation
-        if request.separately:
-            tokens, forced = self._start(context), self._plain(continuation)
-        else:
-            spaces = len(context) - len(context.rstrip())
-            context, continuation = context[: len(context) - spaces], context[len(context) - spaces :] + continuation
-            tokens = self._start(context)
-            forced = self._start(context + continuation)[len(tokens) :] if context else self._plain(continuation)
-        if not forced:
+    def _score(self, request: Request) -> Iterator[TaskPrompt]:
+        encode = self._encoding.separately if request.separately else self._encoding.together
+        context, continuation = encode(request.context, request.continuation)
+        if not continuation:
             raise InputError(f"{request.task} example {request.example}: its continuation has no token to score")
-        return [Prompt(self._cut(request, tokens, max(request.reserve, len(forced))), forced=tuple(forced))]
+        yield self._scored(request, 0, Pair(context, continuation))
 
-    def _roll(self, request: Request) -> list[Prompt]:
-        """Cut a text into disjoint windows, each with one token of context, as far as the positions reach."""
-        tokens = [*self._start("")[:1], *self._plain(request.continuation)]
-        size = self._max_length - 1
-        windows = range(0, max(1, len(tokens) - 1), size)
-        return [Prompt(tuple(tokens[i : i + 1]), forced=tuple(tokens[i + 1 : i + 1 + size])) for i in windows]
+    def _roll(self, request: Request) -> Iterator[TaskPrompt]:
+        for part, window in enumerate(self._encoding.windows(request.continuation, self._max_length)):
+            yield self._scored(request, part, window)
 
-    def _start(self, text: str) -> list[int]:
-        """Encode a text with the tokenizer's own special tokens; never empty."""
-        ids = list(self._tokenizer(_encodable(text)).input_ids) if text else []
-        start = self._tokenizer.bos_token_id
-        return ids or [self._tokenizer.eos_token_id if start is None else start]
+    def _scored(self, request: Request, part: int, pair: Pair) -> TaskPrompt:
+        """Make a prompt of a context and the tokens whose likelihood is wanted, the last of which takes no position."""
+        reserve = max(request.reserve, len(pair.continuation) - 1)
+        tokens, lost = self._fit(request, pair.context, reserve)
+        return TaskPrompt(tokens, forced=tuple(pair.continuation), request=request, part=part, lost=lost)
 
-    def _plain(self, text: str) -> list[int]:
-        return list(self._tokenizer(_encodable(text), add_special_tokens=False).input_ids)
+    def _fit(self, request: Request, tokens: list[int], reserve: int) -> _Fitted:
+        """Keep the last tokens of a prompt that leave `reserve` positions free.
 
-    def _cut(self, request: Request, tokens: list[int], reserve: int) -> tuple[int, ...]:
-        """Keep the last tokens of a prompt that leave `reserve` positions free."""
-        longest = self._max_length - reserve
-        if longest < 1:
+        Where special tokens are kept, the start token is kept with them.
+        """
+        room = self._max_length - reserve
+        if room < 1:
             raise InputError(
                 f"{request.task} example {request.example} needs {reserve} positions after its prompt, the model has "
                 f"{self._max_length}: ask for fewer tokens or raise model.max_length"
             )
-        return tuple(tokens[-longest:])
+        lost = max(0, len(tokens) - room)
+        start = lost and request.keeps_special and tokens[0] == self._tokenizer.bos_token_id
+        kept = [tokens[0], *tokens[lost + 1 :]] if start else tokens[lost:]
+        return _Fitted(tuple(kept), lost)
 
-    def _stopper(self, request: Request) -> Callable[[list[int]], bool]:
+    def _model_settings(self, request: Request) -> Mapping[str, Any]:
+        """Return the checkpoint's settings of generation, which do not concern a task that fixes the length itself."""
+        return {} if request.length_of else self._generation.settings
+
+    def _ending(self, request: Request) -> Ending:
+        """Say where a generation ends: the text of the tokenizer's end of text is a stop string too, as in lm-eval."""
         end = self._tokenizer.eos_token_id
-
-        def finished(tokens: list[int]) -> bool:
-            if tokens[-1] == end:
-                return True
-            return bool(request.until) and any(stop in self._tokenizer.decode(tokens) for stop in request.until)
-
-        return finished
-
-
-def _encodable(text: Any) -> str:
-    """Replace halves of surrogate pairs, which JSON may hold and tokenizers refuse, by question marks."""
-    if not isinstance(text, str):
-        raise InputError(f"{text!r:.60} stands in the data where the task wants a text")
-    return text.encode("utf-8", "replace").decode("utf-8")
+        text = "" if end is None or request.length_of else self._tokenizer.decode([end])
+        return Ending(self._tokenizer, self._ends, (*request.until, text) if text else request.until)

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from harness.errors import InputError
+from harness.evaluation.settings import read_settings
 
 Kind = Literal["generate", "score", "roll"]
 NO_RULES: Mapping[str, Any] = MappingProxyType({})
@@ -19,11 +20,15 @@ NO_RULES: Mapping[str, Any] = MappingProxyType({})
 class Request:
     """Poses one question to the model, in text.
 
-    generate: continue `context` greedily, at most `max_new` tokens, until a string of `until` or the end of text. With
-    `length_of`, exactly as many tokens as the longest of these texts has, plus `length_plus`, and nothing stops it.
+    generate: continue `context` by at most `max_new` tokens, until a string of `until` or the end of text. With
+    `length_of`, by exactly as many tokens as the longest of these texts has, plus `length_plus`: nothing stops it.
+    `settings` are those of HONOURED (harness/evaluation/settings.py) that the task gives; where they draw tokens,
+    `seed` and `repeat` choose the random numbers.
     score: likelihood of `continuation` after `context`, tokenised `separately` or together. roll: likelihood of
-    `continuation` from the start of text. `reserve` positions of the model are kept free when a prompt is cut. `target`
-    and `labels` (columns of the example's rows) are for readers: the answer does not depend on them.
+    `continuation` from the start of text.
+    `reserve` positions of the model are kept free when a prompt is cut. With `keeps_special`, a prompt that is cut
+    keeps its start token, and the output's text its special tokens. `target` and `labels` (columns of the example's
+    rows) are for readers: the answer does not depend on them.
     """
 
     task: str
@@ -33,10 +38,14 @@ class Request:
     continuation: str = ""
     max_new: int = 0
     until: tuple[str, ...] = ()
+    settings: Mapping[str, float] = field(default_factory=dict, hash=False)
     length_of: tuple[str, ...] = ()
     length_plus: int = 0
     separately: bool = False
+    seed: int = 0
+    repeat: int = 0
     reserve: int = 0
+    keeps_special: bool = False
     target: str = field(default="", compare=False)
     labels: Mapping[str, float] = field(default_factory=dict, compare=False)
 
@@ -67,7 +76,7 @@ def to_request(name: str, task: Any, instance: Any) -> Request:
 def plain_request(name: str, instance: Any, rules: Mapping[str, Any] = NO_RULES) -> Request:
     """Make the request of an instance under the rules of a task's `metadata`. Raises InputError for unknown kinds."""
     common: dict[str, Any] = {"task": name, "example": example_id(instance.doc, instance.doc_id)}
-    common["reserve"] = int(rules.get("reserve", 0))
+    common |= {"reserve": int(rules.get("reserve", 0)), "keeps_special": rules.get("special_tokens") == "kept"}
     if instance.request_type == "generate_until":
         return _generate(instance, rules, common)
     if instance.request_type == "loglikelihood":
@@ -80,17 +89,19 @@ def plain_request(name: str, instance: Any, rules: Mapping[str, Any] = NO_RULES)
 
 
 def _generate(instance: Any, rules: Mapping[str, Any], common: Mapping[str, Any]) -> Request:
-    context, asked = instance.args[:2]
-    if asked.get("do_sample") and float(asked.get("temperature", 1)) > 0:
-        raise InputError(f"task {common['task']} samples; decoding here is greedy: set do_sample: false in its YAML")
-    until = asked.get("until") or []
+    context, given = instance.args[:2]
+    try:
+        asked = read_settings(given)
+    except InputError as error:
+        raise InputError(f"task {common['task']}: {error}") from None
     length = rules.get("new_tokens")
     reference = instance.doc[length["of"]] if length else []
     return Request(
         kind="generate",
         context=context,
-        max_new=int(length["at_most"] if length else asked.get("max_gen_toks", asked.get("max_new_tokens", 256))),
-        until=(until,) if isinstance(until, str) else tuple(until),
+        max_new=int(length["at_most"]) if length else asked.max_new,
+        until=asked.until,
+        settings=asked.settings,
         length_of=(reference,) if isinstance(reference, str) else tuple(reference),
         length_plus=int(length["plus"]) if length else 0,
         **common,

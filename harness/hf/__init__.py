@@ -2,6 +2,7 @@
 
 from harness.hf.bridge import Bridge
 from harness.hf.checkpoint import Checkpoint, find
+from harness.hf.generation import NOTHING, Generation
 from harness.hf.spec import ModelSpec
 
-__all__ = ["Bridge", "Checkpoint", "ModelSpec", "find"]
+__all__ = ["NOTHING", "Bridge", "Checkpoint", "Generation", "ModelSpec", "find"]

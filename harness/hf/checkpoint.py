@@ -14,6 +14,7 @@ from harness.attention import LayerShape
 from harness.engine.device import find_device
 from harness.errors import InputError
 from harness.hf.architecture import inspect_architecture
+from harness.hf.generation import Generation, read_generation
 from harness.hf.packaged import SCHEME, converted, gguf_in_package
 from harness.hf.spec import ModelSpec
 from harness.hf.weights import check_one_gpu, check_weights_fit, fingerprint_commit, fingerprint_folder
@@ -51,6 +52,10 @@ class Checkpoint:
         """Load the checkpoint's tokenizer."""
         path = _resolve(self.spec.tokenizer) if self.spec.tokenizer else self.path
         return AutoTokenizer.from_pretrained(path, **_source(self.spec))
+
+    def generation(self) -> Generation:
+        """Read what the checkpoint says of generation. Raises InputError."""
+        return read_generation(self.spec.name, self.path, self.config, self.spec.revision)
 
     def load(self) -> Any:
         """Load the model, ready for inference on its device."""

@@ -65,7 +65,7 @@ class Prepared:
 def prepare(job: Job) -> Prepared:
     """Check all that can be checked without weights. Raises InputError."""
     checkpoint = find(job.model)
-    encoder = Encoder(checkpoint.tokenizer(), checkpoint.max_length)
+    encoder = Encoder(checkpoint.tokenizer(), checkpoint.max_length, checkpoint.generation())
     source = _source(job)
     suite = _suite(job, source, encoder, checkpoint.max_length)
     prompts = [prompt for request in suite.requests for prompt in encoder.prompts(request)]

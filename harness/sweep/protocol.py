@@ -15,6 +15,9 @@ CHANGES: Mapping[int, tuple[str, ...]] = {
     3: (
         "an output is reused only if the tokenizer and the task's files are, byte for byte, those that made it",
         "knobs are solved for a ratio over all layers of the model, with their windows and widths",
+        "texts of the paper's tasks keep their special tokens, and a prompt of theirs that is cut its start token",
+        "a generation ends at the tokens that config.json and generation_config.json name, and follows their settings",
+        "a rolling text is cut into lm-eval's windows; no start token is doubled; max_tokens bounds a generation",
     ),
 }
 """What each protocol changed, a clause per change."""

@@ -6,10 +6,12 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lm_eval.models.utils import postprocess_generated_text
 
 from harness.errors import InputError
 from harness.evaluation.prompts import Encoder
 from harness.evaluation.requests import Request
+from harness.hf import Generation
 
 BOS, EOS = 1, 2
 
@@ -21,10 +23,12 @@ class Characters:
 
     def __init__(self, bos=BOS):
         self.bos_token_id = bos
+        self.bos_token = None if bos is None else f"<{bos}>"
 
     def __call__(self, text, add_special_tokens=True):
         start = [BOS] if add_special_tokens and self.bos_token_id is not None else []
-        ids = [1000 if c == "\x00" else ord(c) for c in text.replace("ab", "\x00")]
+        single = text.replace(f"<{BOS}>", chr(BOS)).replace(f"<{EOS}>", chr(EOS)).replace("ab", "\x00")
+        ids = [1000 if c == "\x00" else ord(c) for c in single]
         return SimpleNamespace(input_ids=start + ids)
 
     def decode(self, ids, skip_special_tokens=False):
@@ -90,10 +94,44 @@ def test_a_prompt_is_cut_on_the_left_to_leave_room():
     assert prompt(request("generate", context=text, max_new=3), max_length=9).tokens == ids("456789")
     assert prompt(request("generate", context=text, max_new=3, reserve=5), max_length=9).tokens == ids("6789")
     scored = prompt(request("score", context=text, continuation="xyz"), max_length=9)
-    assert (scored.tokens, scored.forced) == (ids("456789"), ids("xyz"))
+    assert (scored.tokens, scored.forced) == (ids("3456789"), ids("xyz"))  # the last token of all takes no position
     reserved = prompt(request("score", context=text, continuation="xyz", reserve=7), max_length=9)
     assert (reserved.tokens, reserved.forced) == (ids("89"), ids("xyz"))
     assert prompt(request("generate", context=text, max_new=3), max_length=14).tokens == (BOS, *ids(text))
+
+
+@pytest.mark.parametrize("room", [1, 2, 10, 11])
+@pytest.mark.parametrize(("bos", "count"), [(BOS, 11), (None, 10)])
+def test_where_special_tokens_are_kept_a_prompt_that_is_cut_keeps_its_start_token(room, bos, count):
+    text = "0123456789"
+    found = prompt(request("generate", context=text, max_new=3, keeps_special=True), room + 3, bos)
+    start = () if bos is None else (BOS,)
+    assert found.tokens == (*start, *ids(text[max(0, 10 - room + len(start)) :]))
+    assert found.lost == max(0, count - room)
+    assert len(found.tokens) + found.lost == count
+
+
+@pytest.mark.parametrize("kind", ["generate", "score", "roll"])
+def test_a_start_token_that_stands_in_the_text_is_not_doubled(kind):
+    said = {"context": "<1>xy", "continuation": "z"} if kind != "roll" else {"continuation": "<1>xyz"}
+    found = prompt(request(kind, max_new=3, **said))
+    whole = (*found.tokens, *(found.forced or ids("z")))
+    assert whole == ((BOS, BOS, *ids("xyz")) if kind == "roll" else (BOS, *ids("xyz")))  # of the roll, one is scored
+
+
+def test_a_continuation_that_begins_with_the_start_token_is_its_own_context():
+    found = score("", "<1>xy")
+    assert (found.tokens, found.forced) == ((BOS,), ids("xy"))
+
+
+def test_a_text_without_a_token_before_it_is_refused():
+    nothing = Characters(None)
+    nothing.eos_token_id = None
+    for asked in (request("roll", continuation="x"), request("score", continuation="x"), request("generate")):
+        with pytest.raises(InputError, match="the tokenizer has neither"):
+            Encoder(nothing, 100).prompts(asked)
+    (found,) = Encoder(nothing, 100).prompts(request("generate", context="x", max_new=2))
+    assert found.tokens == ids("x")
 
 
 def test_a_prompt_that_leaves_no_room_is_refused_with_the_numbers():
@@ -118,6 +156,34 @@ def test_a_generation_ends_at_a_stop_string_or_the_end_of_text():
     assert not prompt(request("generate", context="x", max_new=30)).finished(list(ids("\n\n")))
 
 
+@given(
+    st.text(alphabet="xyEND\n", min_size=1, max_size=60), st.lists(st.text(alphabet="xEND\n", min_size=1), max_size=3)
+)
+def test_a_generation_ends_at_the_token_that_completes_a_stop_string(text, stops):
+    finished = prompt(request("generate", context="x", max_new=30, until=tuple(stops))).finished
+    ended = [n for n in range(1, len(text) + 1) if any(stop in text[:n] for stop in stops)]
+    found = [n for n in range(1, len(text) + 1) if finished(list(ids(text[:n])))]
+    assert found[:1] == ended[:1]
+
+
+def test_every_token_that_a_checkpoint_s_files_name_ends_a_text():
+    encoder = Encoder(Characters(), 100, Generation(ends=frozenset([7, 8])))
+    (found,) = encoder.prompts(request("generate", context="x", max_new=30))
+    assert [token for token in range(10) if found.finished([50, token])] == [EOS, 7, 8]
+
+
+@given(st.text(alphabet="abc", max_size=12), st.lists(st.text(alphabet="abc", max_size=3), max_size=4))
+def test_a_text_is_cut_as_lm_eval_cuts_it(text, stops):
+    found = Encoder(Characters(), 100).text(request("generate", until=tuple(stops)), list(ids(text)))
+    assert found == postprocess_generated_text(text, stops, None)
+
+
+def test_special_tokens_stay_in_the_text_where_they_are_kept():
+    encoder, tokens = Encoder(Characters(), 100), [*ids("one"), EOS, *ids("two")]
+    assert encoder.text(request("generate", length_of=("x",), keeps_special=True), tokens) == "one<2>two"
+    assert encoder.text(request("generate"), tokens) == "onetwo"
+
+
 def test_text_is_cut_before_the_first_stop_string():
     encoder = Encoder(Characters(), 100)
     asked = request("generate", until=("\n\n", "END"))
@@ -126,17 +192,19 @@ def test_text_is_cut_before_the_first_stop_string():
     assert encoder.text(request("generate"), [*ids("one END"), EOS]) == "one END"
 
 
-@given(st.text(alphabet="xyz ", min_size=1, max_size=60), st.integers(3, 20))
-def test_windows_of_a_rolling_text_score_every_token_once(text, max_length):
-    prompts = Encoder(Characters(), max_length).prompts(request("roll", continuation=text))
-    assert tuple(token for one in prompts for token in one.forced) == ids(text)
-    assert prompts[0].tokens == (BOS,)
-    before = (BOS, *ids(text))
+@given(st.text(alphabet="xyz ", max_size=60), st.integers(3, 20), st.sampled_from([BOS, None]))
+def test_windows_of_a_rolling_text_are_lm_evals(text, max_length, bos):
+    tokenizer = Characters(bos)
+    prompts = Encoder(tokenizer, max_length).prompts(request("roll", continuation=text))
+    tokens = list(tokenizer(text).input_ids)  # with the start token, which lm-eval scores too
+    assert tuple(token for one in prompts for token in one.forced) == tuple(tokens)
+    known = [EOS if bos is None else BOS, *tokens]
     position = 0
     for one in prompts:
-        assert len(one.tokens) + len(one.forced) <= max_length
-        assert one.tokens == (before[position],)
+        seen = known[: position + 1][-(max_length + 1 - len(one.forced)) :]  # all that fits before what is scored
+        assert one.tokens == tuple(seen)
         position += len(one.forced)
+        assert len(one.tokens) + len(one.forced) - 1 <= max_length
     assert [one.part for one in prompts] == list(range(len(prompts)))
     assert len({one.key for one in prompts}) == len(prompts)
 
@@ -146,5 +214,6 @@ def test_the_key_changes_with_all_that_the_answer_depends_on_and_nothing_else():
     assert dataclasses.replace(asked, target="gold").key == asked.key
     changes = [{"context": "y"}, {"max_new": 4}, {"until": ("z",)}, {"reserve": 1}, {"kind": "score"}, {"example": "f"}]
     changes += [{"continuation": "z"}, {"separately": True}, {"length_of": ("q",)}, {"length_plus": 1}, {"task": "u"}]
+    changes += [{"settings": {"repetition_penalty": 1.1}}, {"keeps_special": True}, {"seed": 1}, {"repeat": 1}]
     keys = {dataclasses.replace(asked, **change).key for change in changes}
     assert len(keys | {asked.key}) == len(changes) + 1

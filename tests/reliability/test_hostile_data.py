@@ -110,7 +110,7 @@ def test_a_missing_column_is_named(corpus, job, task, column):
 @pytest.fixture(scope="module")
 def encoder(tiny):
     checkpoint = find(ModelSpec(name="tiny", path=str(tiny), device="cpu"))
-    return Encoder(checkpoint.tokenizer(), checkpoint.max_length)
+    return Encoder(checkpoint.tokenizer(), checkpoint.max_length, checkpoint.generation())
 
 
 @pytest.mark.parametrize("text", {**TEXTS, **SURROGATES}.values(), ids={**TEXTS, **SURROGATES})
@@ -127,7 +127,7 @@ def test_any_text_becomes_work_that_fits_the_model(encoder, text):
             continue
         for unit in encoder.prompts(request):
             assert len(unit.key) > 20
-            assert 1 <= len(unit.tokens) <= len(unit.tokens) + unit.steps <= 1024
+            assert 1 <= len(unit.tokens) <= len(unit.tokens) + unit.steps <= 1025  # the last token takes no position
             assert isinstance(encoder.text(request, list(unit.tokens)), str)
 
 
