@@ -51,7 +51,7 @@ def _choose(pretrained: str, method: str = "dense", **settings: Any) -> Choice:
         model = _model(pretrained, settings)
     except InputError as error:
         raise InputError(f"--model_args: {error}") from None
-    return Choice(model, Cell(method, methods.create(method, **{**method_knobs(method, model), **knobs})))
+    return Choice(model, Cell.of(method, methods.create(method, **{**method_knobs(method, model), **knobs})))
 
 
 def _model(pretrained: str, settings: Mapping[str, Any]) -> ModelSpec:

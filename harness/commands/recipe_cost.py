@@ -20,6 +20,7 @@ from harness.report.recipes import Recipe, sweeps
 from harness.sweep.batch_tokens import planned_batch_tokens
 from harness.sweep.job import Job, TaskSpec
 from harness.sweep.plan import make_plan
+from harness.sweep.solving import solver_of
 from harness.sweep.workload import workload
 
 DEPTHS = 17
@@ -69,7 +70,8 @@ def _workload(job: Job, points: pd.DataFrame, device: Device) -> Workload:
     """Describe a job by its published size: as many batches as the examples fill, all of one length."""
     model, examples = published_model(job.model.name), _examples(job, points)
     prompt, decoded = examples[0]
-    cells = make_plan(job.methods, job.knobs, job.ratios, prompt, model.layers).cells
+    solver = solver_of(job.budget.per, tuple(model.layers), prompt, {prompt})
+    cells = make_plan(job.methods, job.knobs, job.ratios, solver).cells
     tokens = planned_batch_tokens(job.engine, model, examples[:1], device.memory - model.weight_bytes)
     rows = max(1, tokens // (prompt + len(cells) * decoded))
     batches = [examples[start : start + rows] for start in range(0, len(examples), rows)]

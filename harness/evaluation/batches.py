@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from harness.engine import Engine, Output
 from harness.errors import RunError
 from harness.evaluation.prompts import Encoder, TaskPrompt
+from harness.methods import Method
 from harness.methods.cell import Cell
 from harness.store.records import Key, Record
 from harness.store.shard import WHOLE, Shard
@@ -66,12 +67,15 @@ def work_left(
     Batches are cut from all prompts first, then what is done is left out: a run that goes on, or that is shared out,
     puts the same rows side by side as one that runs through, which gives the same numbers to the bit.
     """
-    planned = shard.share(list(batches(prompts, len(cells), limits)))
+    planned = shard.share(list(batches(prompts, cells, limits)))
     return [micro_batch for batch in planned for micro_batch in _gaps(batch, cells, done)]
 
 
-def batches(prompts: Sequence[TaskPrompt], cells: int, limits: Limits) -> Iterator[list[TaskPrompt]]:
-    """Cut prompts of one kind and similar length into batches, as large as the limits hold, the longest first."""
+def batches(prompts: Sequence[TaskPrompt], cells: Sequence[Cell], limits: Limits) -> Iterator[list[TaskPrompt]]:
+    """Cut prompts of one kind and similar length into batches, as large as the limits hold, the longest first.
+
+    All prompts of a batch have equal knobs in each cell, also where knobs are solved at a prompt's own length.
+    """
     distinct = list({prompt.key: prompt for prompt in prompts}.values())
     for forced in (False, True):
         kind = [prompt for prompt in distinct if (prompt.forced is not None) is forced]
@@ -79,7 +83,9 @@ def batches(prompts: Sequence[TaskPrompt], cells: int, limits: Limits) -> Iterat
         steps = 0
         for prompt in sorted(kind, key=lambda p: (-len(p.tokens), p.key)):
             steps = max(steps, prompt.steps)
-            if batch and not limits.hold(len(batch) + 1, len(batch[0].tokens) + cells * steps):
+            longest = batch[0] if batch else prompt
+            fits = limits.hold(len(batch) + 1, len(longest.tokens) + len(cells) * steps)
+            if batch and not (fits and _methods(prompt, cells) == _methods(longest, cells)):
                 yield batch
                 batch, steps = [], prompt.steps
             batch.append(prompt)
@@ -89,7 +95,7 @@ def batches(prompts: Sequence[TaskPrompt], cells: int, limits: Limits) -> Iterat
 
 def compute(engine: Engine, batch: Sequence[TaskPrompt], cells: Sequence[Cell], encoder: Encoder) -> list[Record]:
     """Run one batch under some cells, and make a record of every output."""
-    outputs = engine.run(batch, [cell.method for cell in cells])
+    outputs = engine.run(batch, _methods(batch[0], cells))
     return [
         _record(prompt, cell, output, encoder)
         for cell, of_cell in zip(cells, outputs, strict=True)
@@ -100,7 +106,7 @@ def compute(engine: Engine, batch: Sequence[TaskPrompt], cells: Sequence[Cell], 
 def find_inactive(cells: Sequence[Cell], records: Iterable[Record]) -> list[Cell]:
     """List the compressing cells whose method never changed an attention output in any record."""
     active = {record.cell for record in records if record.active}
-    return [cell for cell in cells if not cell.method.is_dense and cell.id not in active]
+    return [cell for cell in cells if not cell.is_dense and cell.id not in active]
 
 
 def check_none_inactive(inactive: Sequence[Cell]) -> None:
@@ -110,6 +116,11 @@ def check_none_inactive(inactive: Sequence[Cell]) -> None:
             f"cell {cell.id} ({cell.params}) is inert: it never changed an attention output, so its scores are "
             "dense scores. Use longer prompts, a higher ratio, or a task that decodes more than one token"
         )
+
+
+def _methods(prompt: TaskPrompt, cells: Sequence[Cell]) -> list[Method[Any]]:
+    """Return what each cell decodes a prompt with."""
+    return [cell.method_at(len(prompt.tokens)) for cell in cells]
 
 
 def _gaps(batch: Sequence[TaskPrompt], cells: Sequence[Cell], done: Collection[Key]) -> list[MicroBatch]:

@@ -72,7 +72,7 @@ class HarnessLM(LM):  # type: ignore[misc]
 
     def _records(self, prompts: list[TaskPrompt]) -> dict[str, Record]:
         found: dict[str, Record] = {}
-        for batch in batches(prompts, 1, self._limits):
+        for batch in batches(prompts, [self._cell], self._limits):
             found |= {record.unit: record for record in compute(self._engine, batch, [self._cell], self._encoder)}
         return found
 

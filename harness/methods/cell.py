@@ -1,41 +1,103 @@
-"""Names one method with all its knobs set: a cell of the grid."""
+"""Names one method with its knobs: a cell of the grid."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
-from harness.methods.catalogue import create, settings
+from harness.attention import LayerShape
+from harness.methods.catalogue import check_knobs, create, find, settings, solve
 from harness.methods.contract import Method
+from harness.methods.ratio import Budget
+
+Per = Literal["task", "example"]
+"""Where knobs are solved: once at a task's mean prompt length, or for each prompt at its own."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Holds one method with all its knobs set; `ratio` is the compression ratio it was solved for, if any."""
+    """Names a method whose knobs are all set, or are solved for a ratio at each prompt's own length.
+
+    `params` holds the knobs that are set, as canonical JSON; `ratio` is the compression ratio that they were or are to
+    be solved for, if any. `layers` are the model's, over which knobs are solved at each prompt; None if all are set.
+    """
 
     name: str
-    method: Method[Any]
+    params: str
     ratio: float | None = None
+    layers: tuple[LayerShape, ...] | None = None
+
+    @classmethod
+    def of(cls, name: str, method: Method[Any], ratio: float | None = None) -> Cell:
+        """Make the cell of a method with all its knobs set."""
+        return cls(name, _canonical(settings(method)), ratio)
+
+    @classmethod
+    def per_example(cls, name: str, fixed: Mapping[str, Any], ratio: float, layers: Sequence[LayerShape]) -> Cell:
+        """Make the cell that solves all but the `fixed` knobs at each prompt's own length. Raises InputError."""
+        check_knobs(name, dict(fixed))
+        return cls(name, _canonical(fixed), ratio, tuple(layers))
 
     @property
-    def params(self) -> str:
-        """Return the knobs as canonical JSON."""
-        return json.dumps(settings(self.method), sort_keys=True)
+    def is_dense(self) -> bool:
+        """Return True for dense attention."""
+        return find(self.name).is_dense
+
+    @property
+    def per(self) -> Per | None:
+        """Say where the knobs were solved; None where they were given."""
+        if self.layers is not None:
+            return "example"
+        return None if self.ratio is None or self.is_dense else "task"
 
     @property
     def id(self) -> str:
         """Return the stable name of the cell, which files know it by."""
-        return f"{self.name}-{hashlib.sha256(self.params.encode()).hexdigest()[:8]}"
+        identity = self.params if self.layers is None else f"{self.params} for {float(self.ratio or 1)!r} per example"
+        return f"{self.name}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
 
     @property
     def record(self) -> dict[str, Any]:
         """Return what is enough to make the cell again, as run.json holds it."""
-        return {"method": self.name, "params": self.params, "ratio": self.ratio}
+        return {"method": self.name, "params": self.params, "ratio": self.ratio, "per": self.per}
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> Cell:
+    def from_record(cls, record: Mapping[str, Any], layers: Sequence[LayerShape]) -> Cell:
         """Make the cell of a record. Raises InputError if its method is no more or has other knobs."""
-        return cls(record["method"], create(record["method"], **json.loads(record["params"])), record["ratio"])
+        name, knobs, ratio = record["method"], json.loads(record["params"]), record["ratio"]
+        if record.get("per") == "example":
+            return cls.per_example(name, knobs, ratio, layers)
+        return cls.of(name, create(name, **knobs), ratio)
+
+    def method_at(self, n: int) -> Method[Any]:
+        """Return the method for a prompt of n tokens. Raises InputError where the ratio cannot be reached."""
+        length = None if self.layers is None else n
+        if length not in self._made:
+            self._made[length] = self._make(length)
+        return self._made[length]
+
+    def params_at(self, lengths: Collection[int]) -> str:
+        """Return all knobs as JSON; one that differs between prompts of these lengths as [least, greatest]."""
+        found = [settings(self.method_at(n)) for n in lengths]
+        values = {knob: [made[knob] for made in found] for knob in found[0]}
+        return _canonical(
+            {knob: of[0] if all(value == of[0] for value in of) else [min(of), max(of)] for knob, of in values.items()}
+        )
+
+    @cached_property
+    def _made(self) -> dict[int | None, Method[Any]]:
+        return {}
+
+    def _make(self, n: int | None) -> Method[Any]:
+        fixed = json.loads(self.params)
+        if n is None or self.layers is None or self.ratio is None:
+            return create(self.name, **fixed)
+        return solve(self.name, Budget(self.ratio, n, self.layers), **fixed)
+
+
+def _canonical(knobs: Mapping[str, Any]) -> str:
+    return json.dumps(dict(knobs), sort_keys=True)

@@ -86,7 +86,8 @@ class Executor:
     def _give_up_on(self, micro_batch: MicroBatch, trouble: Trouble) -> list[MicroBatch]:
         """Write down the failure of a single example run; nothing of it is left to do."""
         (prompt,), (cell,) = micro_batch.prompts, micro_batch.cells
-        where = f", first seen in {self.engine.locate(prompt, cell.method)}" if trouble.not_finite else ""
+        method = cell.method_at(len(prompt.tokens))
+        where = f", first seen in {self.engine.locate(prompt, method)}" if trouble.not_finite else ""
         self.store.fail(Failure(prompt.key, cell.id, prompt.request.example, trouble.sentence + where, trouble.trace))
         self.failed += 1
         self.advance(1)

@@ -13,6 +13,7 @@ from harness.data.sources import DataSpec
 from harness.errors import InputError
 from harness.hf.spec import ModelSpec
 from harness.kernels import Kernel
+from harness.methods.cell import Per
 from harness.store.shard import WHOLE, Shard
 from harness.sweep.plan import check_grid
 from harness.sweep.typed import build, typed
@@ -68,6 +69,13 @@ class TaskSpec:
 
 
 @dataclass(frozen=True)
+class BudgetSpec:
+    """Says where knobs are solved for a ratio: per "task", at its mean prompt length, or "example", each at its own."""
+
+    per: Per = "task"
+
+
+@dataclass(frozen=True)
 class EngineSpec:
     """Says how batches are cut and attention is computed.
 
@@ -99,6 +107,7 @@ class Job:
     knobs: Mapping[str, Mapping[str, Any]]
     limit: int | float | None
     results: Path
+    budget: BudgetSpec = field(default_factory=BudgetSpec)
     engine: EngineSpec = field(default_factory=EngineSpec)
     shard: Shard = WHOLE
 
@@ -111,6 +120,7 @@ class Job:
             data=build(DataSpec, config["data"], "data"),
             methods=tuple(typed("methods", config["methods"], list[str])),
             ratios=tuple(typed("ratios", config["ratios"], list[float])),
+            budget=build(BudgetSpec, config["budget"], "budget"),
             knobs=_knobs(config["method"]),
             limit=_limit(config["limit"]),
             results=Path(typed("results", config["results"], str)),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from harness.attention import LayerShape
 from harness.errors import InputError, RunError
 from harness.evaluation.batches import Done, check_none_inactive, find_inactive
 from harness.evaluation.prompts import TaskPrompt
@@ -82,7 +83,7 @@ def _read_known(prepared: Prepared, store: Store) -> _Known:
     outdated = []
     for name, record in store.cells().items():
         if name not in known:
-            cell = _find_cell(name, record)
+            cell = _find_cell(name, record, prepared.checkpoint.layers)
             if cell is None:
                 outdated.append(name)
             else:
@@ -90,15 +91,15 @@ def _read_known(prepared: Prepared, store: Store) -> _Known:
     done = store.records({(key, cell) for key in keys for cell in known})
     planned = {cell.id for cell in prepared.plan.cells}
     kept = [cell for cell in known.values() if cell.id in planned or all((key, cell.id) in done for key in keys)]
-    kept.sort(key=lambda cell: not cell.method.is_dense)
+    kept.sort(key=lambda cell: not cell.is_dense)
     names = {cell.id for cell in kept}
     return _Known(kept, {key: record for key, record in done.items() if key[1] in names}, outdated)
 
 
-def _find_cell(name: str, record: Mapping[str, Any]) -> Cell | None:
+def _find_cell(name: str, record: Mapping[str, Any], layers: Sequence[LayerShape]) -> Cell | None:
     """Make an earlier launch's cell again; None if its method is no more, or its knobs are others."""
     try:
-        cell = Cell.from_record(record)
+        cell = Cell.from_record(record, layers)
     except InputError:
         return None
     return cell if cell.id == name else None

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness import methods
-from harness.attention import LayerShape
 from harness.errors import InputError
-from harness.methods import Budget
 from harness.methods.cell import Cell
+from harness.sweep.solving import Solver
 
 
 @dataclass(frozen=True)
@@ -47,16 +46,15 @@ def make_plan(
     names: Sequence[str],
     knobs: Mapping[str, Mapping[str, Any]],
     ratios: Sequence[float],
-    n: int,
-    layers: Sequence[LayerShape],
+    solver: Solver,
 ) -> Plan:
-    """Make the cells of each method: as set, or solved for each ratio at n prompt tokens over a model's layers.
+    """Make the cells of each method: as set, or solved for each ratio.
 
     A knob that is a list makes a cell of each value. Raises InputError for a ratio that no compressing method reaches.
     """
     check_grid(names, knobs, ratios)
     parts = [
-        _plan_setting(name, settings, [Budget(ratio, n, tuple(layers)) for ratio in ratios])
+        _plan_setting(name, settings, ratios, solver)
         for name in dict.fromkeys(names)
         for settings in _combinations(knobs.get(name, {}))
     ]
@@ -68,16 +66,16 @@ def make_plan(
     return plan
 
 
-def _plan_setting(name: str, settings: dict[str, Any], budgets: Sequence[Budget]) -> Plan:
-    """Plan one method under one setting: as it is, or with the knobs that it leaves open solved for each budget."""
+def _plan_setting(name: str, settings: dict[str, Any], ratios: Sequence[float], solver: Solver) -> Plan:
+    """Plan one method under one setting: as it is, or with the knobs that it leaves open solved for each ratio."""
     if not _open_knobs(name, settings):
-        return Plan([Cell(name, methods.create(name, **settings), 1.0 if methods.find(name).is_dense else None)], [])
+        return Plan([Cell.of(name, methods.create(name, **settings), 1.0 if methods.find(name).is_dense else None)], [])
     plan = Plan([], [])
-    for budget in budgets:
+    for ratio in ratios:
         try:
-            plan.cells.append(Cell(name, methods.solve(name, budget, **settings), budget.ratio))
+            plan.cells.append(solver.cell(name, ratio, settings))
         except InputError as error:
-            plan.skipped.append(Skipped(name, budget.ratio, str(error)))
+            plan.skipped.append(Skipped(name, ratio, str(error)))
     return plan
 
 

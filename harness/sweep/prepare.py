@@ -22,6 +22,7 @@ from harness.paths import asset, cache_root
 from harness.sweep.job import Job
 from harness.sweep.plan import Plan, make_plan
 from harness.sweep.protocol import PROTOCOL
+from harness.sweep.solving import solver_of
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,9 @@ def prepare(job: Job) -> Prepared:
     source = _source(job)
     suite = _suite(job, source, encoder, checkpoint.max_length)
     prompts = [prompt for request in suite.requests for prompt in encoder.prompts(request)]
-    plan = make_plan(job.methods, job.knobs, job.ratios, _typical_length(suite, encoder), checkpoint.layers)
+    lengths = {len(prompt.tokens) for prompt in prompts}
+    solver = solver_of(job.budget.per, checkpoint.layers, _typical_length(suite, encoder), lengths)
+    plan = make_plan(job.methods, job.knobs, job.ratios, solver)
     return Prepared(job, checkpoint, suite, source, encoder, prompts, plan)
 
 

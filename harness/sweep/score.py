@@ -24,7 +24,7 @@ from harness.tables.summary import summarise
 def write_tables(prepared: Prepared, cells: Sequence[Cell], done: Done) -> pd.DataFrame:
     """Score some cells, write rows.parquet and summary.csv; returns the summary."""
     folder = prepared.folder
-    dense = next((cell for cell in cells if cell.method.is_dense), None)
+    dense = next((cell for cell in cells if cell.is_dense), None)
     rows: list[dict[str, Any]] = []
     aggregates: dict[tuple[str, str, str], float] = {}
     for cell in cells:
@@ -68,10 +68,11 @@ def _score(prepared: Prepared, cell: Cell, dense: Cell | None, done: Done) -> _S
 def _facts(prepared: Prepared, cell: Cell) -> CellFacts:
     layers, lengths = prepared.checkpoint.layers, {len(prompt.tokens) for prompt in prepared.prompts}
     labels: dict[str, Any] = {"model": prepared.job.model.name, "run": prepared.folder.name, "method": cell.name}
-    labels |= {"params": cell.params, "ratio": cell.ratio, "cell": cell.id}
+    labels |= {"params": cell.params_at(lengths), "ratio": cell.ratio, "per": cell.per, "cell": cell.id}
+    labels |= {"dtype": prepared.job.model.dtype}
     dense = {n: transfers(Dense(), layers, n) for n in lengths}
-    moved = {n: transfers(cell.method, layers, n) for n in lengths}
-    return CellFacts(labels, moved, dense, prepared.checkpoint.bytes_per_element)
+    moved = {n: transfers(cell.method_at(n), layers, n) for n in lengths}
+    return CellFacts(labels, cell.params_at, moved, dense, prepared.checkpoint.bytes_per_element)
 
 
 def _records_by_example(prompts: Sequence[TaskPrompt], cell: Cell, done: Done) -> dict[tuple[str, str], list[Record]]:

@@ -48,17 +48,18 @@ def workload_of(prepared: Prepared, device: Device = MEASURED) -> Workload:
     job, cells, model = prepared.job, prepared.plan.cells, transformer_of(prepared.checkpoint)
     examples = [example_of(prompt) for prompt in prepared.prompts]
     tokens = planned_batch_tokens(job.engine, model, examples, device.memory - model.weight_bytes)
-    cut = batches(prepared.prompts, len(cells), Limits(tokens, job.engine.batch_size))
+    cut = batches(prepared.prompts, cells, Limits(tokens, job.engine.batch_size))
     name = f"{job.model.name} on {job.task.name}"
     return workload(name, model, cells, [[example_of(prompt) for prompt in batch] for batch in cut])
 
 
 def workload(name: str, model: Transformer, cells: Sequence[Cell], cut: Sequence[Sequence[Example]]) -> Workload:
     """Describe batches of examples that a model decodes under some cells."""
-    masking = sum(cell.method.masks_prefill for cell in cells)
+    masking = sum(cell.method_at(cut[0][0].prompt).masks_prefill for cell in cells)
 
     def reads(n: int) -> Reads:
-        return [(cell.method.about.access, transfers(cell.method, model.layers, n) * model.element) for cell in cells]
+        methods = [cell.method_at(n) for cell in cells]
+        return [(method.about.access, transfers(method, model.layers, n) * model.element) for method in methods]
 
     return Workload(name, model, cut, len(cells), masking + (masking < len(cells)), reads)
 

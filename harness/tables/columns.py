@@ -58,7 +58,13 @@ COLUMNS = (
     Column("model", TEXT, SAME, "as named on the command line", essential=True),
     Column("task", TEXT, SAME, "as named on the command line", essential=True),
     Column("method", TEXT, SAME, "as named on the command line", essential=True),
-    Column("params", TEXT, SAME, "the method's knobs as JSON", essential=True),
+    Column(
+        "params",
+        TEXT,
+        SAME,
+        "the method's knobs as JSON; [least, greatest] where they differ between examples",
+        essential=True,
+    ),
     Column("ratio", NUMBER, SAME, "compression ratio that the knobs were solved for; empty where they were given"),
     Column(
         "compression",
@@ -126,15 +132,24 @@ COLUMNS = (
     ),
     Column("cell", TEXT, SAME, "name of the method with its knobs", essential=True),
     Column("run", TEXT, SAME, "name of the folder", essential=True),
+    Column(
+        "per",
+        TEXT,
+        SAME,
+        "`task`: knobs were solved at its mean prompt length; `example`: for each prompt at its own; empty where none "
+        "was solved",
+    ),
+    Column("dtype", TEXT, SAME, "precision of the model and its KV cache, in which bytes are counted"),
     Column("example", TEXT, None, "the data set's own id", essential=True),
+    Column("knobs", TEXT, None, "the knobs that it was decoded with as JSON, [least, greatest] over its requests"),
     Column("launch", TEXT, None, "the launch that computed it, as in `launches.jsonl`"),
 )
 """Those of summary.csv in its order, then those of the rows alone."""
 
 SUMMARY = tuple(column for column in COLUMNS if column.averaging is not None)
 _ROWS = (
-    "model run method params ratio cell example prompt_tokens new_tokens seconds transfers_elements bytes_per_token "
-    "compression active first_difference delta_nll launch task metric value higher_is_better"
+    "model run method params ratio per cell example knobs prompt_tokens new_tokens seconds transfers_elements "
+    "bytes_per_token dtype compression active first_difference delta_nll launch task metric value higher_is_better"
 ).split()
 ROWS = tuple(next(column for column in COLUMNS if column.name == name) for name in _ROWS)
 """Those of rows.parquet in its order; before them stand columns that a task declares."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,13 @@ from harness.tables.columns import ROWS, names
 
 @dataclass(frozen=True)
 class CellFacts:
-    """Holds what a row says of its cell besides the score: labels, and elements moved by a step, by prompt length."""
+    """Holds what a row says of its cell besides the score: labels, and by prompt length the elements moved by a step.
+
+    `knobs` gives all knobs as JSON for prompts of some lengths.
+    """
 
     labels: Mapping[str, Any]
+    knobs: Callable[[Collection[int]], str]
     transfers: Mapping[int, float]
     dense_transfers: Mapping[int, float]
     bytes_per_element: int
@@ -33,6 +37,7 @@ def example_facts(facts: CellFacts, records: Sequence[Record], dense: Sequence[R
     return {
         **facts.labels,
         "example": records[0].example,
+        "knobs": facts.knobs(lengths),
         "prompt_tokens": _mean(lengths),
         "new_tokens": sum(len(r.tokens) for r in records),
         "seconds": sum(r.seconds for r in records),

@@ -14,20 +14,20 @@ from harness.attention import top_newest
 from harness.engine import Engine, Prompt
 from harness.evaluation.batches import PLAIN_TOKENS, Limits, batches, compute
 from harness.hf.bridge import Bridge
-from harness.methods import create
+from harness.methods import create, find
 from harness.sweep.job import Job, TaskSpec
 from harness.sweep.plan import Cell, Plan
 from harness.sweep.prepare import prepare
 from harness.sweep.score import write_tables
 
 CELLS = {
-    "dense": Cell("dense", create("dense")),
-    "sparq_k128_r16": Cell("sparq", create("sparq", r=16, k=128, local=32)),
-    "sparq_k64_r16_no_reallocation": Cell("sparq", create("sparq", r=16, k=64, local=16, reallocate=False)),
-    "h2o_k192": Cell("h2o", create("h2o", k=192, local=48)),
-    "lru_k192": Cell("lru", create("lru", k=192, local=48, ties="torch")),
-    "lm_infinite_k192": Cell("lm_infinite", create("lm_infinite", k=192, initial=16)),
-    "flexgen_k32": Cell("flexgen", create("flexgen", k=32)),
+    "dense": Cell.of("dense", create("dense")),
+    "sparq_k128_r16": Cell.of("sparq", create("sparq", r=16, k=128, local=32)),
+    "sparq_k64_r16_no_reallocation": Cell.of("sparq", create("sparq", r=16, k=64, local=16, reallocate=False)),
+    "h2o_k192": Cell.of("h2o", create("h2o", k=192, local=48)),
+    "lru_k192": Cell.of("lru", create("lru", k=192, local=48, ties="torch")),
+    "lm_infinite_k192": Cell.of("lm_infinite", create("lm_infinite", k=192, initial=16)),
+    "flexgen_k32": Cell.of("flexgen", create("flexgen", k=32)),
 }
 AT_MOST = {"cnn_dailymail": 32, "repetition": 48}
 SCORES = {"squad": "match", "triviaqa": "match", "cnn_dailymail": "rougeL"}
@@ -55,7 +55,7 @@ def run(request, shared, engine, tmp_path_factory):
     prompts = [shortened(prompt, AT_MOST.get(task, 128)) for prompt in found.prompts]
     prepared = dataclasses.replace(found, prompts=prompts, plan=Plan(list(CELLS.values()), []))
     cells, records = prepared.plan.cells, {}
-    for batch in batches(prompts, len(cells), Limits(PLAIN_TOKENS, 1)):
+    for batch in batches(prompts, cells, Limits(PLAIN_TOKENS, 1)):
         records |= {(r.unit, r.cell): r for r in compute(engine, batch, cells, prepared.encoder)}
     prepared.folder.mkdir(parents=True)
     write_tables(prepared, prepared.plan.cells, records)
@@ -77,7 +77,9 @@ def pairs(run):
 
 def near_tie(engine, cell, prompt, ours, fork, token):
     """Difference in nll between our token and another at the same place."""
-    (answers,) = engine.run([Prompt(prompt.tokens, forced=(*ours.tokens[:fork], token))], [cell.method])
+    (answers,) = engine.run(
+        [Prompt(prompt.tokens, forced=(*ours.tokens[:fork], token))], [cell.method_at(len(prompt.tokens))]
+    )
     return abs(answers[0].nll[fork] - ours.nll[fork])
 
 
@@ -106,7 +108,7 @@ def test_every_cell_gives_the_authors_tokens_or_forks_at_a_tie(run, engine):
 
 def nudged(monkeypatch, engine, cell, prompt):
     """Likelihoods under rankings that differ from ours by rounding only: what float32 may make of a near-tie."""
-    module = importlib.import_module(type(cell.method).__module__)
+    module = importlib.import_module(find(cell.name).__module__)
     for seed in range(4):
         make = torch.Generator().manual_seed(seed)
 
@@ -116,7 +118,7 @@ def nudged(monkeypatch, engine, cell, prompt):
 
         with monkeypatch.context() as patch:
             patch.setattr(module, "top_newest", rank)
-            ((answer,),) = engine.run([prompt], [cell.method])
+            ((answer,),) = engine.run([prompt], [cell.method_at(len(prompt.tokens))])
         yield answer.nll
 
 

@@ -9,13 +9,14 @@ from harness.attention import LayerShape
 from harness.errors import InputError
 from harness.methods.cell import Cell
 from harness.sweep.plan import check_grid, make_plan
+from harness.sweep.solving import PerTask
 
-N, LAYERS = 1000, [LayerShape(2, 64)] * 3
+N, LAYERS = 1000, (LayerShape(2, 64),) * 3
 DEFAULTS = {"sparq": {"r": None, "k": 128, "local": 32}, "h2o": {"k": None, "local": None}, "flexgen": {"k": None}}
 
 
 def plan(names, knobs=None, ratios=(2, 4, 8)):
-    return make_plan(names, {**DEFAULTS, **(knobs or {})}, ratios, N, LAYERS)
+    return make_plan(names, {**DEFAULTS, **(knobs or {})}, ratios, PerTask(LAYERS, N))
 
 
 def test_each_method_has_a_cell_for_each_ratio_and_dense_one():
@@ -44,15 +45,15 @@ def test_dense_alone_reaches_no_ratio_but_needs_none():
 
 def test_a_complete_setting_is_taken_as_it_is_whatever_the_ratios():
     (cell,) = plan(["sparq"], {"sparq": {"r": 16, "k": 64, "local": None}}).cells
-    assert cell.method == methods.create("sparq", r=16, k=64)
+    assert cell.method_at(N) == methods.create("sparq", r=16, k=64)
     assert cell.ratio is None
 
 
 def test_lists_of_values_make_every_combination():
     cells = plan(["sparq"], {"sparq": {"r": [8, 16], "k": [64, 128]}}).cells
-    assert [(c.method.r, c.method.k) for c in cells] == [(8, 64), (8, 128), (16, 64), (16, 128)]
+    assert [(c.method_at(N).r, c.method_at(N).k) for c in cells] == [(8, 64), (8, 128), (16, 64), (16, 128)]
     solved = plan(["sparq"], {"sparq": {"r": None, "k": [32, 64]}}, ratios=[4]).cells
-    assert [c.method.k for c in solved] == [32, 64]
+    assert [c.method_at(N).k for c in solved] == [32, 64]
     assert all(c.ratio == 4 for c in solved)
 
 
@@ -62,13 +63,13 @@ def test_equal_cells_are_run_once():
 
 
 def test_the_id_of_a_cell_is_stable_and_tells_its_knobs_apart():
-    first, again = (Cell("sparq", methods.create("sparq", r=8, k=16)) for _ in range(2))
+    first, again = (Cell.of("sparq", methods.create("sparq", r=8, k=16)) for _ in range(2))
     assert first.id == again.id
-    assert first.id == Cell("sparq", methods.create("sparq", k=16, r=8), ratio=3.0).id
-    others = {Cell("sparq", methods.create("sparq", r=8, k=16, reallocate=False)).id}
-    others |= {Cell("sparq", methods.create("sparq", r=r, k=16)).id for r in range(9, 40)}
+    assert first.id == Cell.of("sparq", methods.create("sparq", k=16, r=8), ratio=3.0).id
+    others = {Cell.of("sparq", methods.create("sparq", r=8, k=16, reallocate=False)).id}
+    others |= {Cell.of("sparq", methods.create("sparq", r=r, k=16)).id for r in range(9, 40)}
     assert len(others | {first.id}) == 33
-    ids = {Cell(name, methods.create(name, k=20)).id for name in ("lm_infinite", "streaming", "window", "h2o")}
+    ids = {Cell.of(name, methods.create(name, k=20)).id for name in ("lm_infinite", "streaming", "window", "h2o")}
     assert len(ids) == 4
 
 

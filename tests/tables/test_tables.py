@@ -44,14 +44,16 @@ def test_equal_scores_differ_by_exactly_nothing():
     assert (found.mean, found.stderr, found.low, found.high) == (0, 0, 0, 0)
 
 
-LABELS = {"model": "m", "run": "r", "method": "x", "params": "{}", "ratio": 2.0, "cell": "x-1"}
-FACTS = CellFacts(LABELS, transfers={10: 100.0, 20: 150.0}, dense_transfers={10: 400.0, 20: 800.0}, bytes_per_element=2)
+LABELS = {"model": "m", "run": "r", "method": "x", "params": "{}", "ratio": 2.0, "cell": "x-1", "per": "task"}
+LABELS |= {"dtype": "float16"}
+FACTS = CellFacts(LABELS, str, {10: 100.0, 20: 150.0}, {10: 400.0, 20: 800.0}, bytes_per_element=2)
 
 
 def test_the_costs_of_an_example_are_those_of_its_own_length():
     found = example_facts(FACTS, [record(), record(prompt_tokens=20, tokens=[5], nll=[1.0])], None)
     assert (found["transfers_elements"], found["bytes_per_token"], found["prompt_tokens"]) == (125, 250, 15)
     assert found["compression"] == pytest.approx(600 / 125)
+    assert found["knobs"] == "[10, 20]"
     assert (found["new_tokens"], found["seconds"], found["active"]) == (3, 1.0, True)
     assert math.isnan(found["first_difference"])
     assert math.isnan(found["delta_nll"])
