@@ -10,7 +10,7 @@ from harness import methods
 from harness.data.sources import DataSpec
 from harness.errors import InputError
 from harness.hf.spec import ModelSpec
-from harness.sweep.job import EngineSpec, Job, TaskSpec
+from harness.sweep.job import BudgetSpec, EngineSpec, Job, TaskSpec
 from harness.sweep.typed import build, typed
 
 GOOD = {
@@ -23,11 +23,12 @@ GOOD = {
     "limit": 4,
     "results": "results",
     "engine": {"batch_tokens": 1000},
+    "budget": {"per": "example"},
     "seed": 0,
     "shards": 1,
     "shard": None,
 }
-SECTIONS = {"model": ModelSpec, "task": TaskSpec, "data": DataSpec, "engine": EngineSpec}
+SECTIONS = {"model": ModelSpec, "task": TaskSpec, "data": DataSpec, "engine": EngineSpec, "budget": BudgetSpec}
 FIELDS = [(section, field.name) for section, cls in SECTIONS.items() for field in dataclasses.fields(cls)]
 
 
