@@ -9,7 +9,7 @@ import pandas as pd
 
 from harness.attention import LayerShape
 from harness.commands.compose import compositions
-from harness.evaluation.suite import most_new_tokens
+from harness.evaluation.tasks import most_new_tokens
 from harness.forecast.memory import Example
 from harness.forecast.time_model import MEASURED, Device, TimeModel
 from harness.forecast.transformer import Transformer

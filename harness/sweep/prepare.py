@@ -12,22 +12,25 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.data.sources import Source, resolve
+from harness.data.sources import Source
 from harness.errors import InputError
 from harness.evaluation.prompts import Encoder, TaskPrompt
-from harness.evaluation.suite import Suite, load_paper_task, load_shipped_task
+from harness.evaluation.suite import Suite
 from harness.hf import Checkpoint, find
 from harness.hf.retry import patiently
-from harness.paths import asset, cache_root
 from harness.sweep.job import Job
 from harness.sweep.plan import Plan, make_plan
 from harness.sweep.protocol import PROTOCOL
+from harness.sweep.questions import find_questions
 from harness.sweep.solving import solver_of
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Holds a job that was found possible: nothing expensive happens until its `model` is asked for."""
+    """Holds a job that was found possible: nothing expensive happens until its `model` is asked for.
+
+    `notes` are sentences for the user on what was asked for and is not followed.
+    """
 
     job: Job
     checkpoint: Checkpoint
@@ -36,6 +39,7 @@ class Prepared:
     encoder: Encoder
     prompts: list[TaskPrompt]
     plan: Plan
+    notes: list[str]
 
     @cached_property
     def key(self) -> str:
@@ -66,14 +70,14 @@ class Prepared:
 def prepare(job: Job) -> Prepared:
     """Check all that can be checked without weights. Raises InputError."""
     checkpoint = find(job.model)
-    encoder = Encoder(checkpoint.tokenizer(), checkpoint.max_length, checkpoint.generation())
-    source = _source(job)
-    suite = _suite(job, source, encoder, checkpoint.max_length)
+    tokenizer = checkpoint.tokenizer()
+    encoder = Encoder(tokenizer, checkpoint.max_length, checkpoint.generation())
+    suite, source, notes = find_questions(job, tokenizer, encoder, checkpoint.max_length)
     prompts = [prompt for request in suite.requests for prompt in encoder.prompts(request)]
     lengths = {len(prompt.tokens) for prompt in prompts}
     solver = solver_of(job.budget.per, checkpoint.layers, _typical_length(suite, encoder), lengths)
     plan = make_plan(job.methods, job.knobs, job.ratios, solver)
-    return Prepared(job, checkpoint, suite, source, encoder, prompts, plan)
+    return Prepared(job, checkpoint, suite, source, encoder, prompts, plan, notes)
 
 
 def _typical_length(suite: Suite, encoder: Encoder) -> int:
@@ -83,27 +87,3 @@ def _typical_length(suite: Suite, encoder: Encoder) -> int:
         with contextlib.suppress(InputError):  # beyond the limit an example need not fit; within it, prepare refuses it
             lengths += [len(prompt.tokens) for prompt in encoder.prompts(request)]
     return round(statistics.mean(lengths))
-
-
-def _source(job: Job) -> Source:
-    """Find the rows of a task and all that its construction is asked for; a task of lm-eval's finds its own rows."""
-    if job.task.yaml is None:
-        return Source("lm_eval", {})
-    name = job.task.yaml.removeprefix("paper_")
-    source = resolve(job.data, name, asset("tasks") / "corpus", cache_root())
-    return Source(source.name, {**source.arguments, **job.task.given})
-
-
-def _suite(job: Job, source: Source, encoder: Encoder, positions: int) -> Suite:
-    """Load a task. Its construction sees text; for lengths in tokens it is lent a counter and the model's limit."""
-    task = job.task
-    if task.yaml is None:
-        return Suite(load_shipped_task(task.name, task.overrides or {}), job.limit)
-    try:
-        given = {**source.arguments, "count": encoder.count, "positions": positions}
-        return Suite({task.name: load_paper_task(task.yaml, asset("tasks") / "paper", given)}, job.limit)
-    except (TypeError, AttributeError, KeyError, IndexError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        what = f"with {task.given}" if task.given else "from these rows"
-        raise InputError(f"task {task.name} cannot be built {what}: {type(error).__name__}: {error}") from error

@@ -43,6 +43,8 @@ def run_job(job: Job, console: Console) -> pd.DataFrame | None:
     with interruptible():
         prepared = prepare(job)
         console.announce(prepared.folder, job, prepared.source.name, prepared.plan)
+        for sentence in prepared.notes:
+            console.say(sentence)
         for sentence in not_reused(prepared.folder):
             console.say(sentence)
         with Store(prepared.folder, prepared.key, job.shard) as store:

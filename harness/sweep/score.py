@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -11,6 +11,7 @@ import pandas as pd
 from harness.evaluation.batches import Done
 from harness.evaluation.prompts import TaskPrompt
 from harness.evaluation.replay import Reply, reply
+from harness.evaluation.scores import Metric, Score
 from harness.methods.cell import Cell
 from harness.methods.controls.dense import Dense
 from harness.methods.cost import transfers
@@ -26,24 +27,31 @@ def write_tables(prepared: Prepared, cells: Sequence[Cell], done: Done) -> pd.Da
     folder = prepared.folder
     dense = next((cell for cell in cells if cell.is_dense), None)
     rows: list[dict[str, Any]] = []
-    aggregates: dict[tuple[str, str, str], float] = {}
+    metrics: dict[str, list[Metric]] = {}
     for cell in cells:
         scored = _score(prepared, cell, dense, done)
         rows += scored.rows
-        aggregates |= scored.aggregates
+        metrics[cell.id] = scored.metrics
     frame = to_frame(rows)
     with replacing(folder / "rows.parquet") as partial:
         frame.to_parquet(partial, index=False)
-    summary = summarise(frame, dense.id if dense else None, aggregates)
+    summary = summarise(frame, dense.id if dense else None, _aggregates(metrics))
     write_whole(folder / "summary.csv", summary.to_csv(index=False))
     return summary
 
 
 class _Scored(NamedTuple):
-    """Holds the rows of one cell, and lm-eval's aggregate of metrics that are no mean by (task, cell, metric)."""
+    """Holds the rows of one cell, and its metrics."""
 
     rows: list[dict[str, Any]]
-    aggregates: dict[tuple[str, str, str], float]
+    metrics: list[Metric]
+
+
+def _aggregates(metrics: Mapping[str, Sequence[Metric]]) -> dict[tuple[str, str, str], float]:
+    """Collect lm-eval's aggregates by (task, cell, metric), of metrics that are no mean of examples under some cell."""
+    no_mean = {(m.task, m.name) for of_cell in metrics.values() for m in of_cell if not m.is_mean}
+    every = ((cell, metric) for cell, of_cell in metrics.items() for metric in of_cell)
+    return {(m.task, cell, m.name): m.aggregate for cell, m in every if (m.task, m.name) in no_mean}
 
 
 def _score(prepared: Prepared, cell: Cell, dense: Cell | None, done: Done) -> _Scored:
@@ -58,11 +66,16 @@ def _score(prepared: Prepared, cell: Cell, dense: Cell | None, done: Done) -> _S
     }
     labels = {(prompt.request.task, prompt.request.example): prompt.request.labels for prompt in prepared.prompts}
     rows = [
-        {**labels[s.task, s.example], **common[s.task, s.example], "task": s.task, "metric": s.metric, "value": s.value}
-        | {"higher_is_better": better[s.task, s.metric]}
+        {**labels[s.task, s.example], **common[s.task, s.example], **_name(s), "metric": s.metric, "value": s.value}
+        | {"higher_is_better": better[s.group or s.task, s.metric]}
         for s in scores
     ]
-    return _Scored(rows, {(m.task, cell.id, m.name): m.aggregate for m in metrics if m.aggregate is not None})
+    return _Scored(rows, metrics)
+
+
+def _name(score: Score) -> dict[str, str]:
+    """Name a row's task and example; in the table of a group the example carries the name of its task."""
+    return {"task": score.group, "example": f"{score.task}/{score.example}"} if score.group else {"task": score.task}
 
 
 def _facts(prepared: Prepared, cell: Cell) -> CellFacts:

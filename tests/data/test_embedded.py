@@ -11,7 +11,8 @@ from harness.data.chronicle import chronicle
 from harness.data.embedded import materialise
 from harness.data.sources import DataSpec, resolve
 from harness.errors import InputError
-from harness.evaluation.suite import Suite, load_paper_task
+from harness.evaluation.suite import Suite
+from harness.evaluation.tasks import load_paper_task
 from harness.paths import asset
 from tasks.paper.metrics import normalise_answer, starts_with_answer
 

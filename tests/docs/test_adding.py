@@ -16,7 +16,8 @@ import harness.methods.eviction
 from harness import methods
 from harness.__main__ import main
 from harness.attention.scores import Scores
-from harness.evaluation.suite import Suite, load_paper_task
+from harness.evaluation.suite import Suite
+from harness.evaluation.tasks import load_paper_task
 from harness.methods import catalogue, decode
 from harness.report import figures
 from harness.report.drawing.save import save

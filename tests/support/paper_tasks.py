@@ -2,7 +2,8 @@
 
 from harness.commands.compose import compositions, model_spec
 from harness.data.sources import DataSpec, resolve
-from harness.evaluation.suite import Suite, load_paper_task
+from harness.evaluation.suite import Suite
+from harness.evaluation.tasks import load_paper_task
 from harness.paths import asset
 
 GOLDEN_ARGUMENTS = {

@@ -7,7 +7,8 @@ from support.paper_tasks import local_data
 
 from harness.data.sources import resolve
 from harness.errors import InputError
-from harness.evaluation.suite import Suite, load_paper_task
+from harness.evaluation.suite import Suite
+from harness.evaluation.tasks import load_paper_task
 from harness.methods import solve
 from harness.paths import asset
 

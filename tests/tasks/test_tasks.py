@@ -12,7 +12,7 @@ from support.paper_tasks import GOLDEN_ARGUMENTS, local_suite
 from harness.commands.compose import choices
 from harness.data.rows import load_rows
 from harness.errors import InputError
-from harness.evaluation.suite import load_paper_task
+from harness.evaluation.tasks import load_paper_task
 from harness.paths import asset
 
 
