@@ -1,0 +1,117 @@
+"""The matrix: which models, tokenizers, requests and settings meet, and what is to come of each meeting."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+from conformance import sides
+from conformance.checkpoints import checkpoint
+from conformance.models import MODELS
+from conformance.requests import CASES, Case, generation
+from conformance.settings import SETTINGS
+from conformance.spelling import HABITS
+
+PLAIN_MODEL, PLAIN_TOKENIZER = "llama", "adds BOS"
+FAST_CASES = ("generate", "likelihood", "rolling, text too long")
+"""What every model is asked in the fast selection; the model PLAIN_MODEL is asked everything."""
+
+THOROUGH = ("gpt2", "gemma3_text", "llama4_text, chunks", "phi3, rope longrope", "qwen3_moe")
+"""Models that meet every tokenizer in the whole matrix: one of each way to count positions, and one of experts."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Names a model, a tokenizer, and a case or the setting of a generation."""
+
+    model: str
+    tokenizer: str
+    case: str = "generate"
+    setting: str | None = None
+
+    def __str__(self) -> str:
+        return " - ".join([self.model, self.tokenizer, self.setting or self.case])
+
+    @property
+    def asked(self) -> Case:
+        """What is asked."""
+        return CASES[self.case] if self.setting is None else generation(**SETTINGS[self.setting].asked)
+
+    @property
+    def refused(self) -> str:
+        """Words of the sentence with which it is refused; empty if it is answered like hf answers it."""
+        refused = HABITS[self.tokenizer].refused
+        of_tokenizer = refused.get("") or refused.get(self.case, "")
+        of_setting = SETTINGS[self.setting].refused if self.setting else ""
+        return MODELS[self.model].refused or of_tokenizer or of_setting
+
+    @property
+    def fast(self) -> bool:
+        """Say if it belongs to the fast selection."""
+        if self.model == PLAIN_MODEL:
+            return True
+        return self.setting is None and self.tokenizer == PLAIN_TOKENIZER and self.case in FAST_CASES
+
+    @property
+    def folder(self) -> Path:
+        """The checkpoint that both sides are given. Settings that are only asked for share one."""
+        return _folder(self.model, self.tokenizer, self.setting)
+
+    def differences(self) -> list[str]:
+        """Say in which answers we differ from hf, in one batch or alone."""
+        its = sides.answers(_hf(self.folder), self.asked)
+        return [
+            f"{how}: {line}"
+            for how, rows in (("in a batch", None), ("alone", 1))
+            for line in sides.differences(self.asked, sides.answers(_ours(self.folder, rows), self.asked), its)
+        ]
+
+    def refusal(self) -> str:
+        """Return the sentence with which we refuse it without weights."""
+        return sides.refusal(self.folder, self.asked)
+
+
+def _folder(model: str, tokenizer: str, setting: str | None) -> Path:
+    stores = setting is not None and (SETTINGS[setting].stored != {} or SETTINGS[setting].config != {})
+    return checkpoint(model, tokenizer, setting if stores else None)
+
+
+@functools.lru_cache(maxsize=2)
+def _hf(folder: Path) -> sides.Hf:
+    return sides.Hf(folder)
+
+
+@functools.lru_cache(maxsize=4)
+def _ours(folder: Path, rows: int | None) -> sides.Ours:
+    return sides.Ours(folder, rows)
+
+
+def _models() -> list[Entry]:
+    """Every model on every case; one that is refused is asked once."""
+    return [
+        Entry(model, PLAIN_TOKENIZER, case)
+        for model in MODELS
+        for case in (["generate"] if MODELS[model].refused else CASES)
+    ]
+
+
+def _tokenizers(model: str) -> list[Entry]:
+    return [
+        Entry(model, tokenizer, case)
+        for tokenizer in HABITS
+        for case in (["generate"] if "" in HABITS[tokenizer].refused else CASES)
+    ]
+
+
+def _settings(model: str) -> list[Entry]:
+    return [Entry(model, PLAIN_TOKENIZER, setting=setting) for setting in SETTINGS]
+
+
+ENTRIES = tuple(
+    dict.fromkeys(
+        [*_models(), *(entry for model in (PLAIN_MODEL, *THOROUGH) for entry in _tokenizers(model))]
+        + [entry for model in MODELS if not MODELS[model].refused for entry in _settings(model)]
+    )
+)
+"""The whole matrix; entries of one checkpoint stand side by side."""

@@ -1,0 +1,35 @@
+"""Dense decoding here against lm-eval's own hf backend, entry by entry of the matrix."""
+
+import pytest
+
+from conformance.matrix import ENTRIES
+
+AWAITED = {
+    *("likelihood, context too long", "rolling", "rolling, text too long", "rolling, BOS in the text"),
+    *("generate, BOS in the text", "likelihood, BOS in the text", "likelihood, no context"),
+    *("larger than the embedding", "phi3, rope longrope", "llama4_text, chunks", "llama, rope dynamic"),
+}
+"""What rooms G and H still have in hand; gone before this room is left."""
+
+
+def awaited(entry):
+    return AWAITED & {entry.model, entry.tokenizer, entry.case} or entry.setting
+
+
+def chosen(entries):
+    """Parametrise over entries, by name; those outside the fast selection are slow."""
+    slow, awaiting = pytest.mark.slow, pytest.mark.xfail(reason="in hand")
+    marks = {entry: [*[slow] * (not entry.fast), *[awaiting] * bool(awaited(entry))] for entry in entries}
+    return pytest.mark.parametrize("entry", [pytest.param(e, id=str(e), marks=marks[e]) for e in entries])
+
+
+@chosen([entry for entry in ENTRIES if not entry.refused])
+def test_every_sample_is_answered_like_hf_answers_it_alone(entry):
+    assert entry.differences() == []
+
+
+@chosen([entry for entry in ENTRIES if entry.refused])
+def test_what_cannot_be_right_is_refused_in_one_sentence_before_weights(entry):
+    sentence = entry.refusal()
+    assert entry.refused in sentence
+    assert "\n" not in sentence
