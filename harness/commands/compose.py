@@ -21,7 +21,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from harness.commands.vetting import check_constructs_nothing
+from harness.commands.vetting import check_arguments
 from harness.errors import InputError
 from harness.paths import asset
 
@@ -47,7 +47,7 @@ def launch(arguments: Sequence[str], job: Callable[[dict[str, Any], Label], None
 
     Raises InputError for a configuration that does not compose, and what jobs raise in this process.
     """
-    check_constructs_nothing(arguments)
+    check_arguments(arguments)
     sys.argv = ["harness run", *arguments]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, do not print and exit: errors are worded in one place
     _collect_methods()
@@ -65,7 +65,7 @@ def compositions(overrides: Sequence[str]) -> list[dict[str, Any]]:
 
     Raises InputError.
     """
-    check_constructs_nothing(overrides)
+    check_arguments(overrides)
     with _composing():
         parser = OverridesParser.create()
         fixed = [o.input_line for o in parser.parse_overrides(list(overrides)) if not o.is_sweep_override()]

@@ -12,7 +12,13 @@ from huggingface_hub import HfApi
 from harness.data.embedded import materialise
 from harness.errors import InputError
 
-KINDS = ("auto", "hub", "local", "embedded")
+UNREAD: Mapping[str, tuple[str, ...]] = {
+    "auto": ("root",),
+    "hub": ("root", "files", "arguments"),
+    "local": (),
+    "embedded": ("root",),
+}
+"""The kinds of data, each with the keys that it has no use for."""
 PROBE_SECONDS = 5
 
 
@@ -26,8 +32,13 @@ class DataSpec:
     arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise InputError(f"data.kind={self.kind} is unknown: choose from {', '.join(KINDS)}")
+        if self.kind not in UNREAD:
+            raise InputError(f"data.kind={self.kind} is unknown: choose from {', '.join(UNREAD)}")
+        for key in UNREAD[self.kind]:
+            if getattr(self, key):
+                raise InputError(f"data.{key} is set, but data={self.kind} reads no {key}: choose data=local")
+        for task in self.arguments.keys() - self.files.keys():
+            raise InputError(f"data.arguments.{task} is set, but data.files has no {task} that would read it")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,9 @@ from harness.evaluation.wording import worded
 SINGLE = (Kind.TASK, Kind.PY_TASK)
 NAMES = ("task", "group", "tag")
 """Keys of a YAML that say what it is, and that no override may change."""
+
+LENT = {"source", "count", "positions"}
+"""Arguments that the construction of every task of the project is called with, and may leave unread."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,18 @@ class Loaded(NamedTuple):
 
 
 def load_paper_task(name: str, folder: Path, arguments: Mapping[str, Any]) -> Any:
-    """Load a task of the project's own YAML folder, whose construction is called with `arguments`."""
+    """Load a task of the project's own YAML folder, whose construction is called with `arguments`.
+
+    Raises InputError for an argument that it does not have, those apart that are lent to every task.
+    """
     manager = TaskManager(include_path=str(folder), include_defaults=False)
     member = {"task": name, "dataset_kwargs": dict(arguments)}
-    return manager.load({"group": "harness", "task": [member]})["tasks"][name]
+    task = manager.load({"group": "harness", "task": [member]})["tasks"][name]
+    parameters = inspect.signature(task.config.custom_dataset).parameters.values()
+    known = {p.name for p in parameters if p.kind is not p.VAR_KEYWORD} - LENT
+    for argument in arguments.keys() - LENT - known:
+        raise InputError(f"task {name} has no argument '{argument}': it has {', '.join(sorted(known))}")
+    return task
 
 
 def most_new_tokens(name: str, folder: Path) -> int | None:

@@ -16,7 +16,7 @@ from harness.kernels import Kernel
 from harness.methods.cell import Per
 from harness.store.shard import WHOLE, Shard
 from harness.sweep.plan import check_grid
-from harness.sweep.typed import build, typed
+from harness.sweep.typed import build, check_known, typed
 
 SHIPPED_ONLY = ("overrides", "num_fewshot", "include_path", "metadata", "gen_kwargs", "confirm_run_unsafe_code")
 """Settings of tasks of lm-eval, which the paper's tasks do not follow."""
@@ -95,6 +95,17 @@ class EngineSpec:
                 raise InputError(f"engine.{name}={value} must be at least 1{f', or {instead}' if instead else ''}")
 
 
+SECTIONS: Mapping[str, Any] = {
+    "model": ModelSpec,
+    "task": TaskSpec,
+    "data": DataSpec,
+    "budget": BudgetSpec,
+    "engine": EngineSpec,
+}
+KEYS = (*SECTIONS, "methods", "method", "ratios", "limit", "results", "seed", "shards", "shard")
+"""What a configuration holds at its top; `seed` is read by the methods' own knobs."""
+
+
 @dataclass(frozen=True)
 class Job:
     """Describes one model on one task under a grid of methods and ratios, or a shard of it."""
@@ -114,17 +125,14 @@ class Job:
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Job:
         """Read a job from the composed configuration. Raises InputError for anything that cannot be meant."""
+        _check_keys(config)
         job = cls(
-            model=build(ModelSpec, config["model"], "model"),
-            task=build(TaskSpec, config["task"], "task"),
-            data=build(DataSpec, config["data"], "data"),
+            **{section: build(kind, config[section], section) for section, kind in SECTIONS.items()},
             methods=tuple(typed("methods", config["methods"], list[str])),
             ratios=tuple(typed("ratios", config["ratios"], list[float])),
-            budget=build(BudgetSpec, config["budget"], "budget"),
             knobs=_knobs(config["method"]),
             limit=_limit(config["limit"]),
             results=Path(typed("results", config["results"], str)),
-            engine=build(EngineSpec, config["engine"], "engine"),
             shard=_shard(config),
         )
         check_grid(job.methods, job.knobs, job.ratios)
@@ -139,6 +147,16 @@ def _limit(given: Any) -> int | float | None:
     raise InputError(
         f"limit={limit} is no number of examples: use limit=1 or more, a share such as limit=0.1, or limit=null for all"
     )
+
+
+def _check_keys(config: Mapping[str, Any]) -> None:
+    """Raise InputError for a key at the top that nothing reads, and for one that is missing."""
+    for key in config:
+        owners = [f"{section}.{key}" for section, kind in SECTIONS.items() if key in {f.name for f in fields(kind)}]
+        check_known([key], KEYS, hint=f"{' or '.join(owners)} is meant, perhaps" if owners else "")
+    for key in KEYS:
+        if key not in config:
+            raise InputError(f"the configuration has no key {key}: see `harness run --cfg job`")
 
 
 def _shard(config: Mapping[str, Any]) -> Shard:

@@ -14,6 +14,7 @@ from harness.evaluation.tasks import Shipped, load_paper_task, load_shipped
 from harness.evaluation.wording import worded
 from harness.paths import asset, cache_root
 from harness.sweep.job import Job, TaskSpec
+from harness.sweep.typed import check_known
 
 
 class Questions(NamedTuple):
@@ -62,6 +63,7 @@ def _shipped(job: Job, chat: Chat, tokenizer: str) -> Questions:
 def _paper(job: Job, chat: Chat, encoder: Encoder, positions: int) -> Questions:
     """Load a task of the project. Its construction sees text; for lengths it is lent a counter and the limit."""
     task = job.task
+    check_known(job.data.files, {file.stem for file in (asset("tasks") / "paper").glob("*.yaml")}, "data.files.")
     source = resolve(job.data, str(task.yaml).removeprefix("paper_"), asset("tasks") / "corpus", cache_root())
     source = Source(source.name, {**source.arguments, **task.given})
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Union, get_args, get_origin
 
 from harness.errors import InputError
@@ -18,13 +18,20 @@ def build(cls: Any, settings: Any, where: str) -> Any:
     given = typed(where, settings, Mapping[str, Any])
     kinds = typing.get_type_hints(cls)
     known = {field.name: kinds[field.name] for field in dataclasses.fields(cls)}
-    for key in given:
-        if key not in known:
-            raise InputError(f"unknown key {where}.{key}: choose from {', '.join(sorted(known))}")
+    check_known(given, known, f"{where}.")
     for field in dataclasses.fields(cls):
         if field.name not in given and field.default is field.default_factory is dataclasses.MISSING:
             raise InputError(f"{where}.{field.name} is missing")
     return cls(**{key: typed(f"{where}.{key}", value, known[key]) for key, value in given.items()})
+
+
+def check_known(given: Iterable[str], known: Iterable[str], where: str = "", hint: str = "") -> None:
+    """Raise InputError for a key that nothing reads; `where` stands before each, `hint` says what else it may be."""
+    choice = sorted(known)
+    for key in given:
+        if key not in choice:
+            instead = f"choose from {', '.join(choice)}" if choice else "there is none"
+            raise InputError(f"unknown key {where}{key}, which nothing reads: {hint or instead}")
 
 
 def typed(name: str, value: Any, kind: Any) -> Any:

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.__main__ import main
-from harness.commands.vetting import check_constructs_nothing
+from harness.commands.vetting import check_arguments
 from harness.errors import InputError
 
 
@@ -29,10 +29,8 @@ def test_the_command_line_constructs_no_object_of_its_choice(argument, capsys):
 def test_a_folder_of_configuration_is_looked_through_too(tmp_path):
     (tmp_path / "evil.yaml").write_text("hydra:\n  callbacks:\n    x:\n      _target_: os.system\n")
     with pytest.raises(InputError, match=r"os\.system"):
-        check_constructs_nothing(["--config-dir", str(tmp_path)])
+        check_arguments(["--config-dir", str(tmp_path)])
 
 
 def test_launchers_of_hydra_and_its_plugins_are_allowed():
-    check_constructs_nothing(
-        ["hydra.launcher._target_=hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"]
-    )
+    check_arguments(["hydra.launcher._target_=hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"])

@@ -1,6 +1,9 @@
 """Whatever a configuration holds, it is a job or a sentence that names the key, never a traceback."""
 
+import copy
 import dataclasses
+import functools
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -84,6 +87,24 @@ def test_a_whole_number_is_no_text_and_no_switch(value):
     else:
         with pytest.raises(InputError, match="x="):
             typed("x", value, int)
+
+
+@pytest.mark.parametrize("key", sorted(GOOD))
+def test_a_configuration_without_one_of_its_keys_is_refused_by_name(key):
+    with pytest.raises(InputError, match=f"no key {key}:"):
+        Job.of({name: value for name, value in GOOD.items() if name != key})
+
+
+@given(st.text(min_size=1, max_size=8), anything())
+def test_a_key_that_nothing_reads_is_refused_at_every_level(key, value):
+    places = [(), *((section,) for section in SECTIONS), ("method",), ("method", "sparq")]
+    for place in places:
+        config = copy.deepcopy(GOOD)
+        holder = functools.reduce(lambda inner, name: inner[name], place, config)
+        if key not in holder and (place, key) not in {((section,), field) for section, field in FIELDS}:
+            holder[key] = value
+            with pytest.raises(InputError, match=re.escape(key)):
+                Job.of(config)
 
 
 def test_a_missing_key_is_named():
