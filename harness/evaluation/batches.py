@@ -149,4 +149,5 @@ def _record(prompt: TaskPrompt, cell: Cell, output: Output, encoder: Encoder) ->
         seconds=round(output.seconds, 6),
         prompt_tokens=len(prompt.tokens),
         text=encoder.text(request, output.tokens) if request.kind == "generate" else "",
+        cut_tokens=prompt.lost,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property
@@ -18,13 +19,14 @@ from lm_eval.utils import simple_parse_args_string
 from harness.engine import Engine
 from harness.errors import InputError
 from harness.evaluation.batches import PLAIN_TOKENS, Limits, batches, check_none_inactive, compute, find_inactive
-from harness.evaluation.prompts import Encoder, TaskPrompt
+from harness.evaluation.prompts import Encoder, TaskPrompt, tell_cuts
 from harness.evaluation.replay import Reply, reply
 from harness.evaluation.requests import plain_request
 from harness.hf import Bridge, Checkpoint, ModelSpec, find
 from harness.methods.cell import Cell
 from harness.store.records import Record
 
+LOG = logging.getLogger(__name__)
 LM_EVAL_DEVICE = "cuda:0"
 """The device that lm-eval asks for if its user does not."""
 
@@ -66,7 +68,10 @@ class HarnessLM(LM):  # type: ignore[misc]
     def _answer(self, instances: list[Any]) -> list[Reply]:
         asked = [plain_request(str(i.task_name), i) for i in instances]
         prompts = {request.key: self._encoder.prompts(request) for request in dict.fromkeys(asked)}
-        records = self._records([prompt for parts in prompts.values() for prompt in parts])
+        every = [prompt for parts in prompts.values() for prompt in parts]
+        for sentence in tell_cuts(every, self._checkpoint.max_length):
+            LOG.warning(sentence)
+        records = self._records(every)
         check_none_inactive(find_inactive([self._cell], records.values()))
         return [reply([records[prompt.key] for prompt in prompts[r.key]], r.kind) for r in asked]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -30,6 +30,17 @@ class TaskPrompt(Prompt):
     def key(self) -> str:
         """Identify the prompt within a run by the request's hash and the part: the `unit` of outputs.jsonl."""
         return f"{self.request.key}.{self.part}"
+
+
+def tell_cuts(prompts: Sequence[TaskPrompt], positions: int) -> list[str]:
+    """Say in a sentence how many prompts were cut to fit into the model's positions; in none if all fit."""
+    lost = [prompt.lost for prompt in prompts if prompt.lost]
+    if not lost:
+        return []
+    return [
+        f"{len(lost)} of {len(prompts)} prompts do not fit into the model's {positions} positions beside what follows "
+        f"them: their oldest tokens were cut off, {sum(lost) / len(lost):.0f} each in the mean, {max(lost)} at the most"
+    ]
 
 
 class _Fitted(NamedTuple):

@@ -35,6 +35,7 @@ class Record:
     prompt_tokens: int
     text: str = ""
     shared_seconds: float = 0.0
+    cut_tokens: int = 0
     launch: str = ""
 
     @property

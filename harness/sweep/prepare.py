@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.data.sources import Source
 from harness.errors import InputError
-from harness.evaluation.prompts import Encoder, TaskPrompt
+from harness.evaluation.prompts import Encoder, TaskPrompt, tell_cuts
 from harness.evaluation.suite import Suite
 from harness.hf import Checkpoint, find
 from harness.hf.retry import patiently
@@ -29,7 +29,7 @@ from harness.sweep.solving import solver_of
 class Prepared:
     """Holds a job that was found possible: nothing expensive happens until its `model` is asked for.
 
-    `notes` are sentences for the user on what was asked for and is not followed.
+    `notes` are sentences for the user on what was asked for and is not followed, and on prompts that do not fit.
     """
 
     job: Job
@@ -77,7 +77,9 @@ def prepare(job: Job) -> Prepared:
     lengths = {len(prompt.tokens) for prompt in prompts}
     solver = solver_of(job.budget.per, checkpoint.layers, _typical_length(suite, encoder), lengths)
     plan = make_plan(job.methods, job.knobs, job.ratios, solver)
-    return Prepared(job, checkpoint, suite, source, encoder, prompts, plan, notes)
+    return Prepared(
+        job, checkpoint, suite, source, encoder, prompts, plan, notes + tell_cuts(prompts, checkpoint.max_length)
+    )
 
 
 def _typical_length(suite: Suite, encoder: Encoder) -> int:

@@ -106,6 +106,8 @@ def _describe(prepared: Prepared, store: Store, about: Mapping[str, Any]) -> Non
             "planned": [cell.id for cell in prepared.plan.cells],
             "skipped": [asdict(skip) for skip in prepared.plan.skipped],
             "examples": [p.request.example for p in prepared.prompts],
+            "prompts": len(prepared.prompts),
+            "prompts_cut": sum(p.lost > 0 for p in prepared.prompts),
             "model_fingerprint": prepared.checkpoint.fingerprint(),
             "data_fingerprint": hashlib.sha256(asked).hexdigest()[:16],
             "protocol": PROTOCOL,

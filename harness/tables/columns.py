@@ -140,6 +140,9 @@ COLUMNS = (
         "was solved",
     ),
     Column("dtype", TEXT, SAME, "precision of the model and its KV cache, in which bytes are counted"),
+    Column(
+        "cut_tokens", INTEGER, MEAN, "tokens cut off the prompts of the example to fit the model's positions", "tokens"
+    ),
     Column("example", TEXT, None, "the data set's own id", essential=True),
     Column("knobs", TEXT, None, "the knobs that it was decoded with as JSON, [least, greatest] over its requests"),
     Column("launch", TEXT, None, "the launch that computed it, as in `launches.jsonl`"),
@@ -148,8 +151,9 @@ COLUMNS = (
 
 SUMMARY = tuple(column for column in COLUMNS if column.averaging is not None)
 _ROWS = (
-    "model run method params ratio per cell example knobs prompt_tokens new_tokens seconds transfers_elements "
-    "bytes_per_token dtype compression active first_difference delta_nll launch task metric value higher_is_better"
+    "model run method params ratio per cell example knobs prompt_tokens cut_tokens new_tokens seconds "
+    "transfers_elements bytes_per_token dtype compression active first_difference delta_nll launch task metric value "
+    "higher_is_better"
 ).split()
 ROWS = tuple(next(column for column in COLUMNS if column.name == name) for name in _ROWS)
 """Those of rows.parquet in its order; before them stand columns that a task declares."""

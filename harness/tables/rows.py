@@ -39,6 +39,7 @@ def example_facts(facts: CellFacts, records: Sequence[Record], dense: Sequence[R
         "example": records[0].example,
         "knobs": facts.knobs(lengths),
         "prompt_tokens": _mean(lengths),
+        "cut_tokens": sum(r.cut_tokens for r in records),
         "new_tokens": sum(len(r.tokens) for r in records),
         "seconds": sum(r.seconds for r in records),
         "transfers_elements": moved,

@@ -67,3 +67,23 @@ def test_every_row_names_the_launch_whose_commit_and_versions_computed_it(sweep,
     rows = pd.read_parquet(finished / "rows.parquet")
     assert set(rows["launch"][rows["method"] == "window"]) == {second}
     assert set(rows["launch"][rows["method"] != "window"]) == {first}
+
+
+def test_prompts_that_do_not_fit_the_model_are_counted_and_told(harness, tmp_path):
+    code, out, _ = harness("methods=[dense]", "limit=3", "model.max_length=320")
+    folder = only_run(tmp_path / "results")
+    rows = pd.read_parquet(folder / "rows.parquet")
+    assert (code, len(rows)) == (0, 3)
+    assert (rows["prompt_tokens"] == 64).all()  # 256 positions are kept free
+    assert (rows["cut_tokens"] > 64).all()
+    about = json.loads((folder / "run.json").read_text())
+    assert (about["prompts"], about["prompts_cut"]) == (3, 3)
+    assert any("3 of 3 prompts do not fit into the model's 320 positions" in line for line in out)
+    assert summary(tmp_path / "results")["cut_tokens"].item() == pytest.approx(rows["cut_tokens"].mean())
+
+
+def test_nothing_is_told_of_prompts_that_fit(harness, tmp_path):
+    _, out, _ = harness("methods=[dense]", "limit=1", "task=wikitext", "task.arguments.prefix=300")
+    assert not any("positions" in line for line in out)
+    assert json.loads((only_run(tmp_path / "results") / "run.json").read_text())["prompts_cut"] == 0
+    assert summary(tmp_path / "results")["cut_tokens"].item() == 0

@@ -90,7 +90,7 @@ def frame():
         for example, value in by_example.items():
             labels = {**LABELS, "cell": cell, "method": cell[:-2], "task": "t", "example": example, "metric": "match"}
             facts = {"bytes_per_token": 2.0, "transfers_elements": 1.0 if cell == "x-1" else 4.0, "prompt_tokens": 9.0}
-            facts |= {"new_tokens": 3, "seconds": 0.1, "active": cell == "x-1", "delta_nll": math.nan}
+            facts |= {"cut_tokens": 0, "new_tokens": 3, "seconds": 0.1, "active": cell == "x-1", "delta_nll": math.nan}
             facts |= {"first_difference": 2.0 if cell == "x-1" and example != "d" else math.nan, "compression": 9.0}
             rows.append({**labels, **facts, "value": value, "higher_is_better": True})
     return to_frame(rows)
