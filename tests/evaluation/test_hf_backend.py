@@ -48,7 +48,7 @@ def both(folder, requests, max_length=1024, batch_size=2):
         batch_size=batch_size,
     )
     spec = ModelSpec(name="tiny", path=str(folder), max_length=max_length, device="cpu")
-    ours = HarnessLM(find(spec), Cell("dense", create("dense")), batch_size)
+    ours = HarnessLM(find(spec), Cell.of("dense", create("dense")), batch_size)
     return getattr(ours, kind)(requests), getattr(theirs, kind)(requests)
 
 
