@@ -82,7 +82,8 @@ def choose_rule(asked: Mapping[str, float], model: Mapping[str, Any], ends: froz
     do not make it sample. Raises InputError for one of the checkpoint's that is not honoured.
     """
     samples = "do_sample" in asked
-    refuse_unhonoured(model, samples)
+    own_length = {"max_length"}  # over which lm-eval lays a length of the task's
+    refuse_unhonoured({name: value for name, value in model.items() if name not in own_length}, samples)
     found = {**{name: model[name] for name in HONOURED[2:] if model.get(name) is not None}, **asked}
     sampling = Sampling(
         temperature=asked.get("temperature", 1.0),

@@ -54,7 +54,7 @@ class Ours(HarnessLM):
     def __init__(self, folder: Path, rows: int | None = None, weights: bool = True) -> None:
         found = find(ModelSpec("tiny", str(folder), device="cpu"))
         checkpoint = found if weights else Weightless(**vars(found))
-        super().__init__(checkpoint, Cell("dense", methods.create("dense")), rows)
+        super().__init__(checkpoint, Cell.of("dense", methods.create("dense")), rows)
 
 
 def answers(side: HFLM | HarnessLM, case: Case) -> list[Answer]:

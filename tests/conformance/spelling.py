@@ -50,7 +50,7 @@ HABITS: Mapping[str, Habit] = {
     "BOS is EOS, no pad": Habit({"bos_token": EOS, "eos_token": EOS}),
     "no BOS": Habit({"eos_token": EOS, "pad_token": PAD}),
     "no EOS": Habit({"bos_token": BOS}),
-    "none of BOS, EOS and pad": Habit({}, refused=dict.fromkeys(NO_START, "BOS")),
+    "none of BOS, EOS and pad": Habit({}, refused=dict.fromkeys(NO_START, "neither")),
     "chat template emits BOS": Habit(ALL, f"{BOS} $A", chat="{{ bos_token }}" + TURNS),
     "chat template without BOS": Habit(ALL, f"{BOS} $A", chat=TURNS),
     "larger than the embedding": Habit(ALL, size=VOCABULARY + 40, refused={"": "embedding"}),
