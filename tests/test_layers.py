@@ -37,7 +37,7 @@ ONLY = {
     "datasets": ["data/rows.py"],
     "transformers": ["hf/"],
     "huggingface_hub": ["data/sources.py", "hf/retry.py"],
-    "scipy": ["tables/stats.py"],
+    "scipy": ["tables/intervals.py"],
 }
 """The files and packages that may import a foreign library."""
 

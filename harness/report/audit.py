@@ -11,7 +11,7 @@ import pandas as pd
 from harness.report.names import DENSE
 from harness.report.runs import Run
 
-NUMBERS = ["value", "stderr", "delta_dense", "delta_stderr", "delta_ci_low", "delta_ci_high"]
+NUMBERS = ["value", "stderr", "delta_dense", "delta_stderr", "delta_ci_low", "delta_ci_high", "delta_p"]
 KEYS = ["task", "cell", "metric"]
 ROUNDING = 1e-6
 

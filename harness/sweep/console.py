@@ -59,7 +59,7 @@ class Console:
             title = f"{group['model'].iloc[0]} on {task}: {metric} ({arrow} is better, {examples} examples)"
             self._out.print(_table(escape(title), group))
         self._out.print(
-            "ratio: dense / method transfers; ms: decoding per example; intervals: paired bootstrap\n"
+            "ratio: dense / method transfers; ms: decoding per example; intervals: docs/statistics.md\n"
             f"figures, tables and a page to read the outputs: harness report {escape(str(results))}",
             style="dim",
             highlight=False,

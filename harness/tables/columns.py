@@ -50,10 +50,7 @@ class Column:
 
 TEXT, FLAG, INTEGER, NUMBER = Kind
 SAME, MEAN, SHARE, COUNT, PAIRED, COMPUTED = Averaging
-BOOTSTRAP = (
-    "95% percentile bootstrap of the paired difference, 9,999 resamples (999 above 5,000 examples of continuous "
-    "scores), seeded; empty for a single example, too narrow below about ten"
-)
+INTERVAL = "95% interval of the mean difference (docs/statistics.md); empty below 4 examples and for dense itself"
 COLUMNS = (
     Column("model", TEXT, SAME, "as named on the command line", essential=True),
     Column("task", TEXT, SAME, "as named on the command line", essential=True),
@@ -100,9 +97,9 @@ COLUMNS = (
     ),
     Column("stderr", NUMBER, COMPUTED, "standard error of `value` (sample variance); empty for a single example"),
     Column("n", INTEGER, COUNT, "examples", essential=True),
-    Column("delta_dense", NUMBER, PAIRED, "mean difference to dense on the same examples"),
+    Column("delta_dense", NUMBER, PAIRED, "mean difference to dense on the same examples; empty for dense itself"),
     Column("delta_stderr", NUMBER, PAIRED, "standard error of `delta_dense`"),
-    Column("delta_ci_low", NUMBER, PAIRED, f"lower end: {BOOTSTRAP}"),
+    Column("delta_ci_low", NUMBER, PAIRED, f"lower end: {INTERVAL}"),
     Column("delta_ci_high", NUMBER, PAIRED, "upper end of the same interval"),
     Column(
         "first_difference",
@@ -143,6 +140,7 @@ COLUMNS = (
     Column(
         "cut_tokens", INTEGER, MEAN, "tokens cut off the prompts of the example to fit the model's positions", "tokens"
     ),
+    Column("delta_p", NUMBER, PAIRED, "p-value of no difference to dense: below 0.05 where the interval leaves 0 out"),
     Column("example", TEXT, None, "the data set's own id", essential=True),
     Column("knobs", TEXT, None, "the knobs that it was decoded with as JSON, [least, greatest] over its requests"),
     Column("launch", TEXT, None, "the launch that computed it, as in `launches.jsonl`"),

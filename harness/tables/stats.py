@@ -1,28 +1,46 @@
-"""Computes standard errors, and paired differences to dense with a 95% interval."""
+"""Computes standard errors, and paired differences to dense with a 95% interval and a p-value."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
 
-RESAMPLES = 9999
-FEW_VALUES = 64
-MANY_EXAMPLES = 5000
-FEWER_RESAMPLES = 999
-BATCH = 500
+from harness.tables.intervals import Sample
+
+FEWEST = 4
+"""Examples below which no interval is given: it would be wider than 0.7 to both sides for scores of 0 and 1."""
+ENOUGH = 30
+"""Examples from which differences themselves may say how far one that was not seen can lie."""
+DISTINCT = 0.75
+"""Share of differences that must be different numbers for that: else many are 0, or multiples of something."""
+ROUNDING = 1e-6
+"""Share of the scores' range below which two differences are the same number."""
+LEVEL = 0.05
+"""Chance of a mark where there is no difference, over all comparisons together."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Holds a mean paired difference, its standard error, and a 95% percentile-bootstrap interval over examples."""
+    """Holds a mean paired difference, its standard error, its 95% interval and the p-value of no difference.
+
+    What too few examples cannot have is NaN.
+    """
 
     mean: float
-    stderr: float
+    stderr: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    p_value: float = math.nan
+
+
+class _Ends(NamedTuple):
+    """Holds the least and the greatest difference that an example which was not seen may have."""
+
     low: float
     high: float
 
@@ -33,33 +51,48 @@ def stderr(values: NDArray[Any]) -> float:
 
 
 def paired_difference(values: NDArray[Any], dense: NDArray[Any]) -> Difference:
-    """Compare values[i] with dense[i] on the same examples i.
-
-    Resampling is seeded: the same data give the same interval. There is none for fewer than two examples.
-    """
+    """Compare values[i] with dense[i] on the same examples i. Fewer than 4 have no interval and no p-value."""
     difference = np.asarray(values, float) - np.asarray(dense, float)
     mean = float(difference.mean()) if len(difference) else math.nan
-    if len(difference) < 2 or not np.isfinite(difference).all():
-        return Difference(mean, math.nan, math.nan, math.nan)
-    return Difference(mean, stderr(difference), *_interval(difference, np.random.default_rng(0)))
+    if not np.isfinite(difference).all():
+        return Difference(mean)
+    if len(difference) < FEWEST:
+        return Difference(mean, stderr(difference))
+    sample = paired_sample(values, dense)
+    return Difference(mean, stderr(difference), *sample.interval(), sample.p_value())
 
 
-class _Interval(NamedTuple):
-    low: float
-    high: float
+def paired_sample(values: NDArray[Any], dense: NDArray[Any]) -> Sample:
+    """Make the sample of differences whose mean is bounded: what was seen, and how far an unseen one may lie."""
+    values, dense = np.asarray(values, float), np.asarray(dense, float)
+    return Sample.of(values - dense, *_ends(np.concatenate([values, dense]), values - dense))
 
 
-def _interval(difference: NDArray[Any], rng: np.random.Generator) -> _Interval:
-    """Compute the 95% percentile bootstrap of the mean.
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p-values for their number (Holm, Scandinavian Journal of Statistics 6, 1979); NaN is no comparison."""
+    order = sorted((i for i, p in enumerate(p_values) if not math.isnan(p)), key=lambda i: p_values[i])
+    adjusted, largest = [math.nan] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * p_values[i]))
+        adjusted[i] = largest
+    return adjusted
 
-    Scores such as 0 and 1 differ in few values, and how often a resample holds each is multinomial: the same
-    distribution without drawing every example. Of many other examples, fewer resamples pin the interval down as well.
+
+def _ends(scores: NDArray[Any], difference: NDArray[Any]) -> _Ends:
+    """Say how far the difference of an example that was not seen may lie.
+
+    No further than the scores' range. Of many examples that all changed a little, no further beyond those seen than
+    these lie apart.
     """
-    values, counts = np.unique(difference, return_counts=True)
-    if len(values) <= FEW_VALUES:
-        means = rng.multinomial(len(difference), counts / len(difference), RESAMPLES) @ values / len(difference)
-        low, high = np.percentile(means, [2.5, 97.5])
-        return _Interval(float(low), float(high))
-    resamples = RESAMPLES if len(difference) <= MANY_EXAMPLES else FEWER_RESAMPLES
-    found = bootstrap((difference,), np.mean, n_resamples=resamples, batch=BATCH, method="percentile", rng=rng)
-    return _Interval(float(found.confidence_interval.low), float(found.confidence_interval.high))
+    reach = _range(scores)
+    if len(difference) < ENOUGH or len(np.unique(np.round(difference / reach / ROUNDING))) < DISTINCT * len(difference):
+        return _Ends(-reach, reach)
+    spread = float(np.ptp(difference))
+    return _Ends(max(-reach, float(difference.min()) - spread), min(reach, float(difference.max()) + spread))
+
+
+def _range(scores: NDArray[Any]) -> float:
+    """Return 1 for scores of 0 and 1, which may all be equal; else from the least seen, or 0, to the greatest, or 0."""
+    if np.isin(scores, (0, 1)).all():
+        return 1.0
+    return float(max(0.0, scores.max()) - min(0.0, scores.min()))

@@ -40,7 +40,11 @@ def summarise(
         task, cell, metric = (str(part) for part in key)
         own, of_dense = (aggregates.get((task, name, metric)) for name in (cell, str(dense_cell)))
         line = _averages(group) | _computed(group, len(dense) > 0, moved.get(task, math.nan))
-        lines.append(line | (_paired(group, dense) if own is None else _aggregated(own, of_dense)))
+        if own is not None:
+            line |= {"value": own, "stderr": math.nan}
+        if cell != dense_cell:
+            line |= _paired(group, dense) if own is None else _difference(own, of_dense)
+        lines.append(line)
     return pd.DataFrame(lines, columns=names(SUMMARY))
 
 
@@ -80,9 +84,9 @@ def _computed(group: pd.DataFrame, has_dense: bool, dense_moved: float) -> dict[
     }
 
 
-def _aggregated(value: float, dense: float | None) -> dict[str, float]:
-    """Return a metric that is no mean of examples: it has no error bars here."""
-    return {"value": value, "stderr": math.nan, "delta_dense": math.nan if dense is None else value - dense}
+def _difference(value: float, dense: float | None) -> dict[str, float]:
+    """Return the difference of a metric that is no mean of examples: it has no error bars here."""
+    return {} if dense is None else {"delta_dense": value - dense}
 
 
 def _paired(group: pd.DataFrame, dense: pd.Series[Any]) -> dict[str, float]:
@@ -98,4 +102,5 @@ def _paired(group: pd.DataFrame, dense: pd.Series[Any]) -> dict[str, float]:
         "delta_stderr": found.stderr,
         "delta_ci_low": found.low,
         "delta_ci_high": found.high,
+        "delta_p": found.p_value,
     }
