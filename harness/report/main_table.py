@@ -11,9 +11,9 @@ import pandas as pd
 
 from harness.report.load import Panel, Results
 from harness.report.names import DENSE, metric_name, task_name
-from harness.report.ratios import EXACT, Value, interpolated, nearest_value
+from harness.report.ratios import Value, interpolated, nearest_value
 from harness.report.tables import variant_order
-from harness.tables.text import digits, with_error
+from harness.tables.text import EXACT, digits, with_error
 
 RATIOS = (2.0, 8.0)
 SIZE = re.compile(r"^(?P<family>.*?)-?(?P<size>\d+(\.\d+)?)(?P<unit>[bm])(?=-|$)", re.IGNORECASE)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness.tables.text import EXACT
+
 TARGETS = (1.0, 2.0, 4.0, 8.0)
-EXACT = 0.03
-"""Relative distance below which a setting counts as being at the target."""
 NEAR = 0.25
 """Octaves beyond which a setting does not stand for the target in a table."""
 OCTAVE = 1.0

@@ -12,8 +12,8 @@ import pandas as pd
 from harness.report.load import Panel, Results
 from harness.report.methods import CONTROLS, order
 from harness.report.names import DENSE, metric_name, task_name
-from harness.report.ratios import EXACT, TARGETS, nearest
-from harness.tables.text import difference, digits, with_error
+from harness.report.ratios import TARGETS, nearest
+from harness.tables.text import EXACT, difference, digits, with_error
 
 LEGEND = (
     "Score ± standard error, and below it the paired difference to dense with its 95% interval. **Bold**: the best of "

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from harness.sweep.job import Job
 from harness.sweep.plan import Plan
-from harness.tables.text import difference, setting, with_error
+from harness.tables.text import difference, precision, reached, setting, with_error
 
 DETACHED_WIDTH = 120
 
@@ -59,7 +59,8 @@ class Console:
             title = f"{group['model'].iloc[0]} on {task}: {metric} ({arrow} is better, {examples} examples)"
             self._out.print(_table(escape(title), group))
         self._out.print(
-            "ratio: dense / method transfers; ms: decoding per example; intervals: docs/statistics.md\n"
+            f"ratio: dense / method transfers{_where_solved(summary)}; ms: decoding per example; "
+            "intervals: docs/statistics.md\n"
             f"figures, tables and a page to read the outputs: harness report {escape(str(results))}",
             style="dim",
             highlight=False,
@@ -70,17 +71,24 @@ class Console:
         self._out.print(escape(text), highlight=False)
 
 
+def _where_solved(summary: pd.DataFrame) -> str:
+    """Say where knobs were solved for a ratio, if any were; a range is of those solved for each example."""
+    where = {"task": "a task's mean prompt length", "example": "each example's own length (k=a..b)"}
+    found = [where[per] for per in where if (summary["per"] == per).any()]
+    return f", solved at {' or '.join(found)}" if found else ""
+
+
 def _table(title: str, group: pd.DataFrame) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for name in ("method", "knobs"):
         table.add_column(name)
-    for name in ("ratio", "MB/token", "score", "vs dense [95%]", "ms"):
+    for name in ("ratio", f"MB/token{precision(group)}", "score", "vs dense [95%]", "ms"):
         table.add_column(name, justify="right")
     for line in group.to_dict("records"):
         table.add_row(
             str(line["method"]),
             escape(setting(line["params"])),
-            f"{line['compression']:.2f}",
+            reached(line),
             f"{line['bytes_per_token'] / 1e6:.1f}",
             with_error(line["value"], line["stderr"]),
             difference(line) or "-",

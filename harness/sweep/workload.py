@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.errors import InputError
@@ -14,10 +16,12 @@ from harness.forecast.transformer import Transformer
 from harness.forecast.workload import Workload
 from harness.hf import ModelSpec, find
 from harness.methods.cell import Cell
+from harness.methods.controls.dense import Dense
 from harness.methods.cost import transfers
 from harness.sweep.batch_tokens import example_of, planned_batch_tokens, transformer_of
 from harness.sweep.job import Job
 from harness.sweep.prepare import Prepared, prepare
+from harness.tables.text import is_away, reached, setting
 
 OFFLINE = "a model's size is read from its configuration, here or on the hub; model=llama-2-7b-shape needs neither"
 
@@ -29,18 +33,20 @@ def forecast(configs: Iterable[Mapping[str, Any]]) -> str:
     """
     jobs: list[Mapping[Device, Workload]] = []
     refused: list[str] = []
+    remarks: list[str] = []
     unreachable: dict[ModelSpec, InputError] = {}
     for job in map(Job.of, configs):
         try:
             _check_reachable(job.model, unreachable)
             prepared = prepare(job)
             jobs.append({device: workload_of(prepared, device) for device in DEVICES})
+            remarks += _remarks(prepared)
         except InputError as error:
             refused.append(f"{job.model.name} on {job.task.name}: {error}")
     if not jobs:
         raise InputError(f"no job can be planned: {'; '.join(refused)} ({OFFLINE})")
     lines = [f"cannot be planned: {reason}" for reason in refused] + [OFFLINE] * bool(refused)
-    return sizes_and_hours(jobs) + "".join(f"{line}\n" for line in lines)
+    return sizes_and_hours(jobs) + "".join(f"{line}\n" for line in [*remarks, *lines])
 
 
 def workload_of(prepared: Prepared, device: Device = MEASURED) -> Workload:
@@ -62,6 +68,20 @@ def workload(name: str, model: Transformer, cells: Sequence[Cell], cut: Sequence
         return [(method.about.access, transfers(method, model.layers, n) * model.element) for method in methods]
 
     return Workload(name, model, cut, len(cells), masking + (masking < len(cells)), reads)
+
+
+def _remarks(prepared: Prepared) -> Iterator[str]:
+    """Say what a job skips, and which of its cells will not be at the ratio that they were solved for."""
+    name, layers = f"{prepared.job.model.name} on {prepared.job.task.name}", prepared.checkpoint.layers
+    lengths = Counter(len(prompt.tokens) for prompt in prepared.prompts)
+    dense = sum(count * transfers(Dense(), layers, n) for n, count in lengths.items())
+    for skip in prepared.plan.skipped:
+        yield f"{name}: skipped: {skip.reason}"
+    for cell in prepared.plan.cells:
+        moved = sum(count * transfers(cell.method_at(n), layers, n) for n, count in lengths.items())
+        if cell.per and is_away(dense / moved, cell.ratio or math.nan):
+            line = {"compression": dense / moved, "ratio": cell.ratio}
+            yield f"{name}: {cell.name} {setting(cell.params_at(lengths))} is at ratio {reached(line)}"
 
 
 def _check_reachable(model: ModelSpec, unreachable: dict[ModelSpec, InputError]) -> None:

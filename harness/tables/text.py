@@ -9,6 +9,28 @@ from typing import Any
 
 import pandas as pd
 
+EXACT = 0.03
+"""Relative distance below which a setting counts as being at a ratio: knobs are whole numbers."""
+
+
+def is_away(compression: float, asked: float) -> bool:
+    """Say if a compression is not the ratio that was asked for; NaN asks for none."""
+    return math.isfinite(asked) and abs(compression / asked - 1) > EXACT
+
+
+def reached(line: Mapping[Any, Any]) -> str:
+    """Write the compression that a cell of a table reached: "7.96", or "7.25 (asked 8)" if it is more than 3% away."""
+    compression, asked = float(line["compression"]), float(line["ratio"])
+    if not math.isfinite(compression):
+        return "-"
+    return f"{compression:.2f}" + (f" (asked {asked:g})" if is_away(compression, asked) else "")
+
+
+def precision(cells: pd.DataFrame) -> str:
+    """Name the precision in which a table's bytes are counted: " (float32)", or "" where no line says it."""
+    found = sorted(cells["dtype"].dropna().unique())
+    return f" ({' and '.join(found)})" if found else ""
+
 
 def digits(values: pd.Series[Any]) -> int:
     """Choose how many decimals scores of one metric are printed with: 3 up to 10, else 1."""
@@ -37,6 +59,13 @@ def setting(params: str) -> str:
 
 
 def knobs(values: Mapping[str, Any]) -> str:
-    """Write knobs as "k=64 r=16 reallocate": those that are null or off are left out, switches stand last."""
-    valued = [f"{name}={value}" for name, value in values.items() if value is not None and not isinstance(value, bool)]
+    """Write knobs as "k=64 r=16 reallocate": those that are null or off are left out, switches stand last.
+
+    One that differs between examples is written as "k=61..203".
+    """
+    valued = [
+        f"{name}={'..'.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in values.items()
+        if value is not None and not isinstance(value, bool)
+    ]
     return " ".join(valued + [name for name, value in values.items() if value is True])

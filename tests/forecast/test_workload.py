@@ -46,6 +46,15 @@ def test_a_plan_counts_what_the_run_then_does(harness, tiny, tmp_path):
     }
 
 
+def test_a_plan_says_what_is_skipped_and_what_will_not_be_at_its_ratio(tiny):
+    asked = ["methods=[dense,flexgen,sparq,window]", "method.sparq.k=4", "ratios=[4]", f"model.path={tiny}"]
+    said = [line for line in forecast(compositions([*SWEEP, *asked])).splitlines() if line.startswith("custom on rep")]
+    assert [line.removeprefix("custom on repetition: ").split(" at 768")[0] for line in said[1:]] == [
+        "skipped: flexgen cannot reach ratio 4",
+        "sparq k=4 r=7 reallocate is at ratio 4.41 (asked 4)",
+    ]
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_weights_that_multiply_are_those_of_the_model_without_its_table(name):
     wide = {"hidden_size": 512, "intermediate_size": 1024, "vocab_size": 997, "n_embd": 512, "ffn_dim": 1024}

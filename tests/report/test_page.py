@@ -41,6 +41,14 @@ def test_cells_carry_what_hovering_shows(tmp_path):
     assert cell["setting"] == "k=200" and cell["n"] == 4 and cell["difference"].startswith("-0.500 [")
 
 
+def test_cells_say_what_ratio_they_reached_and_bytes_their_precision(tmp_path):
+    cells = [Cell("dense", [1, 1]), Cell("h2o", [1, 0], 7.9, {"k": 9}, 8), Cell("h2o", [1, 0], 7.2, {"k": 10}, 8)]
+    Folder([*cells, Cell("window", [1, 0], 5, {"k": 3})]).write(tmp_path)
+    (panel,) = data_of(page(tmp_path))["panels"]
+    assert {cell["ratio"] for cell in panel["cells"]} == {"1.00", "7.90", "7.20 (asked 8)", "5.00"}
+    assert panel["precision"] == " (float16)"
+
+
 def test_examples_are_a_sample_that_says_so(tmp_path):
     Folder([Cell("dense", [1.0] * 100)]).write(tmp_path)
     results = load(tmp_path)

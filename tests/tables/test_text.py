@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from harness.tables.text import difference, digits, setting, with_error
+from harness.tables.text import difference, digits, precision, reached, setting, with_error
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,39 @@ def test_scores_above_ten_have_one_decimal():
 )
 def test_knobs_are_named_with_their_values_and_switches_where_they_are_on(params, expected):
     assert setting(params) == expected
+
+
+@pytest.mark.parametrize(
+    ("compression", "asked", "expected"),
+    [
+        (7.96, 8, "7.96"),
+        (8.23, 8, "8.23"),
+        (8.25, 8, "8.25 (asked 8)"),
+        (7.75, 8, "7.75 (asked 8)"),
+        (1.31, 1.25, "1.31 (asked 1.25)"),
+        (5.1, math.nan, "5.10"),
+        (math.nan, 4, "-"),
+    ],
+)
+def test_a_compression_more_than_three_percent_off_tells_what_was_asked(compression, asked, expected):
+    assert reached({"compression": compression, "ratio": asked}) == expected
+
+
+def test_a_knob_that_differs_between_examples_is_written_as_a_range():
+    assert (
+        setting('{"k": [61, 203], "local": [15, 50], "r": 8, "reallocate": true}')
+        == "k=61..203 local=15..50 r=8 reallocate"
+    )
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "expected"),
+    [
+        (["float32", "float32"], " (float32)"),
+        (["float16", "bfloat16"], " (bfloat16 and float16)"),
+        ([math.nan, "float16"], " (float16)"),
+        ([math.nan], ""),
+    ],
+)
+def test_the_precision_of_bytes_is_named_where_it_is_known(dtypes, expected):
+    assert precision(pd.DataFrame({"dtype": dtypes})) == expected

@@ -15,6 +15,7 @@ from harness.report.drawing.layout import by_model, legend_above, panel_figure, 
 from harness.report.drawing.save import Drawing, file_stem
 from harness.report.drawing.style import literal, look
 from harness.report.sources import Sources
+from harness.tables.text import precision
 
 CAPTION = (
     "Mean absolute difference in log-likelihood per token to dense attention, over outputs of equal tokens (all of a "
@@ -41,7 +42,7 @@ def draw(sources: Sources) -> Iterator[Drawing]:
 
 def _curves(ax: Axes, cells: pd.DataFrame) -> list[Line2D]:
     transfers_axis(ax, cells)
-    ax.set(yscale="log", xlabel="Attention transfers per token", ylabel="|Δ log p| [nats/token]")
+    ax.set(yscale="log", xlabel=f"Attention transfers per token{precision(cells)}", ylabel="|Δ log p| [nats/token]")
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.yaxis.set_minor_formatter(NullFormatter())

@@ -16,6 +16,7 @@ from harness.report.figures.tradeoff import CAPTION, OVERLAY, draw_panel
 from harness.report.load import Panel
 from harness.report.names import task_order
 from harness.report.sources import Sources
+from harness.tables.text import precision
 
 ROW = 1.25
 """Inches per model."""
@@ -25,7 +26,7 @@ def draw(sources: Sources) -> Iterator[Drawing]:
     """Draw one figure, if there are two models or more."""
     if sources.results is None or sources.results.cells["model"].nunique() < 2:
         return
-    panels = dict(sources.results.panels())
+    panels, cells = dict(sources.results.panels()), sources.results.cells
     rows = list(dict.fromkeys((p.model, p.data) for p in panels))
     columns = sorted({(p.task, p.metric) for p in panels}, key=lambda c: (task_order(c[0]), c[1]))
     figure = Figure(figsize=(TEXT, ROW * len(rows) + 0.8), layout="constrained")
@@ -41,7 +42,8 @@ def draw(sources: Sources) -> Iterator[Drawing]:
         handles += draw_panel(axes[i, j], panel, panels[panel], sources.published)
         _make_small(axes[i, j], is_last=i == len(rows) - 1)
     for i, (model, _) in enumerate(rows):
-        axes[i, -1].annotate(literal(model), (1.04, 0.5), xycoords="axes fraction", rotation=-90, va="center")
+        name = literal(model + precision(cells[cells["model"] == model]))
+        axes[i, -1].annotate(name, (1.04, 0.5), xycoords="axes fraction", rotation=-90, va="center")
     legend_above(figure, handles)
     yield Drawing("grid", figure, CAPTION + (OVERLAY if sources.published is not None else ""))
 

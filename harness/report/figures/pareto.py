@@ -18,6 +18,7 @@ from harness.report.load import Panel
 from harness.report.methods import is_control
 from harness.report.sources import Sources
 from harness.report.tables import variant_order
+from harness.tables.text import precision
 
 OTHER_MARKERS = ("8", "p", "h")
 """For second and further variants of a method; dense has no point in other figures, and a star here."""
@@ -38,7 +39,7 @@ def _panel(ax: Axes, panel: Panel, cells: pd.DataFrame) -> list[Line2D]:
     transfers_axis(ax, cells)
     handles = _points(ax, cells[cells["note"] == ""])
     ax.set_title(panel_name(panel), pad=11)
-    ax.set_xlabel("Attention transfers per token")
+    ax.set_xlabel(f"Attention transfers per token{precision(cells)}")
     score_axis(ax, panel.metric, bool(cells["higher_is_better"].iloc[0]))
     return handles
 

@@ -14,11 +14,12 @@ from harness.report.drawing.layout import panel_name, panels_by_model
 from harness.report.drawing.save import Drawing, file_stem
 from harness.report.load import Panel
 from harness.report.sources import Sources
+from harness.tables.text import precision
 
 CAPTION = (
-    "Score against the bytes of KV cache moved per generated token (log scale, prompt lengths as run); arrows point to "
-    "the better end. Dashed line and grey band: dense and its standard error; shaded: one standard error. Marks on "
-    "top: shares of dense's transfers."
+    "Score against the bytes of KV cache moved per generated token (log scale, prompt lengths and precision as run); "
+    "arrows point to the better end. Dashed line and grey band: dense and its standard error; shaded: one standard "
+    "error. Marks on top: shares of dense's transfers."
 )
 OVERLAY = " Hollow: published values, placed by their compression ratio; dotted line: published dense."
 
@@ -44,6 +45,6 @@ def draw_panel(ax: Axes, panel: Panel, cells: pd.DataFrame, published: pd.DataFr
     handles = draw_curves(ax, cells, "bytes_per_token")
     if published is not None:
         handles += draw_published(ax, panel, cells, published)
-    ax.set_xlabel("Attention transfers per token")
+    ax.set_xlabel(f"Attention transfers per token{precision(cells)}")
     score_axis(ax, panel.metric, bool(cells["higher_is_better"].iloc[0]))
     return handles

@@ -45,12 +45,11 @@ function listMethods() {
 }
 
 const shown = () => state.panel.cells.filter((cell) => !state.hidden.has(cell.variant));
-const ratio = (cell) => (cell.compression === null ? "-" : cell.compression.toFixed(2));
 const valid = (cell) => cell.value !== null && cell.note === "";
 
 function hover(cell) {
   const lines = [cell.variant, cell.setting, `${cell.score}, n = ${cell.n}`, cell.difference && `vs dense ${cell.difference}`,
-    `ratio ${ratio(cell)}`, cell.verdict];
+    `ratio ${cell.ratio}`, cell.verdict];
   return lines.filter(Boolean).map(plain).join("<br>");
 }
 
@@ -91,7 +90,7 @@ function layout() {
   const label = (ratio) => `${ratio === 1 ? "dense" : `1/${ratio}`}<br>${(state.panel.dense_bytes / ratio / 1e6).toPrecision(3)} MB`;
   return {
     margin: { l: 60, r: 10, t: 10, b: 60 }, showlegend: false, hovermode: "closest", shapes: [line, band].filter(Boolean),
-    xaxis: { type: "log", title: { text: "bytes moved per token, log scale" },
+    xaxis: { type: "log", title: { text: `bytes moved per token${plain(state.panel.precision)}, log scale` },
       tickvals: ratios.map((ratio) => state.panel.dense_bytes / ratio), ticktext: ratios.map(label) },
     yaxis: { title: { text: `${plain(state.panel.metric_name)} (${state.panel.higher ? "higher" : "lower"} is better)` } },
   };
@@ -109,7 +108,7 @@ function draw() {
 function row(cell, judged) {
   const line = element("tr", "", { className: cell.cell === state.cell?.cell ? "open" : "" });
   const score = cell.note ? element("td", `gap: ${cell.note}`, { className: "note" }) : element("td", cell.score);
-  const texts = [cell.variant, cell.setting, ratio(cell)];
+  const texts = [cell.variant, cell.setting, cell.ratio];
   const button = element("button", "Read", { type: "button", ariaLabel: `Read outputs of ${cell.variant} ${cell.setting}` });
   button.addEventListener("click", () => open(cell.cell));
   line.append(element("td", ""), ...texts.map((text) => element("td", text)), score, element("td", cell.difference));

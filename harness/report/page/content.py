@@ -14,7 +14,7 @@ from harness.report.load import Panel, Results
 from harness.report.names import metric_name, task_name
 from harness.report.page.texts import sample
 from harness.report.tables import variant_order
-from harness.tables.text import difference, digits, knobs, setting, with_error
+from harness.tables.text import difference, digits, knobs, precision, reached, setting, with_error
 
 CHARACTERS = 6_000_000
 """Of all texts on the page: with Plotly's 5 MB the file stays below 15 MB at 1.5 bytes per character."""
@@ -57,6 +57,7 @@ def _panel(panel: Panel, cells: pd.DataFrame, published: pd.DataFrame | None, ju
         "metric_name": metric_name(panel.metric),
         "higher": bool(cells["higher_is_better"].iloc[0]),
         "dense_bytes": dense_bytes(cells),
+        "precision": precision(cells),
         "cells": [_cell(line, decimals, judged.get((line["run"], line["cell"], *panel[2:]), "")) for line in lines],
         "published": _published(panel, cells, published),
     }
@@ -70,7 +71,7 @@ def _cell(line: dict[Any, Any], decimals: int, verdict: str) -> dict[str, Any]:
         "variant": str(line["variant"]),
         "setting": setting(line["params"]),
         "x": _number(line["bytes_per_token"]),
-        "compression": _number(line["compression"]),
+        "ratio": reached(line) + (", per example" if line["per"] == "example" else ""),
         "value": _number(line["value"]),
         "stderr": _number(line["stderr"]),
         "score": with_error(line["value"], line["stderr"], decimals),

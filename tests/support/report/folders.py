@@ -85,6 +85,8 @@ class Folder:
             "params": json.dumps(dict(cell.params), sort_keys=True),
             "cell": cell.id,
             "ratio": cell.ratio,
+            "per": None if math.isnan(cell.ratio) else "task",
+            "dtype": "float16",
             "compression": cell.compression,
             "bytes_per_token": DENSE_BYTES / cell.compression,
             "transfers_elements": DENSE_BYTES / cell.compression / 2,
@@ -104,6 +106,7 @@ class Folder:
         row |= {name: list(values)[:count] for name, values in self.columns.items()}
         measured = {
             "launch": "l0",
+            "knobs": json.dumps(dict(cell.params), sort_keys=True),
             "active": not dense,
             "delta_nll": 0.1,
             "first_difference": math.nan if dense else cell.first,

@@ -1,0 +1,46 @@
+"""What a person at the terminal is shown."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from harness.sweep.console import Console
+from harness.tables.columns import SUMMARY, names
+
+DENSE = {"model": "m", "task": "squad", "method": "dense", "params": "{}", "ratio": 1.0, "compression": 1.0, "n": 4}
+DENSE |= {"bytes_per_token": 8e6, "metric": "match", "higher_is_better": True, "value": 0.5, "seconds": 0.1}
+DENSE |= {"dtype": "float32"}
+H2O = {**DENSE, "method": "h2o", "params": '{"k": 97}', "ratio": 8.0, "compression": 7.5, "bytes_per_token": 1e6}
+
+
+@pytest.fixture
+def shown(capsys, tmp_path):
+    """What the console prints of a summary's lines, without the spaces of its columns."""
+
+    def call(*lines):
+        Console().table(pd.DataFrame(lines, columns=names(SUMMARY)), tmp_path)
+        return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+
+    return call
+
+
+def test_bytes_name_their_precision(shown):
+    assert any("ratio MB/token (float32) score" in line for line in shown(DENSE))
+    assert any("ratio MB/token score" in line for line in shown({**DENSE, "dtype": math.nan}))
+
+
+def test_a_compression_that_is_not_the_ratio_asked_for_is_marked(shown):
+    assert any("h2o k=97 7.50 (asked 8) 1.0" in line for line in shown(DENSE, {**H2O, "per": "task"}))
+    assert not any("asked 8" in line for line in shown(DENSE, {**H2O, "per": "task", "compression": 7.9}))
+
+
+def test_where_knobs_were_solved_is_said(shown):
+    ranged = {**H2O, "per": "example", "params": '{"k": [61, 203]}'}
+    assert not any("solved at" in line for line in shown(DENSE, {**H2O, "ratio": math.nan}))
+    assert any("solved at a task's mean prompt length;" in line for line in shown(DENSE, {**H2O, "per": "task"}))
+    found = shown(DENSE, ranged)
+    assert any("h2o k=61..203" in line for line in found)
+    assert any("solved at each example's own length (k=a..b);" in line for line in found)
+    both = shown({**H2O, "per": "task"}, ranged)
+    assert any("mean prompt length or each example's own" in line for line in both)
