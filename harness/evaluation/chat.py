@@ -22,7 +22,7 @@ class ChatTemplate:
 
     def __init__(self, tokenizer: Any, name: str | None = None) -> None:
         self._tokenizer = tokenizer
-        self._template = _choose(getattr(tokenizer, "chat_template", None), name)
+        self.text = _choose(getattr(tokenizer, "chat_template", None), name)
         self.dropped_system = False
 
     def __call__(self, messages: Messages, add_generation_prompt: bool = True) -> str:
@@ -34,12 +34,12 @@ class ChatTemplate:
         try:
             return self._render([m for m in messages if m["role"] != "system"], add_generation_prompt)
         except TemplateError as error:
-            hint = "task.fewshot_as_multiturn=false puts the shots into one message"
+            hint = "fewshot_as_multiturn=false puts the shots into one message"
             raise InputError(f"the chat template refuses the messages ({error}): {hint}") from error
 
     def _render(self, messages: Messages, prompts: bool) -> str:
         settings = {"tokenize": False, "add_generation_prompt": prompts, "continue_final_message": not prompts}
-        return str(self._tokenizer.apply_chat_template(list(messages), chat_template=self._template, **settings))
+        return str(self._tokenizer.apply_chat_template(list(messages), chat_template=self.text, **settings))
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Chat:
         if self.template is None or not self.template.dropped_system:
             return []
         if self.system_instruction:
-            raise InputError("the chat template takes no system message: leave task.system_instruction out")
+            raise InputError("the chat template takes no system message: leave system_instruction out")
         return ["the chat template takes no system message: the task's description is left out, as in lm-eval"]
 
 
@@ -77,7 +77,7 @@ PLAIN = Chat()
 
 def _choose(templates: Any, name: str | None) -> str:
     """Choose one of a tokenizer's templates: its only one, the default one, or one by name."""
-    wanted = "task.apply_chat_template"
+    wanted = "apply_chat_template"
     if not templates:
         raise InputError(f"the tokenizer has no chat template: leave {wanted} out, or borrow a model.tokenizer")
     if isinstance(templates, str):

@@ -19,6 +19,7 @@ from lm_eval.utils import simple_parse_args_string
 from harness.engine import Engine
 from harness.errors import InputError
 from harness.evaluation.batches import PLAIN_TOKENS, Limits, batches, check_none_inactive, compute, find_inactive
+from harness.evaluation.chat import ChatTemplate
 from harness.evaluation.prompts import Encoder, TaskPrompt, tell_cuts
 from harness.evaluation.replay import Reply, reply
 from harness.evaluation.requests import plain_request
@@ -27,6 +28,8 @@ from harness.methods.cell import Cell
 from harness.store.records import Record
 
 LOG = logging.getLogger(__name__)
+NO_SETTINGS = ("batch_size",)
+"""Keys of --model_args that are no settings of a model or method."""
 LM_EVAL_DEVICE = "cuda:0"
 """The device that lm-eval asks for if its user does not."""
 
@@ -45,13 +48,40 @@ class HarnessLM(LM):  # type: ignore[misc]
         super().__init__()
         self._checkpoint = checkpoint
         self._cell = cell
-        self._encoder = Encoder(checkpoint.tokenizer(), checkpoint.max_length, checkpoint.generation())
+        self._tokenizer = checkpoint.tokenizer()
+        self._encoder = Encoder(self._tokenizer, checkpoint.max_length, checkpoint.generation())
+        self._chat: ChatTemplate | None = None
         self._limits = Limits(PLAIN_TOKENS, rows)
 
     @cached_property
     def _engine(self) -> Engine:
         """Load the weights when there is something to compute: requests are refused before."""
         return Engine(Bridge(self._checkpoint.load()))
+
+    @property
+    def tokenizer_name(self) -> str:
+        """Name the tokenizer, as lm-eval's hf backend does for its cache of requests."""
+        return str(self._tokenizer.name_or_path).replace("/", "__")
+
+    def chat_template(self, chat_template: bool | str = False) -> str | None:
+        """Choose the chat template: the default one, or one by name. Returns its text."""
+        if not chat_template:
+            return None
+        self._chat = ChatTemplate(self._tokenizer, None if chat_template is True else chat_template)
+        return self._chat.text
+
+    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        """Render messages with the chosen template; says once if it takes no system message."""
+        chat = self._chat = self._chat or ChatTemplate(self._tokenizer)
+        dropped = chat.dropped_system
+        rendered = chat(chat_history, add_generation_prompt)
+        if chat.dropped_system and not dropped:
+            LOG.warning("the chat template takes no system message: it is left out")
+        return rendered
+
+    def set_cache_hook(self, cache_hook: Any) -> None:
+        """Raise InputError: lm-eval's cache of responses knows the question, not the model and method that replied."""
+        raise InputError("--use_cache would give one method's replies as another's: `harness run` goes on with its own")
 
     def generate_until(self, requests: list[Any]) -> list[Reply]:
         """Continue prompts greedily."""
@@ -93,7 +123,16 @@ def run_lm_eval(arguments: Sequence[str], choose: Callable[..., Choice]) -> None
     sys.argv = ["lm-eval", *arguments]
     setup_logging()
     lm_eval = HarnessCLI()
-    lm_eval.execute(_parsed(lm_eval, arguments))
+    parsed = _parsed(lm_eval, arguments)
+    if getattr(parsed, "model", None) == "harness" and "pretrained" in (parsed.model_args or {}):
+        parsed.metadata = {"tokenizer": _tokenizer(parsed, choose), **(parsed.metadata or {})}
+    lm_eval.execute(parsed)
+
+
+def _tokenizer(parsed: Any, choose: Callable[..., Choice]) -> str:
+    """Name the tokenizer for tasks that make their data by length: to them `pretrained` is a path, not a name."""
+    settings = {key: value for key, value in parsed.model_args.items() if key not in NO_SETTINGS}
+    return str(find(choose(**settings).model).tokenizer().name_or_path)
 
 
 def _parsed(lm_eval: HarnessCLI, arguments: Sequence[str]) -> Any:
@@ -119,11 +158,14 @@ def _chosen_by(choose: Callable[..., Choice]) -> type[HarnessLM]:
         def create_from_arg_obj(cls, arg_dict: dict[str, Any], additional_config: dict[str, Any] | None = None) -> LM:
             """Make the model of a mapping. lm-eval's own default device, cuda:0, is ours to choose: "auto"."""
             given = {key: value for key, value in (additional_config or {}).items() if value is not None}
-            given.pop("max_batch_size", None)
+            most = given.pop("max_batch_size", "")
             if given.get("device") == LM_EVAL_DEVICE:
                 given["device"] = "auto"
             settings = {**given, **arg_dict}
             rows = str(settings.pop("batch_size", ""))
+            rows = rows if rows.isdigit() else str(most)
+            if "pretrained" not in settings:
+                raise InputError("--model_args names no model: pretrained=smollm2, or a path")
             model, cell = choose(**settings)
             return cls(find(model), cell, int(rows) if rows.isdigit() else None)
 

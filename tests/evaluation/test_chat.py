@@ -83,7 +83,7 @@ def test_a_template_without_a_system_role_drops_the_description_and_says_so(tmp_
 def test_a_system_instruction_that_the_template_refuses_is_an_error():
     chat = Chat(ChatTemplate(_refusing("system")), "Be brief.")
     chat.template([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "?"}])
-    with pytest.raises(InputError, match=r"leave task\.system_instruction out"):
+    with pytest.raises(InputError, match=r"leave system_instruction out"):
         chat.notes()
 
 
@@ -96,9 +96,9 @@ def test_messages_that_the_template_refuses_altogether_are_an_error():
 @pytest.mark.parametrize(
     ("templates", "name", "said"),
     [
-        (None, None, "has no chat template: leave task.apply_chat_template out"),
-        ("one", "rag", "has no name: task.apply_chat_template=true takes it, not rag"),
-        ({"rag": "x", "tool": "y"}, None, "no chat template 'default': task.apply_chat_template= one of rag, tool"),
+        (None, None, "has no chat template: leave apply_chat_template out"),
+        ("one", "rag", "has no name: apply_chat_template=true takes it, not rag"),
+        ({"rag": "x", "tool": "y"}, None, "no chat template 'default': apply_chat_template= one of rag, tool"),
         ({"default": "x"}, "rag", "no chat template 'rag'"),
     ],
 )

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shutil
 from pathlib import Path
 
 import lm_eval.tasks
@@ -69,15 +70,16 @@ def command(tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("os.environ", os.environ.copy())
 
-    def call(kind, metric, aggregation, method):
+    def call(kind, metric, aggregation, method, *more, backend="harness", folder=tiny):
         docs = tmp_path / "docs.json"
         docs.write_text("".join(json.dumps({"text": text, "target": "a red lantern"}) + "\n" for text in TEXTS))
         settings = {"file": docs, "kind": kind, "metric": metric, "aggregation": aggregation}
         (tmp_path / "tiny.yaml").write_text(TASK.format(**settings))
-        asked = ["--model", "harness", "--model_args", f"pretrained={tiny},method={method}", "--tasks", "tiny_mill"]
-        out = tmp_path / "out"
-        more = ["--include_path", str(tmp_path), "--output_path", str(out), "--log_samples"]
-        assert main(["lm-eval", "run", *asked, *more]) == 0
+        model = f"pretrained={folder}" + (f",method={method}" if backend == "harness" else ",dtype=float32")
+        asked = ["--model", backend, "--model_args", model, "--tasks", "tiny_mill", "--device", "cpu"]
+        out = tmp_path / f"out_{backend}"
+        where = ["--include_path", str(tmp_path), "--output_path", str(out), "--log_samples"]
+        assert main(["lm-eval", "run", *asked, *where, *more]) == 0
         (results,), (samples,) = out.rglob("results_*.json"), out.rglob("samples_*.jsonl")
         found = json.loads(results.read_text())["results"]["tiny_mill"]
         return found, [json.loads(line) for line in samples.read_text().splitlines()]
@@ -103,6 +105,33 @@ def test_the_command_line_of_lm_eval_names_an_unknown_method(command, capsys):
     with pytest.raises(AssertionError):
         command("loglikelihood", "perplexity", "perplexity", "nope")
     assert "harness: unknown method 'nope'" in capsys.readouterr().err
+
+
+@pytest.fixture
+def chatty(tiny, tmp_path):
+    """The tiny model with a chat template that writes the start token."""
+    folder = Path(shutil.copytree(tiny, tmp_path / "chatty"))
+    turns = "<s>{% for m in messages %}[{{ m.role }}] {{ m.content }}</s>{% endfor %}"
+    (folder / "chat_template.jinja").write_text(turns + "{% if add_generation_prompt %}[assistant]{% endif %}")
+    return folder
+
+
+def test_the_options_of_lm_evals_command_line_ask_what_its_hf_backend_asks_and_get_its_replies(command, chatty):
+    options = ["--apply_chat_template", "--system_instruction", "Be brief.", "--num_fewshot", "1"]
+    options += ["--fewshot_as_multiturn", "false", "--gen_kwargs", "max_gen_toks=4", "--limit", "0.5"]
+    said = {}
+    for backend in ("harness", "hf"):
+        _, samples = command("generate_until", "exact_match", "mean", "dense", *options, backend=backend, folder=chatty)
+        said[backend] = [(sample["arguments"]["gen_args_0"]["arg_0"], sample["resps"]) for sample in samples]
+    assert said["harness"] == said["hf"]
+    assert len(said["hf"]) == 2
+    assert all(text.startswith("<s>[system] Be brief.</s>[user] Question") for text, _ in said["hf"])
+
+
+def test_a_cache_of_responses_is_refused_because_it_does_not_know_the_method(command, capsys):
+    with pytest.raises(AssertionError):
+        command("loglikelihood", "perplexity", "perplexity", "dense", "--use_cache", "cache")
+    assert "harness: --use_cache would give one method's replies as another's" in capsys.readouterr().err
 
 
 def test_a_method_s_usual_knobs_depend_on_the_model():
