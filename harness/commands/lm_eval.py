@@ -11,7 +11,7 @@ from harness.commands.parser import Parser
 from harness.errors import InputError
 
 if TYPE_CHECKING:
-    from harness.evaluation.lm_eval_model import Choice
+    from harness.evaluation.lm_eval_command import Choice
     from harness.hf import ModelSpec
 
 ABOUT = "Run lm-eval's own command line with our engine as its model `harness`."
@@ -35,7 +35,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Hand the arguments to lm-eval. Raises InputError for what it, or our model, does not know."""
-    from harness.evaluation.lm_eval_model import run_lm_eval
+    from harness.evaluation.lm_eval_command import run_lm_eval
 
     run_lm_eval(given.arguments, _choose)
 
@@ -43,7 +43,7 @@ def run(given: argparse.Namespace) -> None:
 def _choose(pretrained: str, method: str = "dense", **settings: Any) -> Choice:
     """Find the model and the method that --model_args name. Raises InputError."""
     from harness import methods
-    from harness.evaluation.lm_eval_model import Choice
+    from harness.evaluation.lm_eval_command import Choice
     from harness.methods.cell import Cell
 
     knobs = {knob: settings.pop(knob) for knob in methods.knobs(methods.find(method)) if knob in settings}
