@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from harness.engine import Engine, Output
-from harness.errors import RunError
 from harness.evaluation.prompts import Encoder, TaskPrompt
 from harness.methods import Method
 from harness.methods.cell import Cell
@@ -101,21 +100,6 @@ def compute(engine: Engine, batch: Sequence[TaskPrompt], cells: Sequence[Cell], 
         for cell, of_cell in zip(cells, outputs, strict=True)
         for prompt, output in zip(batch, of_cell, strict=True)
     ]
-
-
-def find_inactive(cells: Sequence[Cell], records: Iterable[Record]) -> list[Cell]:
-    """List the compressing cells whose method never changed an attention output in any record."""
-    active = {record.cell for record in records if record.active}
-    return [cell for cell in cells if not cell.is_dense and cell.id not in active]
-
-
-def check_none_inactive(inactive: Sequence[Cell]) -> None:
-    """Raise RunError for a cell whose method never changed an attention output: it measured nothing."""
-    for cell in inactive:
-        raise RunError(
-            f"cell {cell.id} ({cell.params}) is inert: it never changed an attention output, so its scores are "
-            "dense scores. Use longer prompts, a higher ratio, or a task that decodes more than one token"
-        )
 
 
 def _methods(prompt: TaskPrompt, cells: Sequence[Cell]) -> list[Method[Any]]:

@@ -10,8 +10,9 @@ from lm_eval.api.model import LM
 
 from harness.engine import Engine
 from harness.errors import InputError
-from harness.evaluation.batches import PLAIN_TOKENS, Limits, batches, check_none_inactive, compute, find_inactive
+from harness.evaluation.batches import PLAIN_TOKENS, Limits, batches, compute
 from harness.evaluation.chat import ChatTemplate
+from harness.evaluation.inert import check_none_inert
 from harness.evaluation.prompts import Encoder, TaskPrompt, tell_cuts
 from harness.evaluation.replay import Reply, reply
 from harness.evaluation.requests import plain_request
@@ -83,7 +84,9 @@ class HarnessLM(LM):  # type: ignore[misc]
         for sentence in tell_cuts(every, self._checkpoint.max_length):
             LOG.warning(sentence)
         records = self._records(every)
-        check_none_inactive(find_inactive([self._cell], records.values()))
+        active = {request.task for request in asked if any(records[p.key].active for p in prompts[request.key])}
+        inert = {request.task for request in asked} - active
+        check_none_inert({self._cell: inert} if inert and not self._cell.is_dense else {})
         return [reply([records[prompt.key] for prompt in prompts[r.key]], r.kind) for r in asked]
 
     def _records(self, prompts: list[TaskPrompt]) -> dict[str, Record]:

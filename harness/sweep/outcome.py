@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from harness.attention import LayerShape
 from harness.errors import InputError, RunError
-from harness.evaluation.batches import Done, check_none_inactive, find_inactive
+from harness.evaluation.batches import Done
 from harness.evaluation.prompts import TaskPrompt
 from harness.methods.cell import Cell
 from harness.store.records import Failure
@@ -29,14 +29,13 @@ class Outcome:
 
     done: Done
     cells: list[Cell]
-    inactive: list[Cell]
     failures: Sequence[Failure]
     pending: int
     outdated: list[str]
     folder: str
 
     def raise_failures(self) -> None:
-        """Raise RunError for failed example runs, and for cells that measured nothing."""
+        """Raise RunError for failed example runs."""
         if self.failures:
             listed = "; ".join(f"example {f.example} under {f.cell}: {f.error}" for f in self.failures[:MOST_LISTED])
             more = f"; and {len(self.failures) - MOST_LISTED} more" if len(self.failures) > MOST_LISTED else ""
@@ -44,7 +43,6 @@ class Outcome:
                 f"{len(self.failures)} example runs failed, everything else is finished: {listed}{more} "
                 f"({self.folder}/errors*.jsonl has the details; the same command tries them again)"
             )
-        check_none_inactive(self.inactive)
 
 
 def read_outcome(prepared: Prepared, store: Store) -> Outcome:
@@ -53,14 +51,11 @@ def read_outcome(prepared: Prepared, store: Store) -> Outcome:
     wanted = {(prompt.key, cell.id) for prompt in prepared.prompts for cell in planned}
     cells, done, outdated = _read_known(prepared, store)
     failed = {key: failure for key, failure in store.failures().items() if key in wanted and key not in done}
-    tried = {cell for _, cell in done}
-    inactive = find_inactive([cell for cell in cells if cell.id in tried], done.values())
     scorable = _of_whole_examples(prepared.prompts, cells, done)
-    scored = {cell for _, cell in scorable} - {cell.id for cell in inactive}
+    scored = {cell for _, cell in scorable}
     return Outcome(
         done=scorable,
         cells=[cell for cell in cells if cell.id in scored],
-        inactive=inactive,
         failures=list(failed.values()),
         pending=len(wanted - done.keys() - failed.keys()),
         outdated=outdated,

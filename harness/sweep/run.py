@@ -14,6 +14,7 @@ from filelock import FileLock
 from harness import methods
 from harness.engine import Engine
 from harness.evaluation.batches import Limits, work_left
+from harness.evaluation.inert import check_none_inert
 from harness.hf import Bridge
 from harness.store.files import write_whole
 from harness.store.provenance import provenance
@@ -80,7 +81,7 @@ def _conclude(prepared: Prepared, outcome: Outcome, console: Console) -> pd.Data
         return None
     if not outcome.cells:
         outcome.raise_failures()
-    summary = write_tables(prepared, outcome.cells, outcome.done)
+    summary, inert = write_tables(prepared, outcome.cells, outcome.done)
     with FileLock(prepared.job.results / ".mutex"):
         joined = join_summaries(prepared.job.results)
     console.table(summary, prepared.job.results)
@@ -89,6 +90,7 @@ def _conclude(prepared: Prepared, outcome: Outcome, console: Console) -> pd.Data
     for sentence in joined.left_out:
         console.say(sentence)
     outcome.raise_failures()
+    check_none_inert(inert)
     return summary
 
 

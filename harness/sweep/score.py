@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from harness.evaluation.batches import Done
+from harness.evaluation.inert import check_none_inert, find_inert, leave_out
 from harness.evaluation.prompts import TaskPrompt
 from harness.evaluation.replay import Reply, reply
 from harness.evaluation.scores import Metric, Score
@@ -22,29 +23,38 @@ from harness.tables.rows import CellFacts, example_facts, to_frame
 from harness.tables.summary import summarise
 
 
-def write_tables(prepared: Prepared, cells: Sequence[Cell], done: Done) -> pd.DataFrame:
-    """Score some cells, write rows.parquet and summary.csv; returns the summary."""
+class Tables(NamedTuple):
+    """Holds the summary of a run, and by cell the tasks in which its method changed nothing, which are not in it."""
+
+    summary: pd.DataFrame
+    inert: dict[Cell, list[str]]
+
+
+def write_tables(prepared: Prepared, cells: Sequence[Cell], done: Done) -> Tables:
+    """Score some cells, write rows.parquet and summary.csv. Raises RunError if no cell measured anything."""
     folder = prepared.folder
     dense = next((cell for cell in cells if cell.is_dense), None)
-    rows: list[dict[str, Any]] = []
-    metrics: dict[str, list[Metric]] = {}
-    for cell in cells:
-        scored = _score(prepared, cell, dense, done)
-        rows += scored.rows
-        metrics[cell.id] = scored.metrics
+    scored = {cell: _score(prepared, cell, dense, done) for cell in cells}
+    inert = {cell: found.inert for cell, found in scored.items() if found.inert}
+    rows = [row for found in scored.values() for row in found.rows]
+    if not rows:
+        check_none_inert(inert)
     frame = to_frame(rows)
     with replacing(folder / "rows.parquet") as partial:
         frame.to_parquet(partial, index=False)
-    summary = summarise(frame, dense.id if dense else None, _aggregates(metrics))
+    summary = summarise(
+        frame, dense.id if dense else None, _aggregates({cell.id: found.metrics for cell, found in scored.items()})
+    )
     write_whole(folder / "summary.csv", summary.to_csv(index=False))
-    return summary
+    return Tables(summary, inert)
 
 
 class _Scored(NamedTuple):
-    """Holds the rows of one cell, and its metrics."""
+    """Holds the rows of one cell, its metrics, and the tasks that it was inert in."""
 
     rows: list[dict[str, Any]]
     metrics: list[Metric]
+    inert: list[str]
 
 
 def _aggregates(metrics: Mapping[str, Sequence[Metric]]) -> dict[tuple[str, str, str], float]:
@@ -56,10 +66,13 @@ def _aggregates(metrics: Mapping[str, Sequence[Metric]]) -> dict[tuple[str, str,
 
 def _score(prepared: Prepared, cell: Cell, dense: Cell | None, done: Done) -> _Scored:
     """Let lm-eval score one cell's outputs, and add costs and divergence from dense."""
-    scores, metrics = prepared.suite.score(_replies(prepared, cell, done))
+    scored = prepared.suite.score(_replies(prepared, cell, done))
+    by_example = _records_by_example(prepared.prompts, cell, done)
+    active = {example for example, records in by_example.items() if any(record.active for record in records)}
+    inert = set() if cell.is_dense else find_inert(scored.scores, active)
+    scores, metrics = leave_out(scored, inert)
     better = {(m.task, m.name): m.higher_is_better for m in metrics}
     facts = _facts(prepared, cell)
-    by_example = _records_by_example(prepared.prompts, cell, done)
     dense_by_example = _records_by_example(prepared.prompts, dense, done) if dense else {}
     common = {
         example: example_facts(facts, records, dense_by_example.get(example)) for example, records in by_example.items()
@@ -70,7 +83,7 @@ def _score(prepared: Prepared, cell: Cell, dense: Cell | None, done: Done) -> _S
         | {"higher_is_better": better[s.group or s.task, s.metric]}
         for s in scores
     ]
-    return _Scored(rows, metrics)
+    return _Scored(rows, metrics, [task for task, _ in inert])
 
 
 def _name(score: Score) -> dict[str, str]:
