@@ -46,12 +46,14 @@ class Engine:
 
         Raises NotFiniteError when logits are NaN or infinite.
         """
-        outputs: dict[int, list[Output]] = {}
+        outputs: dict[tuple[int, int], Output] = {}
         with current(self._model.device):
-            for group in _by_prefill(methods):
-                found = self._run_group(batch, [methods[i] for i in group])
-                outputs |= dict(zip(group, found, strict=True))
-        return [outputs[i] for i in range(len(methods))]
+            for rows in self._rows(batch):
+                for group in _by_prefill(methods):
+                    found = self._run_group([batch[row] for row in rows], [methods[i] for i in group])
+                    for i, of_method in zip(group, found, strict=True):
+                        outputs |= {(i, row): output for row, output in zip(rows, of_method, strict=True)}
+        return [[outputs[i, row] for row in range(len(batch))] for i in range(len(methods))]
 
     def locate(self, prompt: Prompt, method: Method[Any]) -> str:
         """Find where the first number that is not finite appears when the method decodes the prompt, in words."""
@@ -59,6 +61,14 @@ class Engine:
         with contextlib.suppress(NotFiniteError):
             Engine(watched, self._prefill_tokens, self._kernel).run([prompt], [method])
         return watched.first_not_finite
+
+    def _rows(self, batch: Sequence[Prompt]) -> list[list[int]]:
+        """Group the rows that may share a pass: all, or only those of one length, now and at their end."""
+        groups: dict[object, list[int]] = {}
+        for row, prompt in enumerate(batch):
+            length = None if self._model.mixed_lengths else (len(prompt.tokens), prompt.steps)
+            groups.setdefault(length, []).append(row)
+        return list(groups.values())
 
     def _run_group(self, batch: Sequence[Prompt], methods: list[Method[Any]]) -> list[list[Output]]:
         """Return the outputs of methods that share a prefill."""

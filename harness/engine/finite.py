@@ -49,6 +49,11 @@ class WatchedModel:
         """Return True if the model soft-caps its attention logits."""
         return self._model.capped
 
+    @property
+    def mixed_lengths(self) -> bool:
+        """Return True if rows of different lengths may share a forward pass of the model."""
+        return self._model.mixed_lengths
+
     def forward(self, tokens: Tensor, positions: Tensor, mode: ForwardMode, last: Tensor | None = None) -> Tensor:
         """Compute the model's logits, each layer's attention watched."""
         return self._model.forward(tokens, positions, _WatchedMode(mode, self), last)

@@ -58,6 +58,11 @@ class Model(Protocol):
         """Return True if a forward pass can be recorded as a CUDA graph."""
         ...
 
+    @property
+    def mixed_lengths(self) -> bool:
+        """Return True if rows of different lengths may share a forward pass without changing each other."""
+        ...
+
     def forward(self, tokens: Tensor, positions: Tensor, mode: ForwardMode, last: Tensor | None = None) -> Tensor:
         """Compute logits [R, T, V] of tokens and positions [R, T]; if `last` [R], of one token a row: [R, 1, V]."""
         ...

@@ -38,7 +38,7 @@ class HarnessLM(LM):  # type: ignore[misc]
     @cached_property
     def _engine(self) -> Engine:
         """Load the weights when there is something to compute: requests are refused before."""
-        return Engine(Bridge(self._checkpoint.load()))
+        return Engine(Bridge(self._checkpoint.load(), self._checkpoint.mixed_lengths))
 
     @property
     def tokenizer_name(self) -> str:

@@ -67,9 +67,13 @@ class PassThroughLayer(CacheLayerMixin):  # type: ignore[misc]
 
 
 class Bridge:
-    """Lends a model the engine's attention. One at a time per model."""
+    """Lends a model the engine's attention. One at a time per model.
 
-    def __init__(self, model: Any) -> None:
+    `mixed_lengths` is False where something in the model depends on columns or on the longest row of a pass.
+    """
+
+    def __init__(self, model: Any, mixed_lengths: bool = True) -> None:
+        self.mixed_lengths = mixed_lengths
         self._model = model
         self._mode: ForwardMode | None = None
         self._cache_name = _cache_name(model)

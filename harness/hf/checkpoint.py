@@ -17,6 +17,7 @@ from harness.hf.architecture import inspect_architecture
 from harness.hf.generation import Generation, read_generation
 from harness.hf.packaged import SCHEME, converted, gguf_in_package
 from harness.hf.spec import ModelSpec
+from harness.hf.trial import takes_mixed_lengths
 from harness.hf.weights import check_one_gpu, check_weights_fit, fingerprint_commit, fingerprint_folder
 
 DEFAULT_POSITIONS = 2048
@@ -25,12 +26,16 @@ SHAPE, SHAPES = "shape:", Path(__file__).with_name("shapes")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Holds a model whose configuration was read and accepted. Weights are loaded when asked for, not before."""
+    """Holds a model whose configuration was read and accepted. Weights are loaded when asked for, not before.
+
+    Without `mixed_lengths`, only rows of one length may share a forward pass.
+    """
 
     spec: ModelSpec
     path: str
     config: Any
     layers: tuple[LayerShape, ...]
+    mixed_lengths: bool = True
 
     @property
     def max_length(self) -> int:
@@ -101,9 +106,10 @@ def find(spec: ModelSpec) -> Checkpoint:
     layers = inspect_architecture(spec.name, config, spec.trust_remote_code)
     if not layers:
         raise InputError(f"model '{spec.name}': its configuration has no attention layer")
+    mixed_lengths = takes_mixed_lengths(spec.name, config, spec.trust_remote_code)
     if not spec.allow_pickle:
         _check_no_pickle(spec.name, Path(path))
-    return Checkpoint(spec, path, config, layers)
+    return Checkpoint(spec, path, config, layers, mixed_lengths)
 
 
 def _check_no_pickle(name: str, folder: Path) -> None:

@@ -68,7 +68,8 @@ def _compute(prepared: Prepared, store: Store, console: Console) -> None:
     limits = Limits(decide_batch_tokens(prepared, store), job.engine.batch_size)
     micro_batches = work_left(prepared.prompts, cells, settled, limits, job.shard)
     if micro_batches:
-        engine = Engine(Bridge(prepared.model), job.engine.prefill_tokens, job.engine.kernel)
+        model = Bridge(prepared.model, prepared.checkpoint.mixed_lengths)
+        engine = Engine(model, job.engine.prefill_tokens, job.engine.kernel)
         with console.progress(sum(micro_batch.runs for micro_batch in micro_batches)) as advance:
             Executor(engine, prepared.encoder, store, advance).run(micro_batches)
 
