@@ -12,11 +12,16 @@ import lm_eval.tasks
 import pandas as pd
 import pytest
 import torch
+from lm_eval import simple_evaluate
+from lm_eval.models.huggingface import HFLM
+from lm_eval.tasks import TaskManager
 from lm_eval.tasks._index import TaskIndex
+from support.own_tasks import CHOICE, write_task, write_yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness.__main__ import main
 from harness.commands.compose import method_knobs, model_spec
+from harness.report.load import load
 
 TASK = """
 task: tiny_mill
@@ -183,3 +188,28 @@ def test_a_rolling_task_of_lm_eval_is_scored_through_decoding(harness, by_hand):
     assert sparq.delta_dense == pytest.approx(sparq.value - dense.value) and math.isnan(sparq.delta_ci_low)
     assert not dense.higher_is_better
     assert rows[rows.method == "sparq"].active.all()
+
+
+def test_a_group_of_own_tasks_is_reported_as_lm_evals_hf_backend_reports_it(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, count in (("own_a", 2), ("own_b", 5)):
+        write_task(tmp_path, name, count, {**CHOICE, "metric_list": [{"metric": "acc"}, {"metric": "acc_norm"}]})
+    weights = [{"metric": "acc", "weight_by_size": False}, {"metric": "acc_norm"}]
+    write_yaml(tmp_path, group="own", task=["own_a", "own_b"], aggregate_metric_list=weights)
+    task = ["task=lm_eval", "task.name=own", f"task.include_path={tmp_path}", "task.num_fewshot=1"]
+    knobs = ["methods=[dense,sparq]", "method.sparq.r=2", "method.sparq.k=8"]
+    assert main(["run", "model=custom", f"model.path={tiny}", *task, *knobs]) == 0
+    (folder,) = (tmp_path / "results").glob("custom-*")
+    table = pd.read_csv(folder / "summary.csv")
+
+    manager = TaskManager(include_path=str(tmp_path), include_defaults=False)
+    hf = HFLM(pretrained=str(tiny), dtype="float32", device="cpu")
+    options = {"task_manager": manager, "num_fewshot": 1, "bootstrap_iters": 0}
+    theirs = simple_evaluate(model=hf, tasks=["own"], **options)["results"]
+    dense = table[table.method == "dense"]
+    ours = {(line.task, f"{line.metric},none"): line.value for line in dense.itertuples()}
+    wanted = {(n, m): v for n, found in theirs.items() for m, v in found.items() if m in ("acc,none", "acc_norm,none")}
+    assert ours == pytest.approx(wanted)
+    assert set(table.groupby("task")["n"].first().items()) == {("own_a", 2), ("own_b", 5), ("own", 7)}
+    notes = load(tmp_path / "results").cells["note"]
+    assert set(notes) == {""}

@@ -1,4 +1,4 @@
-"""What lm-eval computes of the replies is what is reported, of every metric, for examples that have names of their own."""
+"""What lm-eval computes of the replies is what is reported, of every metric, for examples with names of their own."""
 
 import pytest
 from lm_eval import simple_evaluate
