@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conformance import sides
-from conformance.checkpoints import checkpoint
-from conformance.models import MODELS
+from conformance.checkpoints import MODELS, checkpoint
 from conformance.requests import CASES, Case, generation
 from conformance.settings import SETTINGS
 from conformance.spelling import HABITS

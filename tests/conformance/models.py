@@ -1,56 +1,10 @@
-"""Tiny checkpoints with random weights, one of every architecture, and what is to become of each."""
+"""Tiny models of every architecture, and what is to become of each."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
-POSITIONS = 96
-VOCABULARY = 320
-WINDOW = 9
-"""Tokens that a sliding layer sees: fewer than most prompts have, so that it matters."""
-
-COMMON: Mapping[str, Any] = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": POSITIONS,
-    "initializer_range": 0.3,
-    "bos_token_id": 0,
-    "eos_token_id": 1,
-    "pad_token_id": 2,
-}
-
-
-@dataclass(frozen=True)
-class Tiny:
-    """Describes a model by its architecture and what its configuration says beyond COMMON.
-
-    `refused` are words of the sentence with which it is refused; empty for a model that runs like hf's.
-    """
-
-    kind: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    refused: str = ""
-
-
-def tiny(kind: str, *settings: Mapping[str, Any], refused: str = "", **more: Any) -> Tiny:
-    """Describe a model; of settings that collide the last one holds."""
-    merged: dict[str, Any] = {}
-    for part in settings:
-        merged |= part
-    return Tiny(kind, {**merged, **more}, refused)
-
-
-def rope(kind: str, **more: Any) -> dict[str, Any]:
-    """Scale positions from half of those that the model has."""
-    half = {"original_max_position_embeddings": POSITIONS // 2}
-    return {"rope_parameters": {"rope_type": kind, "rope_theta": 1e4, **half, **more}, **half}
-
+from conformance.tiny import POSITIONS, VOCABULARY, WINDOW, Tiny, rope, tiny
 
 SLIDING = {"sliding_window": WINDOW}
 SOME_SLIDE = {**SLIDING, "num_hidden_layers": 4}
@@ -74,10 +28,8 @@ GRANITE = {"attention_multiplier": 0.2, "logits_scaling": 2.0, "residual_multipl
 DELTA = {"linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 8, "linear_value_head_dim": 8}
 JAMBA = {"num_hidden_layers": 8, "num_experts": 2, "mamba_d_state": 4, "mamba_dt_rank": 4, "use_mamba_kernels": False}
 BAMBA = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8, "attn_layer_indices": [1]}
-TWO_SIDES = {"encoder_layers": 2, "decoder_layers": 2, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48}
-TWO_SIDES |= {"d_model": 32, "encoder_attention_heads": 4, "decoder_attention_heads": 4}
 
-MODELS: Mapping[str, Tiny] = {
+ARCHITECTURES: Mapping[str, Tiny] = {
     "llama": tiny("llama"),
     "llama, rope llama3": tiny("llama", LLAMA3),
     "llama, rope yarn": tiny("llama", rope("yarn", factor=2.0)),
@@ -122,6 +74,4 @@ MODELS: Mapping[str, Tiny] = {
     "lfm2": tiny("lfm2", layer_types=["conv", "full_attention"], refused="lfm2"),
     "mamba": tiny("mamba", state_size=4, refused="mamba"),
     "bert": tiny("bert", refused="bert"),
-    "t5": tiny("t5", d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4, refused="t5"),
-    "bart": tiny("bart", TWO_SIDES, refused="bart"),
 }

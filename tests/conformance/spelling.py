@@ -10,7 +10,7 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from conformance.models import VOCABULARY
+from conformance.tiny import VOCABULARY
 from harness.data.chronicle import chronicle
 
 BOS, EOS, PAD = "<s>", "</s>", "<pad>"
@@ -25,8 +25,8 @@ class Habit:
     """Describes a tokenizer.
 
     `special` are the special tokens that it knows, by role; `template` is what it puts around a text; `marks` says if
-    it marks spaces instead of cutting bytes. `refused` are words of the sentence with which a case is refused, by the
-    name of the case, or all under "".
+    it marks spaces instead of cutting bytes; `missing`, if the folder has none. `refused` are words of the sentence
+    with which a case is refused, by the name of the case, or all under "".
     """
 
     special: Mapping[str, str]
@@ -34,6 +34,7 @@ class Habit:
     chat: str | None = None
     marks: bool = False
     size: int = VOCABULARY
+    missing: bool = False
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -54,6 +55,7 @@ HABITS: Mapping[str, Habit] = {
     "chat template emits BOS": Habit(ALL, f"{BOS} $A", chat="{{ bos_token }}" + TURNS),
     "chat template without BOS": Habit(ALL, f"{BOS} $A", chat=TURNS),
     "larger than the embedding": Habit(ALL, size=VOCABULARY + 40, refused={"": "embedding"}),
+    "missing": Habit({}, missing=True, refused={"": "tokenizer"}),
 }
 
 

@@ -4,7 +4,11 @@ import pytest
 
 from conformance.matrix import ENTRIES
 
-AWAITED = {"larger than the embedding", "phi3, rope longrope", "llama4_text, chunks", "llama, rope dynamic"}
+AWAITED = {
+    *("larger than the embedding", "missing", "phi3, rope longrope", "llama4_text, chunks", "llama, rope dynamic"),
+    *("gptq", "awq", "bitsandbytes", "compressed-tensors", "torchao", "hqq", "fp8", "mxfp4"),
+    *("LoRA adapter alone", "LoRA adapter beside weights"),
+}
 """What room H still has in hand; gone before this room is left."""
 
 
