@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from harness.attention import LayerShape
@@ -27,7 +27,11 @@ def transfers(method: Costed, layers: Iterable[LayerShape], n: int) -> float:
 
     In a layer with a window a method acts on what the layer sees, and is charged for no more.
     """
+    return transfers_of_kinds(method, Counter(layers), n)
+
+
+def transfers_of_kinds(method: Costed, kinds: Mapping[LayerShape, int], n: int) -> float:
+    """Count the same over so many layers of each kind: most models have one or two."""
     return sum(
-        count * layer.kv_heads * method.transfers(layer.visible(n), layer.head_dim)
-        for layer, count in Counter(layers).items()
+        count * layer.kv_heads * method.transfers(layer.visible(n), layer.head_dim) for layer, count in kinds.items()
     )

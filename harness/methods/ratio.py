@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from harness.attention import LayerShape
 from harness.errors import InputError
-from harness.methods.cost import Costed, dense_transfers, transfers
+from harness.methods.cost import Costed, dense_transfers, transfers_of_kinds
 
 M = TypeVar("M", bound=Costed)
 EXACT = 0.02
@@ -32,18 +32,19 @@ class Budget:
     @cached_property
     def allowed(self) -> float:
         """Return the most elements that a step may move."""
-        dense = (s.kv_heads * dense_transfers(s.visible(self.n), s.head_dim) for s in self.layers)
+        kinds = self._kinds.items()
+        dense = (count * s.kv_heads * dense_transfers(s.visible(self.n), s.head_dim) for s, count in kinds)
         return sum(dense) / self.ratio
 
     @property
     def tokens(self) -> int:
         """Return the most tokens that a layer sees: a method that keeps as many drops none."""
-        return max(layer.visible(self.n) for layer in self.layers)
+        return max(layer.visible(self.n) for layer in self._kinds)
 
     @property
     def width(self) -> int:
         """Return the largest head dimension of a layer: a method that reads as many channels reads all."""
-        return max(layer.head_dim for layer in self.layers)
+        return max(layer.head_dim for layer in self._kinds)
 
     @property
     def words(self) -> str:
@@ -55,7 +56,16 @@ class Budget:
 
     def moved(self, method: Costed) -> float:
         """Count what a step moves under a method."""
-        return transfers(method, self.layers, self.n)
+        return transfers_of_kinds(method, self._kinds, self.n)
+
+    def keys(self, r: int) -> int:
+        """Count the entries of K over all layers if r channels of it are read."""
+        kinds = self._kinds.items()
+        return sum(count * s.kv_heads * min(r, s.head_dim) * s.visible(self.n) for s, count in kinds)
+
+    @cached_property
+    def _kinds(self) -> Counter[LayerShape]:
+        return Counter(self.layers)
 
 
 def largest_knob(build: Callable[..., M], knob: str, bounds: tuple[int, int], budget: Budget, **fixed: Any) -> M:
@@ -99,11 +109,8 @@ def rank_and_tokens(build: Callable[..., M], budget: Budget, **fixed: Any) -> M:
 
 def _half_for_choosing(budget: Budget) -> int:
     """Find the largest r, at least 1, for which r channels of all layers' keys are at most 1 / ratio of the keys."""
-
-    def read(r: int) -> int:
-        return sum(s.kv_heads * min(r, s.head_dim) * s.visible(budget.n) for s in budget.layers)
-
-    return _largest(lambda r: read(r) <= read(budget.width) / budget.ratio, 1, budget.width)
+    most = budget.keys(budget.width) / budget.ratio
+    return _largest(lambda r: budget.keys(r) <= most, 1, budget.width)
 
 
 def _largest(fits: Callable[[int], bool], low: int, high: int) -> int:

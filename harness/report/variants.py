@@ -9,8 +9,11 @@ import pandas as pd
 
 
 def label_variants(cells: pd.DataFrame) -> pd.Series[str]:
-    """Label each cell "SparQ", or "SparQ (no reallocate)" where `reallocate` differs between cells of its method."""
-    switches = [_switches(params) for params in cells["params"]]
+    """Label each cell "SparQ", or "SparQ (no reallocate)" where `reallocate` differs between cells of its method.
+
+    Knobs solved per task and per example are two variants too.
+    """
+    switches = [_switches(params, per) for params, per in zip(cells["params"], cells["per"], strict=True)]
     values: dict[tuple[str, str], set[str]] = {}
     for method, on in zip(cells["method"], switches, strict=True):
         for knob, value in on.items():
@@ -23,13 +26,14 @@ def label_variants(cells: pd.DataFrame) -> pd.Series[str]:
 
 
 def knob(params: str, name: str) -> float | None:
-    """Return a numeric knob of a cell, if it has it."""
+    """Return a numeric knob of a cell, if it has it, the same for all examples."""
     value = json.loads(params).get(name)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _switches(params: str) -> dict[str, Any]:
-    return {k: v for k, v in json.loads(params).items() if isinstance(v, bool | str)}
+def _switches(params: str, per: Any) -> dict[str, Any]:
+    solved = {"per": per} if isinstance(per, str) else {}
+    return solved | {k: v for k, v in json.loads(params).items() if isinstance(v, bool | str)}
 
 
 def _label(title: str, switches: dict[str, Any]) -> str:

@@ -28,6 +28,18 @@ def test_a_report_holds_tables_figures_verdicts_notices_and_the_page(tmp_path, c
     assert "2 within 2 standard errors" in out and "3 no counterpart" in out and "index.html" in out
 
 
+def test_cells_solved_per_example_stand_beside_those_solved_per_task(tmp_path):
+    solved = [Cell("sparq", [1, 0], 8, {"r": 8, "k": 64}, 8), Cell("h2o", [1, 0], 8, {"k": 90}, 8)]
+    ranged = Cell("sparq", [0, 0], 8, {"r": 8, "k": [20, 99]}, 8, per="example")
+    Folder([Cell("dense", [1, 1]), *solved, ranged], model="llama-2-7b").write(tmp_path)
+    assert main(["report", str(tmp_path), "--against", "published"]) == 0
+    scores = (tmp_path / "report" / "tables" / "scores.md").read_text()
+    assert "| SparQ (per task) |" in scores and "| SparQ (per example) |" in scores and "| H2O |" in scores
+    verdicts = pd.read_csv(tmp_path / "report" / "tables" / "verdicts.csv").set_index("variant")
+    assert verdicts.loc["SparQ (per example)", "reason"] == "the paper has the same knobs for all examples"
+    assert "k=20..99" in (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+
+
 def test_a_report_does_not_disturb_the_next_one(tmp_path):
     quarter_and_eighth().write(tmp_path)
     assert main(["report", str(tmp_path)]) == 0

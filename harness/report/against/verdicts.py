@@ -48,9 +48,10 @@ def _key(line: Mapping[Any, Any], knobs: Mapping[Any, Any]) -> tuple[Any, ...]:
 
 def _line(cell: Mapping[Any, Any], points: Mapping[tuple[Any, ...], Mapping[Any, Any]], run: Run) -> dict[str, Any]:
     line = {name: cell[name] for name in LABELS}
-    knobs = json.loads(cell["params"])
-    point = points.get(_key(cell, knobs))
-    reason = "the paper has no such setting" if point is None else _obstacle(cell, point, run)
+    per_example = cell["per"] == "example"
+    point = None if per_example else points.get(_key(cell, json.loads(cell["params"])))
+    missing = "the paper has the same knobs for all examples" if per_example else "the paper has no such setting"
+    reason = missing if point is None else _obstacle(cell, point, run)
     if reason or point is None:
         return line | {"verdict": NONE, "reason": reason}
     return line | _judged(cell, point)

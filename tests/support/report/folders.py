@@ -27,13 +27,14 @@ class Cell:
     compression: float = 1.0
     params: Mapping[str, Any] = field(default_factory=dict)
     ratio: float = math.nan
+    per: str = "task"
     text: str = "an answer"
     first: float = 1.0
     summary: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
-        return f"{self.method}-{zlib.crc32(json.dumps(dict(self.params), sort_keys=True).encode()):08x}"
+        return f"{self.method}-{zlib.crc32((json.dumps(dict(self.params), sort_keys=True) + self.per).encode()):08x}"
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Folder:
             "params": json.dumps(dict(cell.params), sort_keys=True),
             "cell": cell.id,
             "ratio": cell.ratio,
-            "per": None if math.isnan(cell.ratio) else "task",
+            "per": None if math.isnan(cell.ratio) else cell.per,
             "dtype": "float16",
             "compression": cell.compression,
             "bytes_per_token": DENSE_BYTES / cell.compression,
