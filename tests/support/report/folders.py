@@ -93,6 +93,7 @@ class Folder:
             "transfers_elements": DENSE_BYTES / cell.compression / 2,
             "higher_is_better": self.higher,
             "prompt_tokens": 1000.0,
+            "cut_tokens": 0.0,
             "new_tokens": 4,
             "seconds": 0.1,
         }
