@@ -21,7 +21,7 @@ EXAMPLES = """examples:
   harness lm-eval ls tasks              every task
 
 --model_args: pretrained is a file of conf/model/ or a path, method a method; knobs of the method and keys of the model
-such as dtype or device may follow. Knobs that are not given are those of `harness run`.
+such as dtype may follow, and a seed where tokens are drawn. Knobs that are not given are those of `harness run`.
 """
 
 
@@ -46,12 +46,16 @@ def _choose(pretrained: str, method: str = "dense", **settings: Any) -> Choice:
     from harness.evaluation.lm_eval_command import Choice
     from harness.methods.cell import Cell
 
-    knobs = {knob: settings.pop(knob) for knob in methods.knobs(methods.find(method)) if knob in settings}
+    seed, has = settings.get("seed", 0), methods.knobs(methods.find(method))
+    if not isinstance(seed, int):
+        raise InputError(f"--model_args: seed={seed} must be a whole number")
+    knobs = {knob: value for knob, value in settings.items() if knob in has}
+    settings = {key: value for key, value in settings.items() if key not in (*has, "seed")}
     try:
         model = _model(pretrained, settings)
     except InputError as error:
         raise InputError(f"--model_args: {error}") from None
-    return Choice(model, Cell.of(method, methods.create(method, **{**method_knobs(method, model), **knobs})))
+    return Choice(model, Cell.of(method, methods.create(method, **{**method_knobs(method, model), **knobs})), seed)
 
 
 def _model(pretrained: str, settings: Mapping[str, Any]) -> ModelSpec:

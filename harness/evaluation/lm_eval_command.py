@@ -25,10 +25,11 @@ LM_EVAL_DEVICE = "cuda:0"
 
 
 class Choice(NamedTuple):
-    """Names what runs: a model, and the cell that it decodes under."""
+    """Names what runs: a model, the cell that it decodes under, and the seed where tokens are drawn."""
 
     model: ModelSpec
     cell: Cell
+    seed: int = 0
 
 
 def run_lm_eval(arguments: Sequence[str], choose: Callable[..., Choice]) -> None:
@@ -79,8 +80,8 @@ def _chosen_by(choose: Callable[..., Choice]) -> type[HarnessLM]:
             """Make the model of a mapping."""
             settings = _settings(arg_dict, additional_config or {})
             rows = str(settings.pop("rows"))
-            model, cell = choose(**settings)
-            return cls(find(model), cell, int(rows) if rows.isdigit() else None)
+            chosen = choose(**settings)
+            return cls(find(chosen.model), chosen.cell, int(rows) if rows.isdigit() else None, chosen.seed)
 
         @classmethod
         def create_from_arg_string(cls, arg_string: str, additional_config: dict[str, Any] | None = None) -> LM:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +17,7 @@ from harness.evaluation.chat import ChatTemplate
 from harness.evaluation.inert import check_none_inert
 from harness.evaluation.prompts import Encoder, TaskPrompt, tell_cuts
 from harness.evaluation.replay import Reply, reply
-from harness.evaluation.requests import plain_request
+from harness.evaluation.requests import Request, plain_request
 from harness.hf import Bridge, Checkpoint
 from harness.methods.cell import Cell
 from harness.store.records import Record
@@ -26,8 +28,9 @@ LOG = logging.getLogger(__name__)
 class HarnessLM(LM):  # type: ignore[misc]
     """Answers lm-eval's requests with a model that decodes under one cell, at most `rows` rows at once."""
 
-    def __init__(self, checkpoint: Checkpoint, cell: Cell, rows: int | None = None) -> None:
+    def __init__(self, checkpoint: Checkpoint, cell: Cell, rows: int | None = None, seed: int = 0) -> None:
         super().__init__()
+        self._seed = seed
         self._checkpoint = checkpoint
         self._cell = cell
         self._tokenizer = checkpoint.tokenizer()
@@ -66,7 +69,7 @@ class HarnessLM(LM):  # type: ignore[misc]
         raise InputError("--use_cache would give one method's replies as another's: `harness run` goes on with its own")
 
     def generate_until(self, requests: list[Any]) -> list[Reply]:
-        """Continue prompts greedily."""
+        """Continue prompts, as each request's settings say."""
         return self._answer(requests)
 
     def loglikelihood(self, requests: list[Any]) -> list[Reply]:
@@ -78,7 +81,7 @@ class HarnessLM(LM):  # type: ignore[misc]
         return self._answer(requests)
 
     def _answer(self, instances: list[Any]) -> list[Reply]:
-        asked = [plain_request(str(i.task_name), i) for i in instances]
+        asked = list(self._requests(instances))
         prompts = {request.key: self._encoder.prompts(request) for request in dict.fromkeys(asked)}
         every = [prompt for parts in prompts.values() for prompt in parts]
         for sentence in tell_cuts(every, self._checkpoint.max_length):
@@ -88,6 +91,14 @@ class HarnessLM(LM):  # type: ignore[misc]
         inert = {request.task for request in asked} - active
         check_none_inert({self._cell: inert} if inert and not self._cell.is_dense else {})
         return [reply([records[prompt.key] for prompt in prompts[r.key]], r.kind) for r in asked]
+
+    def _requests(self, instances: list[Any]) -> Iterator[Request]:
+        """Make the requests of instances; one that is there again is another repeat, where tokens are drawn."""
+        before: Counter[str] = Counter()
+        for instance in instances:
+            request = plain_request(str(instance.task_name), instance)
+            yield request.again(self._seed, before[request.key])
+            before[request.key] += 1
 
     def _records(self, prompts: list[TaskPrompt]) -> dict[str, Record]:
         found: dict[str, Record] = {}

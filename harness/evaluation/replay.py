@@ -30,14 +30,14 @@ def reply(records: Sequence[Record], kind: str) -> Reply:
 
 
 class Replay(LM):  # type: ignore[misc]
-    """Looks answers up by the place of a request."""
+    """Looks answers up by the place of a request; one that is asked again is given the next answer of its place."""
 
-    def __init__(self, answers: Mapping[Place, Reply]) -> None:
+    def __init__(self, answers: Mapping[Place, Sequence[Reply]]) -> None:
         super().__init__()
-        self._answers = answers
+        self._answers = {place: iter(replies) for place, replies in answers.items()}
 
     def _look_up(self, requests: list[Any]) -> list[Any]:
-        return [self._answers[Place(r.task_name, r.doc_id, r.idx)] for r in requests]
+        return [next(self._answers[Place(r.task_name, r.doc_id, r.idx)]) for r in requests]
 
     def generate_until(self, requests: list[Any]) -> list[str]:
         """Return the texts."""

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -50,6 +51,15 @@ class Request:
     labels: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     @property
+    def draws(self) -> bool:
+        """Say if tokens are drawn, so that another repeat gives another answer."""
+        return "do_sample" in self.settings
+
+    def again(self, seed: int, repeat: int) -> Request:
+        """Return the request of one of its repeats: with other random numbers, where tokens are drawn."""
+        return replace(self, seed=seed, repeat=repeat) if self.draws else self
+
+    @cached_property
     def key(self) -> str:
         """Hash all that the answer depends on, apart from model and method."""
         asked = {name: value for name, value in asdict(self).items() if name not in ("target", "labels")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -60,11 +61,10 @@ class Suite:
         tasks = {name: task for name, task in self._tasks.items() if samples[name]}
         # lm-eval counts the chosen documents anew, from 0
         anew = {(name, doc): i for name, docs in samples.items() for i, doc in enumerate(docs)}
-        answers = {
-            place._replace(document=anew[r.task, place.document]): replies[r.key]
-            for r, place in self._placed
-            if (r.task, place.document) in there
-        }
+        answers: dict[Place, list[Reply]] = defaultdict(list)
+        for r, place in self._placed:
+            if (r.task, place.document) in there:
+                answers[place._replace(document=anew[r.task, place.document])].append(replies[r.key])
         loaded = {"tasks": {name: _rewound(task) for name, task in tasks.items()}, "groups": self._groups}
         options = {"bootstrap_iters": 0, "log_samples": True, "confirm_run_unsafe_code": True}
         results = lm_eval.evaluate(lm=Replay(answers), task_dict=loaded, samples=samples, **options)
@@ -80,7 +80,9 @@ class Suite:
                 self._ids[document] = _unused(example_id(instance.doc, instance.doc_id), used)
                 used.add(self._ids[document])
             request = replace(to_request(name, task, instance), example=self._ids[document])
-            yield Placed(request, Place(instance.task_name, instance.doc_id, instance.idx))
+            for repeat in range(instance.repeats or 1):
+                place = Place(instance.task_name, instance.doc_id, instance.idx)
+                yield Placed(request.again(request.seed, repeat), place)
 
 
 def _rewound(task: Any) -> Any:

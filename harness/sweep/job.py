@@ -102,8 +102,8 @@ SECTIONS: Mapping[str, Any] = {
     "budget": BudgetSpec,
     "engine": EngineSpec,
 }
-KEYS = (*SECTIONS, "methods", "method", "ratios", "limit", "results", "seed", "shards", "shard")
-"""What a configuration holds at its top; `seed` is read by the methods' own knobs."""
+KEYS = (*SECTIONS, "methods", "method", "ratios", "limit", "repeats", "results", "seed", "shards", "shard")
+"""What a configuration holds at its top; `seed` is read by the methods' own knobs too."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,8 @@ class Job:
     knobs: Mapping[str, Mapping[str, Any]]
     limit: int | float | None
     results: Path
+    repeats: int = 1
+    seed: int = 0
     budget: BudgetSpec = field(default_factory=BudgetSpec)
     engine: EngineSpec = field(default_factory=EngineSpec)
     shard: Shard = WHOLE
@@ -132,6 +134,8 @@ class Job:
             ratios=tuple(typed("ratios", config["ratios"], list[float])),
             knobs=_knobs(config["method"]),
             limit=_limit(config["limit"]),
+            repeats=_repeats(config["repeats"]),
+            seed=typed("seed", config["seed"], int),
             results=Path(typed("results", config["results"], str)),
             shard=_shard(config),
         )
@@ -147,6 +151,14 @@ def _limit(given: Any) -> int | float | None:
     raise InputError(
         f"limit={limit} is no number of examples: use limit=1 or more, a share such as limit=0.1, or limit=null for all"
     )
+
+
+def _repeats(given: Any) -> int:
+    """Read how often each question is answered, where tokens are drawn."""
+    repeats: int = typed("repeats", given, int)
+    if repeats < 1:
+        raise InputError(f"repeats={repeats} answers nothing: use repeats=1 or more")
+    return repeats
 
 
 def _check_keys(config: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from harness.data.sources import Source
 from harness.errors import InputError
 from harness.evaluation.prompts import Encoder, TaskPrompt, tell_cuts
+from harness.evaluation.repeats import Round, distinct, rounds
 from harness.evaluation.suite import Suite
 from harness.hf import Checkpoint, find
 from harness.hf.retry import patiently
@@ -29,6 +30,7 @@ from harness.sweep.solving import solver_of
 class Prepared:
     """Holds a job that was found possible: nothing expensive happens until its `model` is asked for.
 
+    `rounds` are the requests of every repeat, each in the order of the suite's questions; `prompts` those of all.
     `notes` are sentences for the user on what was asked for and is not followed, and on prompts that do not fit.
     """
 
@@ -37,6 +39,7 @@ class Prepared:
     suite: Suite
     source: Source
     encoder: Encoder
+    rounds: list[Round]
     prompts: list[TaskPrompt]
     plan: Plan
     notes: list[str]
@@ -73,12 +76,13 @@ def prepare(job: Job) -> Prepared:
     tokenizer = checkpoint.tokenizer()
     encoder = Encoder(tokenizer, checkpoint.max_length, checkpoint.generation())
     suite, source, notes = find_questions(job, tokenizer, encoder, checkpoint.max_length)
-    prompts = [prompt for request in suite.requests for prompt in encoder.prompts(request)]
+    asked = rounds(suite.requests, job.repeats, job.seed)
+    prompts = [prompt for request in distinct(asked) for prompt in encoder.prompts(request)]
     lengths = {len(prompt.tokens) for prompt in prompts}
     solver = solver_of(job.budget.per, checkpoint.layers, _typical_length(suite, encoder), lengths)
     plan = make_plan(job.methods, job.knobs, job.ratios, solver)
     return Prepared(
-        job, checkpoint, suite, source, encoder, prompts, plan, notes + tell_cuts(prompts, checkpoint.max_length)
+        job, checkpoint, suite, source, encoder, asked, prompts, plan, notes + tell_cuts(prompts, checkpoint.max_length)
     )
 
 

@@ -11,8 +11,9 @@ import pandas as pd
 from harness.evaluation.batches import Done
 from harness.evaluation.inert import check_none_inert, find_inert, leave_out
 from harness.evaluation.prompts import TaskPrompt
+from harness.evaluation.repeats import sum_up
 from harness.evaluation.replay import Reply, reply
-from harness.evaluation.scores import Metric, Score
+from harness.evaluation.scores import Metric, Score, Scored
 from harness.methods.cell import Cell
 from harness.methods.controls.dense import Dense
 from harness.methods.cost import transfers
@@ -34,7 +35,8 @@ def write_tables(prepared: Prepared, cells: Sequence[Cell], done: Done) -> Table
     """Score some cells, write rows.parquet and summary.csv. Raises RunError if no cell measured anything."""
     folder = prepared.folder
     dense = next((cell for cell in cells if cell.is_dense), None)
-    scored = {cell: _score(prepared, cell, dense, done) for cell in cells}
+    summed = sum_up({cell.id: _score(prepared, cell, done) for cell in cells})
+    scored = {cell: _measure(prepared, cell, dense, done, summed[cell.id]) for cell in cells}
     inert = {cell: found.inert for cell, found in scored.items() if found.inert}
     rows = [row for found in scored.values() for row in found.rows]
     if not rows:
@@ -64,9 +66,8 @@ def _aggregates(metrics: Mapping[str, Sequence[Metric]]) -> dict[tuple[str, str,
     return {(m.task, cell, m.name): m.aggregate for cell, m in every if (m.task, m.name) in no_mean}
 
 
-def _score(prepared: Prepared, cell: Cell, dense: Cell | None, done: Done) -> _Scored:
-    """Let lm-eval score one cell's outputs, and add costs and divergence from dense."""
-    scored = prepared.suite.score(_replies(prepared, cell, done))
+def _measure(prepared: Prepared, cell: Cell, dense: Cell | None, done: Done, scored: Scored) -> _Scored:
+    """Make the rows of one cell: its scores, with costs and divergence from dense."""
     by_example = _records_by_example(prepared.prompts, cell, done)
     active = {example for example, records in by_example.items() if any(record.active for record in records)}
     inert = set() if cell.is_dense else find_inert(scored.scores, active)
@@ -107,6 +108,14 @@ def _records_by_example(prompts: Sequence[TaskPrompt], cell: Cell, done: Done) -
         if (prompt.key, cell.id) in done:
             found[prompt.request.task, prompt.request.example].append(done[prompt.key, cell.id])
     return found
+
+
+def _score(prepared: Prepared, cell: Cell, done: Done) -> list[Scored]:
+    """Let lm-eval score one cell's outputs, repeat by repeat."""
+    replies = _replies(prepared, cell, done)
+    questions = prepared.suite.requests
+    of_rounds = (zip(questions, asked, strict=True) for asked in prepared.rounds)
+    return [prepared.suite.score({q.key: replies[r.key] for q, r in pairs if r.key in replies}) for pairs in of_rounds]
 
 
 def _replies(prepared: Prepared, cell: Cell, done: Done) -> dict[str, Reply]:

@@ -37,6 +37,11 @@ def asked(kind, *arguments):
     return [Instance(kind, {"id": i}, one, 0, metadata=("t", i, 1)) for i, one in enumerate(arguments)]
 
 
+def harness_lm(folder, max_length=1024, batch_size=2, **more):
+    spec = ModelSpec(name="tiny", path=str(folder), max_length=max_length, device="cpu")
+    return HarnessLM(find(spec), Cell.of("dense", create("dense")), batch_size, **more)
+
+
 def both(folder, requests, max_length=1024, batch_size=2):
     """(ours, theirs): the answers of the two backends."""
     kind = requests[0].request_type
@@ -47,8 +52,7 @@ def both(folder, requests, max_length=1024, batch_size=2):
         max_length=max_length,
         batch_size=batch_size,
     )
-    spec = ModelSpec(name="tiny", path=str(folder), max_length=max_length, device="cpu")
-    ours = HarnessLM(find(spec), Cell.of("dense", create("dense")), batch_size)
+    ours = harness_lm(folder, max_length, batch_size)
     return getattr(ours, kind)(requests), getattr(theirs, kind)(requests)
 
 
@@ -82,6 +86,7 @@ SETTINGS = {
     "temperature_0": {"temperature": 0.0, "do_sample": False, "top_p": 0.5, "max_gen_toks": 9},
     "temperature_without_sampling": {"temperature": 0.7, "do_sample": False, "max_gen_toks": 9},
     "repetition_penalty": {"repetition_penalty": 1.3, "max_gen_toks": 20},
+    "drawn_from_one_token": {"do_sample": True, "temperature": 0.7, "top_k": 1, "max_gen_toks": 9},
     "inert": {"num_beams": 1, "no_repeat_ngram_size": 0, "max_gen_toks": 9},
 }
 
@@ -125,3 +130,13 @@ def test_a_setting_of_the_checkpoint_that_is_not_honoured_is_refused_by_name(fol
     generation_config(folder, eos_token_id=1, no_repeat_ngram_size=2)
     with pytest.raises(InputError, match="no_repeat_ngram_size=2"):
         both(folder, asked("generate_until", ("x", {})))
+
+
+def test_each_time_that_a_request_is_asked_other_tokens_are_drawn_by_the_seed(tiny):
+    drawn = {"do_sample": True, "temperature": 1.5, "max_gen_toks": 12}
+    (request,), (greedy,) = asked("generate_until", ("The mill", drawn)), asked("generate_until", ("The mill", {}))
+    answers = harness_lm(tiny).generate_until([request] * 4)
+    assert len(set(answers)) == 4
+    assert harness_lm(tiny).generate_until([request] * 4) == answers
+    assert not set(harness_lm(tiny, seed=1).generate_until([request] * 4)) & set(answers)
+    assert len(set(harness_lm(tiny).generate_until([greedy] * 2))) == 1
