@@ -81,7 +81,7 @@ class Encoder:
         tokens, lost = self._fit(request, self._encoding.prompt(request.context), request.reserve or new)
         yield TaskPrompt(
             tokens,
-            max(1, self._model_settings(request).get("max_new_tokens", new)),
+            self._most_new(request, len(tokens), max(1, new)),
             rule=choose_rule(request.settings, self._model_settings(request), self._ends),
             seed=f"{request.seed}/{request.task}/{request.example}/{request.repeat}",
             finished=None if request.length_of else self._ending(request).finished,
@@ -89,6 +89,17 @@ class Encoder:
             part=0,
             lost=lost,
         )
+
+    def _most_new(self, request: Request, tokens: int, asked: int) -> int:
+        """Return how many tokens may follow a prompt: the checkpoint's own number wins, as in lm-eval's hf backend."""
+        own: int = self._model_settings(request).get("max_new_tokens", asked)
+        if own > asked and tokens + own - 1 > self._max_length:
+            raise InputError(
+                f"{request.task} example {request.example}: max_new_tokens={own} of the checkpoint's "
+                f"generation_config.json does not fit behind {tokens} tokens into {self._max_length} positions: "
+                "remove it there, so that the task's own number counts"
+            )
+        return own
 
     def _score(self, request: Request) -> Iterator[TaskPrompt]:
         encode = self._encoding.separately if request.separately else self._encoding.together

@@ -86,7 +86,7 @@ COLUMNS = (
         unit="elements",
         essential=True,
     ),
-    Column("metric", TEXT, SAME, "as lm-eval names it", essential=True),
+    Column("metric", TEXT, SAME, "as lm-eval names it; of repeats, `NAME avg@N` and `NAME pass@k`", essential=True),
     Column("higher_is_better", FLAG, SAME, "the metric's direction", essential=True),
     Column(
         "value",

@@ -172,6 +172,16 @@ def test_every_token_that_a_checkpoint_s_files_name_ends_a_text():
     assert [token for token in range(10) if found.finished([50, token])] == [EOS, 7, 8]
 
 
+def test_a_checkpoint_s_own_number_of_new_tokens_wins_where_it_fits():
+    encoder = Encoder(Characters(), 20, Generation(settings={"max_new_tokens": 9}))
+    (found,) = encoder.prompts(request("generate", context="x" * 11, max_new=3))
+    assert (len(found.tokens), found.new_tokens) == (12, 9)
+    with pytest.raises(InputError, match=r"max_new_tokens=9 .* behind 13 tokens into 20 positions"):
+        encoder.prompts(request("generate", context="x" * 12, max_new=3))
+    (paper,) = encoder.prompts(request("generate", context="x" * 12, max_new=3, length_of=("yy",)))
+    assert paper.new_tokens == 2
+
+
 @given(st.text(alphabet="abc", max_size=12), st.lists(st.text(alphabet="abc", max_size=3), max_size=4))
 def test_a_text_is_cut_as_lm_eval_cuts_it(text, stops):
     found = Encoder(Characters(), 100).text(request("generate", until=tuple(stops)), list(ids(text)))
