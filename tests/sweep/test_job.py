@@ -24,6 +24,7 @@ GOOD = {
     "ratios": [2, 4],
     "method": {"sparq": {"r": None, "k": 128}},
     "limit": 4,
+    "repeats": 2,
     "results": "results",
     "engine": {"batch_tokens": 1000},
     "budget": {"per": "example"},
