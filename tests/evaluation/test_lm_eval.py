@@ -22,6 +22,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from harness.__main__ import main
 from harness.commands.compose import method_knobs, model_spec
 from harness.report.load import load
+from harness.report.page.texts import sample
 
 TASK = """
 task: tiny_mill
@@ -211,5 +212,8 @@ def test_a_group_of_own_tasks_is_reported_as_lm_evals_hf_backend_reports_it(tiny
     wanted = {(n, m): v for n, found in theirs.items() for m, v in found.items() if m in ("acc,none", "acc_norm,none")}
     assert ours == pytest.approx(wanted)
     assert set(table.groupby("task")["n"].first().items()) == {("own_a", 2), ("own_b", 5), ("own", 7)}
-    notes = load(tmp_path / "results").cells["note"]
-    assert set(notes) == {""}
+    results = load(tmp_path / "results")
+    assert set(results.cells["note"]) == {""}
+    shown = sample(results, [panel for panel, _ in results.panels() if panel.task == "own"], 10**6).examples
+    assert {example.id for example in shown} == {*(f"own_a/{i}" for i in range(2)), *(f"own_b/{i}" for i in range(5))}
+    assert all(example.prompt and len(example.outputs) == 2 for example in shown)

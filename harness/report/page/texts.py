@@ -80,8 +80,9 @@ def _add_texts(found: dict[str, Example], task: str, run: Run) -> None:
     """Add prompts and outputs of the sample, from the run that has them; requests of one example are joined."""
     units: dict[str, str] = {}
     for line in read_lines(run.folder / "examples.jsonl"):
-        example = found.get(str(line.get("example")))
-        if line.get("task") == task and example is not None and "unit" in line:
+        own, name = line.get("task"), line.get("example")
+        example = found.get(str(name) if own == task else f"{own}/{name}")  # a group's examples are its members'
+        if example is not None and "unit" in line:
             units[str(line["unit"])] = example.id
             example.prompt = _clip(line.get("prompt_tail", ""), end=True)
             example.gold = _clip(line.get("target") or line.get("continuation", ""))
