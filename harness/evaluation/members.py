@@ -6,6 +6,8 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lm_eval.api.task import ConfigurableTask
+
 from harness.errors import InputError
 
 
@@ -16,6 +18,14 @@ def check_runnable(tasks: Mapping[str, Any], confirmed: bool) -> None:
             raise InputError(f"task {name} shows images or sounds, and only text is decoded here")
         if getattr(task, "UNSAFE_CODE", False) and not confirmed:
             raise InputError(f"task {name} runs code of the model: task.confirm_run_unsafe_code=true allows it")
+
+
+def check_overridden(tasks: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:
+    """Raise InputError for a task written in Python that has not taken an override: most take none."""
+    for name, task in tasks.items():
+        for key, value in overrides.items() if type(task) is not ConfigurableTask else ():
+            if task.get_config(key) != value:
+                raise InputError(f"task {name} is written in Python and does not follow task.overrides.{key}")
 
 
 def set_shots(tasks: Mapping[str, Any], shots: int | None) -> list[str]:

@@ -14,7 +14,7 @@ from lm_eval.tasks._factory import TaskFactory
 from lm_eval.tasks._index import Entry, Kind, TaskIndex
 
 from harness.errors import InputError
-from harness.evaluation.members import check_runnable, set_generation, set_shots
+from harness.evaluation.members import check_overridden, check_runnable, set_generation, set_shots
 from harness.evaluation.wording import worded
 
 SINGLE = (Kind.TASK, Kind.PY_TASK)
@@ -87,6 +87,7 @@ def load_shipped(asked: Shipped) -> Loaded:
         built = factory.build(entry, overrides=dict(asked.overrides), registry=manager.task_index)
         loaded = manager.load(built if isinstance(built, list) else [built])
     tasks = dict(loaded["tasks"])
+    check_overridden(tasks, asked.overrides)
     check_runnable(tasks, asked.confirm_run_unsafe_code)
     set_generation(tasks, asked.gen_kwargs)
     return Loaded(tasks, dict(loaded.get("groups", {})), set_shots(tasks, asked.num_fewshot))

@@ -14,6 +14,16 @@ from harness.evaluation.drawing import drawing_as_lm_eval
 from harness.evaluation.suite import Suite
 from harness.evaluation.tasks import Shipped, load_shipped
 
+IN_PYTHON = """
+from lm_eval.api.task import ConfigurableTask
+
+
+class Own(ConfigurableTask):
+    def __init__(self, config):
+        rows = {{"dataset_path": "json", "dataset_kwargs": {{"data_files": {{"test": "{rows}"}}}}, "test_split": "test"}}
+        super().__init__(config={{"task": "own_p", **rows, "doc_to_text": "{{{{text}}}}", "doc_to_target": "target"}})
+"""
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -107,6 +117,14 @@ def test_what_a_task_cannot_follow_is_one_sentence(folder, settings, said):
     with pytest.raises(InputError, match=said) as found:
         asked(folder, "own_a", **settings)
     assert "\n" not in str(found.value)
+
+
+def test_a_task_written_in_python_that_takes_no_override_refuses_it_by_name(folder):
+    (folder / "own_python.py").write_text(IN_PYTHON.format(rows=folder / "own_a.jsonl"))
+    (folder / "own_p.yaml").write_text("task: own_p\nclass: !function own_python.Own\n")
+    assert len(Suite(asked(folder, "own_p").tasks, None).requests) == 4
+    with pytest.raises(InputError, match=r"in Python and does not follow task\.overrides\.doc_to_text"):
+        asked(folder, "own_p", overrides={"doc_to_text": "other"})
 
 
 def test_a_folder_that_is_not_there_is_named():
