@@ -20,7 +20,8 @@ from lm_eval.api.task import ConfigurableTask
 
 class Own(ConfigurableTask):
     def __init__(self, config):
-        rows = {{"dataset_path": "json", "dataset_kwargs": {{"data_files": {{"test": "{rows}"}}}}, "test_split": "test"}}
+        files = {{"data_files": {{"test": "{rows}"}}}}
+        rows = {{"dataset_path": "json", "dataset_kwargs": files, "test_split": "test"}}
         super().__init__(config={{"task": "own_p", **rows, "doc_to_text": "{{{{text}}}}", "doc_to_target": "target"}})
 """
 
