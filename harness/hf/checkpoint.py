@@ -14,11 +14,12 @@ from harness.attention import LayerShape
 from harness.engine.device import find_device
 from harness.errors import InputError
 from harness.hf.architecture import inspect_architecture
+from harness.hf.fingerprint import fingerprint
 from harness.hf.generation import Generation, read_generation
 from harness.hf.packaged import SCHEME, converted, gguf_in_package
 from harness.hf.spec import ModelSpec
 from harness.hf.trial import takes_mixed_lengths
-from harness.hf.weights import check_one_gpu, check_weights_fit, fingerprint_commit, fingerprint_folder
+from harness.hf.weights import check_one_gpu, check_weights_fit
 
 DEFAULT_POSITIONS = 2048
 SHAPE, SHAPES = "shape:", Path(__file__).with_name("shapes")
@@ -55,8 +56,10 @@ class Checkpoint:
 
     def tokenizer(self) -> Any:
         """Load the checkpoint's tokenizer."""
-        path = _resolve(self.spec.tokenizer) if self.spec.tokenizer else self.path
-        return AutoTokenizer.from_pretrained(path, **_source(self.spec))
+        path, revision, gguf = self._tokenizer_source()
+        optional = {"revision": revision, "gguf_file": gguf}
+        given = {name: value for name, value in optional.items() if value is not None}
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=self.spec.trust_remote_code, **given)
 
     def generation(self) -> Generation:
         """Read what the checkpoint says of generation. Raises InputError."""
@@ -68,12 +71,21 @@ class Checkpoint:
         return model.eval().requires_grad_(False)
 
     def fingerprint(self) -> str:
-        """Hash the identity of weights, tokenizer and configuration."""
+        """Hash the identity of weights and configuration."""
         if self.spec.random_weights:
             return hashlib.sha256(f"random {self.config.to_json_string()}".encode()).hexdigest()[:16]
-        if Path(self.path).is_dir():
-            return fingerprint_folder(Path(self.path))
-        return fingerprint_commit(self.path, str(self.config._commit_hash))
+        return fingerprint(self.path, weights=True, revision=self.spec.revision, also=self.spec.gguf_file)
+
+    def tokenizer_fingerprint(self) -> str:
+        """Hash the identity of the tokenizer, chat templates included, borrowed or not."""
+        path, revision, gguf = self._tokenizer_source()
+        return fingerprint(path, weights=False, revision=revision, also=gguf)
+
+    def _tokenizer_source(self) -> tuple[str, str | None, str | None]:
+        """Return path, revision and GGUF file of the tokenizer; the last two are the model's, not a borrowed one's."""
+        if self.spec.tokenizer:
+            return _resolve(self.spec.tokenizer), None, None
+        return self.path, self.spec.revision, self.spec.gguf_file
 
     def _random(self) -> Any:
         torch.manual_seed(0)

@@ -11,6 +11,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from harness.errors import InputError
+from harness.hf.fingerprint import hash_file
 from harness.paths import cache_root
 
 SCHEME = "package:"
@@ -40,7 +41,7 @@ def converted(gguf: Path, convert: Callable[[Path, Path], None]) -> Path:
     """Return the cached folder of a GGUF file, made by convert(gguf, folder) once, whatever runs at the same time."""
     root = cache_root() / "models"
     root.mkdir(parents=True, exist_ok=True)
-    target = root / f"{gguf.stem}-{gguf.stat().st_size}"
+    target = root / f"{gguf.stem}-{hash_file(gguf)[:12]}"
     with FileLock(f"{target}.lock"):
         if not target.exists():
             partial = Path(tempfile.mkdtemp(dir=root, prefix="partial-"))

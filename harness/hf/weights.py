@@ -1,16 +1,12 @@
-"""Checks that a checkpoint's weights are those of the model its configuration describes, and identifies them."""
+"""Checks that a checkpoint's weights are those of the model its configuration describes."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError
-
-WEIGHTS = (".safetensors", ".gguf", ".bin")
 
 
 def check_weights_fit(name: str, own: Collection[str], report: Mapping[str, Any]) -> None:
@@ -38,21 +34,6 @@ def check_one_gpu(name: str, placement: Mapping[str, Any]) -> None:
             f"model '{name}': model.device_map put it on {len(used)} GPUs, a batch decodes on one: choose "
             f"model.device_map=null model.device=cuda:{used[0]}, or show it one GPU (CUDA_VISIBLE_DEVICES)"
         )
-
-
-def fingerprint_folder(folder: Path) -> str:
-    """Hash every configuration, tokenizer and weight file of a local checkpoint."""
-    digest = hashlib.sha256()
-    for file in sorted(folder.iterdir()):
-        if file.suffix in (*WEIGHTS, ".json", ".model", ".txt", ".jinja", ".py"):
-            with file.open("rb") as stream:
-                digest.update(f"{file.name}:{hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
-    return digest.hexdigest()[:16]
-
-
-def fingerprint_commit(path: str, commit: str) -> str:
-    """Hash the id and commit of a hub checkpoint."""
-    return hashlib.sha256(f"{path}@{commit}".encode()).hexdigest()[:16]
 
 
 def _without_numbers(key: str) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import re
 import statistics
 from dataclasses import dataclass
@@ -19,9 +17,9 @@ from harness.evaluation.repeats import Round, distinct, rounds
 from harness.evaluation.suite import Suite
 from harness.hf import Checkpoint, find
 from harness.hf.retry import patiently
+from harness.sweep.identity import Identity
 from harness.sweep.job import Job
 from harness.sweep.plan import Plan, make_plan
-from harness.sweep.protocol import PROTOCOL
 from harness.sweep.questions import find_questions
 from harness.sweep.solving import solver_of
 
@@ -45,15 +43,9 @@ class Prepared:
     notes: list[str]
 
     @cached_property
-    def key(self) -> str:
-        """Hash the identity of model, task and data, which must agree before a stored output may be used again."""
-        spec, task = self.job.model, self.job.task
-        identity = [PROTOCOL, self.checkpoint.fingerprint(), spec.gguf_file, spec.tokenizer, spec.trust_remote_code]
-        device_type = self.checkpoint.device.partition(":")[0]
-        identity += [spec.dtype, device_type, self.checkpoint.max_length, self.job.engine.kernel]
-        arguments = {name: value for name, value in self.source.arguments.items() if name != "source"}
-        identity += [task.name, self.source.name, arguments, dict(task.overrides or {})]
-        return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    def identity(self) -> Identity:
+        """Return what must agree before a stored output may be used again."""
+        return Identity.of(self.job, self.checkpoint, self.source)
 
     @cached_property
     def model(self) -> Any:
@@ -66,7 +58,7 @@ class Prepared:
     @property
     def folder(self) -> Path:
         """Name the folder for this model on this task and data; more cells and examples go there too."""
-        names = (self.job.model.name, self.job.task.name, self.source.name, self.key[:8])
+        names = (self.job.model.name, self.job.task.name, self.source.name, self.identity.key[:8])
         return self.job.results / "-".join(re.sub(r"[^\w.-]+", "_", name) for name in names)
 
 

@@ -23,11 +23,12 @@ from harness.store.store import Store
 from harness.sweep.batch_tokens import decide_batch_tokens
 from harness.sweep.console import Console
 from harness.sweep.execute import Executor
+from harness.sweep.identity import MODEL_FILES, not_reused
 from harness.sweep.interrupt import interruptible
 from harness.sweep.job import Job
 from harness.sweep.outcome import Outcome, read_outcome
 from harness.sweep.prepare import Prepared, prepare
-from harness.sweep.protocol import PROTOCOL, not_reused
+from harness.sweep.protocol import PROTOCOL
 from harness.sweep.score import write_tables
 from harness.tables.summary import join_summaries
 
@@ -46,9 +47,9 @@ def run_job(job: Job, console: Console) -> pd.DataFrame | None:
         console.announce(prepared.folder, job, prepared.source.name, prepared.plan)
         for sentence in prepared.notes:
             console.say(sentence)
-        for sentence in not_reused(prepared.folder):
+        for sentence in not_reused(prepared.folder, prepared.job, prepared.identity):
             console.say(sentence)
-        with Store(prepared.folder, prepared.key, job.shard) as store:
+        with Store(prepared.folder, prepared.identity.key, job.shard) as store:
             with store.exclusive():
                 about = provenance() | {"device": prepared.checkpoint.device}
                 _write_examples(prepared)
@@ -111,7 +112,8 @@ def _describe(prepared: Prepared, store: Store, about: Mapping[str, Any]) -> Non
             "examples": [p.request.example for p in prepared.prompts],
             "prompts": len(prepared.prompts),
             "prompts_cut": sum(p.lost > 0 for p in prepared.prompts),
-            "model_fingerprint": prepared.checkpoint.fingerprint(),
+            "identity": asdict(prepared.identity),
+            "model_fingerprint": prepared.identity.found[MODEL_FILES],
             "data_fingerprint": hashlib.sha256(asked).hexdigest()[:16],
             "protocol": PROTOCOL,
             **about,

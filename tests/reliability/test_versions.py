@@ -60,7 +60,7 @@ def test_cells_whose_method_or_knobs_are_others_now_are_named_and_the_rest_is_sc
     prepared = prepare(sweep_job(tiny, finished.parent))
     gone = {"method": "gone", "params": "{}", "ratio": 2}
     with_fewer_knobs = {"method": "h2o", "params": '{"k": 37}', "ratio": 4}
-    with Store(finished, prepared.key) as store:
+    with Store(finished, prepared.identity.key) as store:
         store.amend({"cells": store.cells() | {"gone-1": gone, "h2o-1": with_fewer_knobs}})
         outcome = read_outcome(prepared, store)
     assert sorted(outcome.outdated) == ["gone-1", "h2o-1"]
