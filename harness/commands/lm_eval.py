@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.commands.compose import choices, method_knobs, model_spec
@@ -11,8 +11,10 @@ from harness.commands.parser import Parser
 from harness.errors import InputError
 
 if TYPE_CHECKING:
+    from harness.attention import LayerShape
     from harness.evaluation.lm_eval_command import Choice
     from harness.hf import ModelSpec
+    from harness.methods.cell import Cell
 
 ABOUT = "Run lm-eval's own command line with our engine as its model `harness`."
 EXAMPLES = """examples:
@@ -21,7 +23,8 @@ EXAMPLES = """examples:
   harness lm-eval ls tasks              every task
 
 --model_args: pretrained is a file of conf/model/ or a path, method a method; knobs of the method and keys of the model
-such as dtype may follow, and a seed where tokens are drawn. Knobs that are not given are those of `harness run`.
+such as dtype may follow, and a seed where tokens are drawn. Knobs that are not given are those of `harness run`;
+ratio=8 solves those that are left open for each prompt at its own length, as budget.per=example does there.
 """
 
 
@@ -40,11 +43,10 @@ def run(given: argparse.Namespace) -> None:
     run_lm_eval(given.arguments, _choose)
 
 
-def _choose(pretrained: str, method: str = "dense", **settings: Any) -> Choice:
+def _choose(pretrained: str, method: str = "dense", ratio: float | None = None, **settings: Any) -> Choice:
     """Find the model and the method that --model_args name. Raises InputError."""
     from harness import methods
     from harness.evaluation.lm_eval_command import Choice
-    from harness.methods.cell import Cell
 
     seed, has = settings.get("seed", 0), methods.knobs(methods.find(method))
     if not isinstance(seed, int):
@@ -55,7 +57,25 @@ def _choose(pretrained: str, method: str = "dense", **settings: Any) -> Choice:
         model = _model(pretrained, settings)
     except InputError as error:
         raise InputError(f"--model_args: {error}") from None
-    return Choice(model, Cell.of(method, methods.create(method, **{**method_knobs(method, model), **knobs})), seed)
+    fixed = {**method_knobs(method, model), **knobs}
+    return Choice(model, _cell_over(method, fixed, ratio), seed)
+
+
+def _cell_over(method: str, fixed: Mapping[str, Any], ratio: float | None) -> Callable[[tuple[LayerShape, ...]], Cell]:
+    """Choose the cell of a method: its knobs as given, or solved for a ratio over a model's layers at each prompt."""
+    from harness import methods
+    from harness.methods.cell import Cell
+    from harness.sweep.plan import check_ratio
+    from harness.sweep.typed import typed
+
+    if ratio is None:
+        cell = Cell.of(method, methods.create(method, **fixed))
+        return lambda _: cell
+    asked = typed("--model_args ratio", ratio, float)
+    check_ratio(asked)
+    if not methods.open_knobs(method, fixed):
+        raise InputError(f"--model_args: ratio={asked:g} has nothing to solve, every knob of {method} is given")
+    return lambda layers: Cell.per_example(method, fixed, asked, layers)
 
 
 def _model(pretrained: str, settings: Mapping[str, Any]) -> ModelSpec:

@@ -15,6 +15,7 @@ from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
 from lm_eval.utils import simple_parse_args_string
 
+from harness.attention import LayerShape
 from harness.errors import InputError
 from harness.evaluation.lm_eval_model import HarnessLM
 from harness.hf import ModelSpec, find
@@ -25,10 +26,10 @@ LM_EVAL_DEVICE = "cuda:0"
 
 
 class Choice(NamedTuple):
-    """Names what runs: a model, the cell that it decodes under, and the seed where tokens are drawn."""
+    """Names what runs: a model, given its layers the cell that it decodes under, and the seed where tokens are drawn."""
 
     model: ModelSpec
-    cell: Cell
+    cell_over: Callable[[tuple[LayerShape, ...]], Cell]
     seed: int = 0
 
 
@@ -81,7 +82,9 @@ def _chosen_by(choose: Callable[..., Choice]) -> type[HarnessLM]:
             settings = _settings(arg_dict, additional_config or {})
             rows = str(settings.pop("rows"))
             chosen = choose(**settings)
-            return cls(find(chosen.model), chosen.cell, int(rows) if rows.isdigit() else None, chosen.seed)
+            checkpoint = find(chosen.model)
+            cell = chosen.cell_over(checkpoint.layers)
+            return cls(checkpoint, cell, int(rows) if rows.isdigit() else None, chosen.seed)
 
         @classmethod
         def create_from_arg_string(cls, arg_string: str, additional_config: dict[str, Any] | None = None) -> LM:

@@ -84,6 +84,8 @@ class HarnessLM(LM):  # type: ignore[misc]
         asked = list(self._requests(instances))
         prompts = {request.key: self._encoder.prompts(request) for request in dict.fromkeys(asked)}
         every = [prompt for parts in prompts.values() for prompt in parts]
+        for prompt in every:
+            self._cell.method_at(len(prompt.tokens))  # a ratio out of reach is refused before weights
         for sentence in tell_cuts(every, self._checkpoint.max_length):
             LOG.warning(sentence)
         records = self._records(every)

@@ -1,6 +1,17 @@
 """Holds the techniques: one file each in the folder of its family, named like the method, and found by that name."""
 
-from harness.methods.catalogue import bibliography, check_knobs, create, facts, find, knobs, names, settings, solve
+from harness.methods.catalogue import (
+    bibliography,
+    check_knobs,
+    create,
+    facts,
+    find,
+    knobs,
+    names,
+    open_knobs,
+    settings,
+    solve,
+)
 from harness.methods.contract import Method
 from harness.methods.decoding import decode
 from harness.methods.knob_types import least
@@ -18,6 +29,7 @@ __all__ = [
     "knobs",
     "least",
     "names",
+    "open_knobs",
     "settings",
     "solve",
 ]

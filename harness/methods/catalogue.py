@@ -34,11 +34,16 @@ def knobs(cls: type[Method[Any]]) -> dict[str, Any]:
     return {f.name: f.default for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
 
 
+def open_knobs(name: str, given: Mapping[str, Any]) -> list[str]:
+    """List the knobs that nothing sets: without any a method is run as it is, whatever ratio is asked for."""
+    return [knob for knob, default in knobs(find(name)).items() if default is dataclasses.MISSING and knob not in given]
+
+
 def create(name: str, **settings: Any) -> Method[Any]:
     """Make a method by name, such as create("sparq", r=8, k=16, local=4). Raises InputError for a bad name or knob."""
     cls = find(name)
     check_knobs(name, settings)
-    missing = [k for k, default in knobs(cls).items() if default is dataclasses.MISSING and k not in settings]
+    missing = open_knobs(name, settings)
     if missing:
         raise InputError(f"method '{name}' needs {' and '.join(missing)}")
     return cls(**settings)

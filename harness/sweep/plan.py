@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,8 +37,13 @@ def check_grid(names: Sequence[str], knobs: Mapping[str, Mapping[str, Any]], rat
     for name in names:
         methods.check_knobs(name, dict(knobs.get(name, {})))
     for ratio in ratios:
-        if not ratio >= 1:
-            raise InputError(f"ratio {ratio:g} is no compression: ratios are dense / method transfers, such as 2, 4, 8")
+        check_ratio(ratio)
+
+
+def check_ratio(ratio: float) -> None:
+    """Raise InputError for a ratio below 1."""
+    if not ratio >= 1:
+        raise InputError(f"ratio {ratio:g} is no compression: ratios are dense / method transfers, such as 2, 4, 8")
 
 
 def make_plan(
@@ -68,7 +72,7 @@ def make_plan(
 
 def _plan_setting(name: str, settings: dict[str, Any], ratios: Sequence[float], solver: Solver) -> Plan:
     """Plan one method under one setting: as it is, or with the knobs that it leaves open solved for each ratio."""
-    if not _open_knobs(name, settings):
+    if not methods.open_knobs(name, settings):
         return Plan([Cell.of(name, methods.create(name, **settings), 1.0 if methods.find(name).is_dense else None)], [])
     plan = Plan([], [])
     for ratio in ratios:
@@ -77,12 +81,6 @@ def _plan_setting(name: str, settings: dict[str, Any], ratios: Sequence[float], 
         except InputError as error:
             plan.skipped.append(Skipped(name, ratio, str(error)))
     return plan
-
-
-def _open_knobs(name: str, settings: Mapping[str, Any]) -> list[str]:
-    """List the knobs that nothing sets: without any the setting is run as it is, whatever the ratios."""
-    defaults = methods.knobs(methods.find(name))
-    return [knob for knob, default in defaults.items() if default is dataclasses.MISSING and knob not in settings]
 
 
 def _combinations(knobs: Mapping[str, Any]) -> list[dict[str, Any]]:

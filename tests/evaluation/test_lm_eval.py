@@ -21,6 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness.__main__ import main
 from harness.commands.compose import method_knobs, model_spec
+from harness.hf import Checkpoint
 from harness.report.load import load
 from harness.report.page.texts import sample
 
@@ -105,6 +106,35 @@ def test_lm_evals_command_line_generates_under_a_method(command):
     _, samples = command("generate_until", "exact_match", "mean", "sparq,r=2,k=8")
     assert len(samples) == 4
     assert all(sample["resps"][0][0] for sample in samples)
+
+
+def test_a_ratio_on_lm_evals_command_line_is_solved_for_each_prompt_at_its_own_length(command, tiny):
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    _, solved = command("generate_until", "exact_match", "mean", "window,ratio=3")
+    for i, sample in enumerate(solved):
+        n = len(tokenizer(sample["arguments"]["gen_args_0"]["arg_0"]).input_ids)
+        k = max(k for k in range(1, n) if 2 * k + 2 <= (2 * n + 2) / 3)
+        shutil.rmtree("out_harness")
+        _, given = command("generate_until", "exact_match", "mean", f"window,k={k}")
+        assert given[i]["resps"] == sample["resps"]
+
+
+@pytest.mark.parametrize(
+    ("method", "sentence"),
+    [
+        ("window,ratio=0.5", "ratio 0.5 is no compression"),
+        ("window,ratio=500", "window cannot reach ratio 500 at "),
+        ("window,k=4,ratio=2", "ratio=2 has nothing to solve, every knob of window is given"),
+        ("window,ratio=much", "ratio='much' must be a number"),
+    ],
+)
+def test_a_ratio_on_lm_evals_command_line_that_cannot_be_is_one_sentence_before_weights(
+    command, capsys, monkeypatch, method, sentence
+):
+    monkeypatch.setattr(Checkpoint, "load", lambda _: pytest.fail("weights were loaded"))
+    with pytest.raises(AssertionError):
+        command("generate_until", "exact_match", "mean", method)
+    assert sentence in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_the_command_line_of_lm_eval_names_an_unknown_method(command, capsys):
