@@ -26,7 +26,7 @@ LM_EVAL_DEVICE = "cuda:0"
 
 
 class Choice(NamedTuple):
-    """Names what runs: a model, given its layers the cell that it decodes under, and the seed where tokens are drawn."""
+    """Names what runs: a model, given its layers the cell to decode under, and the seed where tokens are drawn."""
 
     model: ModelSpec
     cell_over: Callable[[tuple[LayerShape, ...]], Cell]

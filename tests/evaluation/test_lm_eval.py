@@ -111,12 +111,12 @@ def test_lm_evals_command_line_generates_under_a_method(command):
 def test_a_ratio_on_lm_evals_command_line_is_solved_for_each_prompt_at_its_own_length(command, tiny):
     tokenizer = AutoTokenizer.from_pretrained(tiny)
     _, solved = command("generate_until", "exact_match", "mean", "window,ratio=3")
-    for i, sample in enumerate(solved):
-        n = len(tokenizer(sample["arguments"]["gen_args_0"]["arg_0"]).input_ids)
+    for i, asked in enumerate(solved):
+        n = len(tokenizer(asked["arguments"]["gen_args_0"]["arg_0"]).input_ids)
         k = max(k for k in range(1, n) if 2 * k + 2 <= (2 * n + 2) / 3)
         shutil.rmtree("out_harness")
         _, given = command("generate_until", "exact_match", "mean", f"window,k={k}")
-        assert given[i]["resps"] == sample["resps"]
+        assert given[i]["resps"] == asked["resps"]
 
 
 @pytest.mark.parametrize(
