@@ -23,6 +23,7 @@ class Session:
 
     def __init__(self, model: Model, streams: Sequence[DecodeStream], batch: Sequence[Prompt]) -> None:
         self.outputs = [[Output() for _ in batch] for _ in streams]
+        self._ended = [False] * (len(streams) * len(batch))
         self._streams = streams
         self._batch = batch
         self._steps = streams[0].cache.decode_steps
@@ -82,20 +83,19 @@ class Session:
         for stream in self._streams:
             stream.clock.read()
             stream.activity.read()
-        for (output, prompt), (token, score, best) in zip(self._rows(), rows, strict=True):
-            count = 0 if _is_finished(prompt, output) else max(0, prompt.steps - done)
+        for i, ((output, prompt), (token, score, best)) in enumerate(zip(self._rows(), rows, strict=True)):
+            count = 0 if self._ended[i] else max(0, prompt.steps - done)
             check_finite(score[:count])
             output.tokens += token[:count]
             output.nll += [-s for s in score[:count]]
             output.greedy += best[:count]
+            if count and prompt.finished is not None:
+                self._ended[i] = prompt.finished(output.tokens)
 
     def _rows(self) -> Iterator[tuple[Output, Prompt]]:
         for outputs in self.outputs:
             yield from zip(outputs, self._batch, strict=True)
 
     def _all_finished(self, done: int) -> bool:
-        return all(done >= prompt.steps or _is_finished(prompt, output) for output, prompt in self._rows())
-
-
-def _is_finished(prompt: Prompt, output: Output) -> bool:
-    return prompt.finished is not None and bool(output.tokens) and prompt.finished(output.tokens)
+        prompts = (prompt for _, prompt in self._rows())
+        return all(ended or done >= prompt.steps for ended, prompt in zip(self._ended, prompts, strict=True))
