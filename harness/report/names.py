@@ -22,6 +22,7 @@ _METRICS = {
     "rougeL": "ROUGE-L",
     "bits_per_character": "Bits per character",
     "match_characters": "Matched characters",
+    "match_characters_repaired": "Matched characters (repaired)",
 }
 
 

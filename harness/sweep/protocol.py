@@ -10,6 +10,7 @@ PROTOCOL = 3
 CHANGES: Mapping[int, tuple[str, ...]] = {
     2: ("on CUDA, H2O's numbers come from a kernel",),
     3: (
+        "repetition counts the whole reference where an output has no mistake, however short it is, as the authors do",
         "an output is reused only where the tokenizer is, byte for byte, the one that made it",
         "knobs are solved for a ratio over all layers of the model, with their windows and widths",
         "texts of the paper's tasks keep their special tokens, and a prompt of theirs that is cut its start token",

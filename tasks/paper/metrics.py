@@ -26,8 +26,13 @@ def rouge_l(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
 
 
 def matched_characters(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
-    """Count the characters repeated before the first mistake."""
-    return {"match_characters": float(common_prefix_length(results[0], doc["reference"]))}
+    """Count the characters repeated before the first mistake, by the rule that the document names.
+
+    Without a mistake the authors count the whole reference, however short the output is; "repaired" counts the output.
+    """
+    if doc["rule"] == "repaired":
+        return {"match_characters_repaired": float(common_prefix_length(results[0], doc["reference"]))}
+    return {"match_characters": float(length_of_match(results[0], doc["reference"]))}
 
 
 def bits_per_character(doc: Mapping[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, float]:
@@ -44,6 +49,12 @@ def starts_with_answer(output: str, answers: Iterable[str]) -> bool:
     """Say if the output begins with any non-empty answer, both normalised: the paper's `match`."""
     normal = [normalise_answer(answer) for answer in answers]
     return normalise_answer(output).startswith(tuple(answer for answer in normal if answer))
+
+
+def length_of_match(output: str, reference: str) -> int:
+    """Count as the paper's authors do: all of the reference, leading whitespace apart, where no character differs."""
+    matched, whole = common_prefix_length(output, reference), len(reference.lstrip())
+    return whole if matched == min(len(output.lstrip()), whole) else matched
 
 
 def common_prefix_length(output: str, reference: str) -> int:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.paper.metrics import common_prefix_length, normalise_answer, starts_with_answer
+from tasks.paper.metrics import common_prefix_length, matched_characters, normalise_answer, starts_with_answer
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,21 @@ def test_an_output_matches_if_it_starts_with_any_answer(output, answers, right):
 def test_characters_match_up_to_the_first_difference(output, reference, length):
     assert common_prefix_length(output, reference) == length
     assert common_prefix_length(reference, output) == length
+
+
+@pytest.mark.parametrize(
+    ("output", "reference", "authors", "repaired"),
+    [
+        ("my horse", " my horse. God", 13, 8),
+        (" my horse. God save", "my horse. God", 13, 13),
+        ("my house", "my horse. God", 5, 5),
+        ("", "my horse. God", 13, 0),
+        ("your horse", "my horse. God", 0, 0),
+    ],
+)
+def test_without_a_mistake_the_authors_count_the_whole_reference_and_the_repaired_rule_the_output(
+    output, reference, authors, repaired
+):
+    doc = {"reference": reference}
+    assert matched_characters({**doc, "rule": "authors"}, [output]) == {"match_characters": authors}
+    assert matched_characters({**doc, "rule": "repaired"}, [output]) == {"match_characters_repaired": repaired}

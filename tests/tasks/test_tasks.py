@@ -6,6 +6,7 @@ No examples of needle in a haystack were published: tests/tasks/test_needle.py h
 import hashlib
 import json
 
+import pandas as pd
 import pytest
 from support.paper_tasks import GOLDEN_ARGUMENTS, local_suite
 
@@ -106,3 +107,16 @@ def test_every_paper_task_has_its_configuration():
     assert set(choices("task")) == yamls | {"lm_eval"}
     with pytest.raises(InputError):
         load_paper_task("paper_cnn_dailymail", asset("tasks") / "paper", {"source": {"files": ["nowhere.parquet"]}})
+
+
+@pytest.mark.parametrize(("rule", "metric"), [(None, "match_characters"), ("repaired", "match_characters_repaired")])
+def test_the_rule_of_repetition_is_the_authors_unless_the_repaired_one_is_named(harness, tmp_path, rule, metric):
+    asked = ["task=repetition", f"task.arguments.rule={rule or 'null'}", "methods=[dense]", "limit=1"]
+    assert harness(*asked)[0] == 0
+    (summary,) = tmp_path.glob("results/custom-*/summary.csv")
+    assert list(pd.read_csv(summary)["metric"]) == [metric]
+
+
+def test_a_rule_of_repetition_that_nobody_knows_is_refused(harness):
+    code, _, err = harness("task=repetition", "task.arguments.rule=mine")
+    assert (code, err) == (2, ["harness: task.arguments.rule=mine is unknown: choose from authors, repaired"])
