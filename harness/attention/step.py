@@ -12,15 +12,21 @@ from harness.attention.scores import Scores
 
 @dataclass(frozen=True)
 class LayerShape:
-    """Describes an attention layer: KV heads, head dimension, and how many tokens it sees at most (None: all)."""
+    """Describes an attention layer: KV heads, head dimension, and how many tokens it sees at most (None: all).
+
+    A `chunked` layer sees those since the latest multiple of `window`, others the newest `window`.
+    """
 
     kv_heads: int
     head_dim: int
     window: int | None = None
+    chunked: bool = False
 
     def visible(self, n: int) -> int:
         """Count the tokens that a query sees when n are cached."""
-        return n if self.window is None else min(n, self.window)
+        if self.window is None:
+            return n
+        return (n - 1) % self.window + 1 if self.chunked else min(n, self.window)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ class _Shapes:
     """Notes the shape of every layer that calls us, and answers with zeros."""
 
     window: int | None
+    chunked: bool
     layers: dict[int, LayerShape] = field(default_factory=dict)
     cached: int = 0
 
@@ -30,7 +31,8 @@ class _Shapes:
         _, h, _, d = call.k.shape
         if call.layer in self.layers:
             raise InputError(f"its layer {call.layer} attends more than once for a token, methods here act on one call")
-        self.layers[call.layer] = LayerShape(h, d, None if call.window_mask is None else self.window)
+        masked = call.window_mask is not None
+        self.layers[call.layer] = LayerShape(h, d, self.window if masked else None, masked and self.chunked)
         return torch.zeros_like(call.q)
 
 
@@ -62,7 +64,8 @@ def _trace(config: Any, trust_remote_code: bool) -> tuple[dict[int, LayerShape],
     In bfloat16, for the matrix products of experts have no other precision there.
     """
     text = config.get_text_config()
-    found = _Shapes(getattr(text, "sliding_window", None) or getattr(text, "attention_chunk_size", None))
+    window, chunk = (getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size"))
+    found = _Shapes(window or chunk, chunked=not window)
     with torch.device("meta"):
         given = {"dtype": torch.bfloat16, "trust_remote_code": trust_remote_code}
         model = AutoModelForCausalLM.from_config(copy.deepcopy(config), **given).eval()

@@ -50,8 +50,8 @@ class Budget:
     def words(self) -> str:
         """Say in which model and at which length: "at 1000 tokens in 18 layers of head dimension 256, 15 see 512"."""
         widths = " and ".join(str(d) for d in sorted({layer.head_dim for layer in self.layers}))
-        windows = Counter(layer.window for layer in self.layers if layer.visible(self.n) < self.n)
-        seen = "".join(f", {count} see {window}" for window, count in windows.items())
+        fewer = Counter(layer.visible(self.n) for layer in self.layers if layer.visible(self.n) < self.n)
+        seen = "".join(f", {count} see {tokens}" for tokens, count in fewer.items())
         return f"at {self.n} tokens in {len(self.layers)} layers of head dimension {widths}{seen}"
 
     def moved(self, method: Costed) -> float:

@@ -2,16 +2,23 @@
 
 import functools
 import itertools
+from dataclasses import dataclass, field
 
 import pytest
+import torch
+from conformance.models import ARCHITECTURES
 from support import architectures
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from harness import methods
 from harness.attention import LayerShape
+from harness.engine import Engine, Prompt
 from harness.errors import InputError
+from harness.hf import Bridge
 from harness.hf.architecture import inspect_architecture
 from harness.methods import Budget
+from harness.methods.contract import Method
+from harness.methods.controls.dense import Dense
 
 N = 4000
 SETTINGS = [(name, {}) for name in methods.names()] + [("sparq", {"k": 128}), ("low_rank", {"k": 128})]
@@ -40,10 +47,15 @@ all channels are too few); r and k of SparQ and of low_rank, half for each; k of
 what reads k tokens and no more."""
 
 
+CONFIGS = {name: architectures.config(name) for name in architectures.CONFIGS} | {
+    name: AutoConfig.for_model(tiny.kind, **tiny.settings) for name, tiny in ARCHITECTURES.items() if not tiny.refused
+}
+every_architecture = pytest.mark.parametrize("architecture", list(CONFIGS))
+
+
 @functools.cache
-def layers_of(name):
-    config = architectures.config(name)
-    return inspect_architecture(name, config, lambda: AutoModelForCausalLM.from_config(config))
+def layers_of(architecture):
+    return inspect_architecture(architecture, CONFIGS[architecture])
 
 
 def moved_by(method, layers, n):
@@ -70,7 +82,7 @@ def check_ratio(name, fixed, ratio, layers, n):
     return method
 
 
-@pytest.mark.parametrize("architecture", list(architectures.CONFIGS))
+@every_architecture
 def test_every_method_achieves_the_ratio_over_the_layers_of_every_architecture_or_says_why_not(architecture):
     layers, solved = layers_of(architecture), 0
     for (name, fixed), ratio in itertools.product(SETTINGS, (1, 1.5, 2, 4, 8)):
@@ -122,3 +134,34 @@ def test_where_all_layers_are_alike_knobs_are_those_of_one_layer(model, n, ratio
     assert [(solved(name).r, solved(name).k) for name in ("sparq", "low_rank")] == [sparq, low_rank]
     assert {solved(name).k for name in ("h2o", "lru")} == {scored}
     assert {solved(name).k for name in ("lm_infinite", "streaming", "window", "oracle_topk", "random_k")} == {plain}
+
+
+@dataclass(frozen=True)
+class Looking(Method[int]):
+    """Dense attention that notes (KV heads, head dimension, cached tokens, tokens seen) of every layer's steps."""
+
+    seen: dict[int, list[tuple[int, int, int, int]]] = field(default_factory=dict)
+    is_dense = True
+    about = Dense.about
+    kept_tokens = Dense.kept_tokens
+    transfers = Dense.transfers
+    at = Dense.at
+
+    def start(self, prefix):
+        return prefix.layer
+
+    def attend(self, step, state):
+        _, h, n, d = step.k.shape
+        self.seen.setdefault(state, []).append((h, d, n, int(step.mask.sum())))
+        return Dense().attend(step, None)
+
+
+@every_architecture
+def test_a_layer_is_charged_for_the_heads_and_tokens_that_it_sees(architecture):
+    layers, looking = layers_of(architecture), Looking()
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(CONFIGS[architecture], dtype=torch.float32).eval()
+    Engine(Bridge(model)).run([Prompt(tuple(range(3, 24)), forced=(5, 6, 7, 8))], [looking])
+    assert sorted(looking.seen) == list(range(len(layers)))
+    for i, layer in enumerate(layers):
+        assert looking.seen[i] == [(layer.kv_heads, layer.head_dim, n, layer.visible(n)) for n in (22, 23, 24)]
