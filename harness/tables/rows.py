@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from harness.store.records import Record
-from harness.tables.columns import ROWS, names
+from harness.tables.columns import ROWS, Kind, names
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,14 @@ def example_facts(facts: CellFacts, records: Sequence[Record], dense: Sequence[R
 
 
 def to_frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Make a table of the rows, in the order they came: columns that the task declares, then those of ROWS."""
+    """Make a table of the rows, in the order they came: columns that the task declares, then those of ROWS.
+
+    A number that no row has is NaN in all, not None.
+    """
     frame = pd.DataFrame(list(rows))
     known = names(ROWS)
-    return frame.reindex(columns=[*(name for name in frame.columns if name not in known), *known])
+    frame = frame.reindex(columns=[*(name for name in frame.columns if name not in known), *known])
+    return frame.astype({column.name: float for column in ROWS if column.kind is Kind.NUMBER})
 
 
 def _first_difference(records: Sequence[Record], dense: Sequence[Record]) -> float:
