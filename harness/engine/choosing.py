@@ -13,6 +13,8 @@ from harness.engine.prompt import Prompt, Rule, Sampling
 
 BITS = 48
 """Bits of a random number: few enough that a product with a float64 sum stays below the sum."""
+ELEMENTS = 1 << 22
+"""Logits that are filtered at once: sorting them takes several times their memory."""
 
 
 def uniform(seed: str, step: int) -> float:
@@ -47,7 +49,8 @@ def filtered(logits: Tensor, sampling: Sampling) -> Tensor:
 def draw(probabilities: Tensor, numbers: Tensor) -> Tensor:
     """Return the first token of each row [R, V] up to which probabilities sum to more than its number [R] in [0, 1)."""
     sums = probabilities.to(numbers.dtype).cumsum(-1)
-    return torch.searchsorted(sums, numbers[:, None] * sums[:, -1:], right=True)[:, 0]
+    found = torch.searchsorted(sums, numbers[:, None] * sums[:, -1:], right=True)[:, 0]
+    return found.clamp(max=sums.shape[1] - 1)  # of probabilities that are no numbers, which are refused later
 
 
 class Chooser:
@@ -90,22 +93,26 @@ class _Group:
         self._ends = torch.tensor(
             [end for end in sorted(rule.ends) if end < vocabulary], dtype=torch.long, device=device
         )
-        self._seen = torch.zeros(len(rows), vocabulary, dtype=torch.bool, device=device)
+        self._seen: Tensor | None = None
         if rule.repetition_penalty != 1:
+            self._seen = torch.zeros(len(rows), vocabulary, dtype=torch.bool, device=device)
             for i in range(len(rows)):
                 self._seen[i, torch.tensor(prompts[i % len(prompts)].tokens, device=device)] = True
 
     def choose(self, logits: Tensor, done: int) -> Tensor:
         """Choose the tokens [N] of step `done` from logits [N, V] in float32."""
-        if self._rule.repetition_penalty != 1:
+        if self._seen is not None:
             logits = penalised(logits, self._seen, self._rule.repetition_penalty)
         if done < self._rule.at_least:
             logits = logits.index_fill(1, self._ends, -torch.inf)
         tokens = logits.argmax(-1) if self._rule.sampling is None else self._draw(logits, self._rule.sampling, done)
-        self._seen.scatter_(1, tokens[:, None], True)
+        if self._seen is not None:
+            self._seen.scatter_(1, tokens[:, None], True)
         return tokens
 
     def _draw(self, logits: Tensor, sampling: Sampling, done: int) -> Tensor:
         precise = torch.float32 if logits.device.type == "mps" else torch.float64
         numbers = torch.tensor([uniform(seed, done) for seed in self._seeds], dtype=precise, device=logits.device)
-        return draw(filtered(logits, sampling), numbers.repeat(self._copies))
+        rows = max(1, ELEMENTS // logits.shape[1])
+        parts = zip(torch.split(logits, rows), torch.split(numbers.repeat(self._copies), rows), strict=True)
+        return torch.cat([draw(filtered(part, sampling), of_part) for part, of_part in parts])

@@ -16,7 +16,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from harness.engine import Engine, Prompt, Rule, Sampling
+from harness.engine import Engine, NotFiniteError, Prompt, Rule, Sampling
 from harness.engine.choosing import draw, filtered, penalised, uniform
 from harness.hf.bridge import Bridge
 
@@ -117,6 +117,12 @@ def test_what_is_drawn_does_not_depend_on_the_batch_or_on_other_cells(engine):
             assert tokens(engine.run([prompt], [cell])) == [[together[i][row]]]
 
 
+def test_what_is_drawn_does_not_depend_on_how_many_rows_are_filtered_at_once(engine, monkeypatch):
+    whole = tokens(engine.run(drawing(), cells()))
+    monkeypatch.setattr("harness.engine.choosing.ELEMENTS", 97 * 2)
+    assert tokens(engine.run(drawing(), cells())) == whole
+
+
 def test_a_seed_chooses_what_is_drawn(engine):
     dense = cells()[:1]
     (first,), (again,) = tokens(engine.run(drawing(), dense)), tokens(engine.run(drawing(), dense))
@@ -155,3 +161,11 @@ def test_no_token_that_ends_a_text_is_among_the_least_that_are_asked_for(engine)
     ends = frozenset(token for output in greedy for token in output.tokens)
     (found,) = engine.run(drawing(Rule(at_least=3, ends=ends)), cells()[:1])
     assert all(not ends & {*output.tokens[:3]} for output in found)
+
+
+@pytest.mark.parametrize("rule", [SAMPLED, Rule(repetition_penalty=1.5)])
+def test_logits_that_are_no_numbers_are_refused_before_a_token_is_chosen_from_them(rule):
+    model = architectures.model("llama")
+    model.lm_head.weight[5] = torch.nan
+    with pytest.raises(NotFiniteError):
+        Engine(Bridge(model)).run(drawing(rule), cells()[:1])
