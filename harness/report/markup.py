@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from harness.report.tables import Entry, Table
+from harness.tables.marks import LIKE_DENSE
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -73,7 +74,7 @@ def _markdown(table: Table) -> str:
 
 
 def _markdown_entry(entry: Entry) -> str:
-    score = markdown_text(entry.score) + (" ≈" if entry.like_dense else "")
+    score = markdown_text(entry.score) + (f" {LIKE_DENSE}" if entry.like_dense else "")
     bold = f"**{score}**" if entry.best else score
     return bold + (f"<br>{markdown_text(entry.difference)}" if entry.difference else "")
 
@@ -89,5 +90,5 @@ def _latex(table: Table) -> str:
 
 
 def _latex_entry(entry: Entry) -> str:
-    score = latex_text(entry.score + (" ≈" if entry.like_dense else ""))
+    score = latex_text(entry.score + (f" {LIKE_DENSE}" if entry.like_dense else ""))
     return rf"\textbf{{{score}}}" if entry.best else score

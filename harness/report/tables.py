@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,14 @@ from harness.report.load import Panel, Results
 from harness.report.methods import CONTROLS, order
 from harness.report.names import DENSE, metric_name, task_name
 from harness.report.ratios import TARGETS, nearest
+from harness.tables.marks import MEANING, best, like_dense
 from harness.tables.text import EXACT, difference, digits, with_error
 
 LEGEND = (
-    "Score ± standard error, and below it the paired difference to dense with its 95% interval. **Bold**: the best of "
-    "a column (dense and controls apart). ≈: the interval holds 0. @: the compression of the nearest setting, where it "
-    "is not the column's."
+    "Score ± standard error, and below it the paired difference to dense with its 95% interval (docs/statistics.md). "
+    f"{MEANING}. **Bold**: the best of a column, where one is told apart from it, and all that are not (Holm over all "
+    "pairs of the column; dense and controls apart). @: the compression of the nearest setting, where it is not the "
+    "column's."
 )
 
 
@@ -43,7 +45,7 @@ class Table:
 
 def score_tables(results: Results) -> list[Table]:
     """Make one table per model, task and metric."""
-    return [_table(panel, cells) for panel, cells in results.panels()]
+    return [_table(results, panel, cells) for panel, cells in results.panels()]
 
 
 def panel_title(panel: Panel, cells: pd.DataFrame) -> str:
@@ -84,14 +86,24 @@ def _chosen(cells: pd.DataFrame) -> dict[str, list[pd.Series[Any] | None]]:
     }
 
 
-def _table(panel: Panel, cells: pd.DataFrame) -> Table:
-    chosen, decimals = _chosen(cells), digits(cells["value"])
-    best = [_best(column) for column in zip(*chosen.values(), strict=True)]
+def _table(results: Results, panel: Panel, cells: pd.DataFrame) -> Table:
+    chosen, decimals = _chosen(cells.assign(like_dense=like_dense(cells))), digits(cells["value"])
+    scores = _scores(results, panel, chosen)
+    best_of = [_best(column, scores) for column in zip(*chosen.values(), strict=True)]
     lines = tuple(
-        (variant, tuple(_entry(*place, decimals) for place in zip(line, TARGETS, best, strict=True)))
+        (variant, tuple(_entry(*place, decimals) for place in zip(line, TARGETS, best_of, strict=True)))
         for variant, line in chosen.items()
     )
     return Table(panel_title(panel, cells), tuple(f"{target:g}x" for target in TARGETS), lines)
+
+
+def _scores(
+    results: Results, panel: Panel, chosen: Mapping[str, Sequence[pd.Series[Any] | None]]
+) -> dict[str, pd.Series[Any]]:
+    """Read the scores by example of all rivals: cells that could be used, so neither dense nor controls."""
+    rivals = {str(cell["cell"]) for line in chosen.values() for cell in line if cell is not None and _rival(cell)}
+    rows = results.rows(panel, ["example", "cell", "value"])
+    return {str(cell): own.set_index("example")["value"] for cell, own in rows.groupby("cell") if cell in rivals}
 
 
 def _rival(cell: pd.Series[Any]) -> bool:
@@ -99,23 +111,18 @@ def _rival(cell: pd.Series[Any]) -> bool:
     return bool(cell["family"] != CONTROLS)
 
 
-def _best(column: Sequence[pd.Series[Any] | None]) -> float | None:
-    """Find the best score of a column, of methods that could be used."""
-    rivals = [cell for cell in column if cell is not None and _rival(cell) and not math.isnan(cell["value"])]
-    if not rivals:
-        return None
-    pick = max if bool(rivals[0]["higher_is_better"]) else min
-    return float(pick(cell["value"] for cell in rivals))
+def _best(column: Sequence[pd.Series[Any] | None], scores: Mapping[str, pd.Series[Any]]) -> set[str]:
+    """Find the cells of a column that may be called its best."""
+    there = [cell for cell in column if cell is not None and str(cell["cell"]) in scores]
+    higher = bool(there[0]["higher_is_better"]) if there else True
+    return best({str(cell["cell"]): scores[str(cell["cell"])] for cell in there}, higher)
 
 
-def _entry(cell: pd.Series[Any] | None, target: float, best: float | None, decimals: int) -> Entry:
+def _entry(cell: pd.Series[Any] | None, target: float, best_of: set[str], decimals: int) -> Entry:
     if cell is None:
         return Entry()
     if cell["note"]:
         return Entry(f"gap: {cell['note']}")
     away = abs(cell["compression"] / target - 1) > EXACT
     score = with_error(cell["value"], cell["stderr"], decimals) + (f" @{cell['compression']:.2f}x" if away else "")
-    if cell["method"] == DENSE:
-        return Entry(score)
-    like_dense = bool(cell["delta_ci_low"] <= 0 <= cell["delta_ci_high"])
-    return Entry(score, difference(cell.to_dict(), decimals), _rival(cell) and cell["value"] == best, like_dense)
+    return Entry(score, difference(cell.to_dict(), decimals), str(cell["cell"]) in best_of, bool(cell["like_dense"]))

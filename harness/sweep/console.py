@@ -16,6 +16,7 @@ from rich.table import Table
 
 from harness.sweep.job import Job
 from harness.sweep.plan import Plan
+from harness.tables.marks import LIKE_DENSE, like_dense
 from harness.tables.text import difference, precision, reached, setting, with_error
 
 DETACHED_WIDTH = 120
@@ -84,14 +85,14 @@ def _table(title: str, group: pd.DataFrame) -> Table:
         table.add_column(name)
     for name in ("ratio", f"MB/token{precision(group)}", "score", "vs dense [95%]", "ms"):
         table.add_column(name, justify="right")
-    for line in group.to_dict("records"):
+    for line in group.assign(like_dense=like_dense(group)).to_dict("records"):
         table.add_row(
             str(line["method"]),
             escape(setting(line["params"])),
             reached(line),
             f"{line['bytes_per_token'] / 1e6:.1f}",
             with_error(line["value"], line["stderr"]),
-            difference(line) or "-",
+            (difference(line) or "-") + (f" {LIKE_DENSE}" if line["like_dense"] else ""),
             f"{line['seconds'] * 1000:.0f}",
         )
     return table

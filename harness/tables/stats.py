@@ -58,8 +58,14 @@ def paired_difference(values: NDArray[Any], dense: NDArray[Any]) -> Difference:
         return Difference(mean)
     if len(difference) < FEWEST:
         return Difference(mean, stderr(difference))
-    sample = paired_sample(values, dense)
-    return Difference(mean, stderr(difference), *sample.interval(), sample.p_value())
+    return Difference(mean, stderr(difference), *paired_sample(values, dense).interval(), p_value(values, dense))
+
+
+def p_value(values: NDArray[Any], dense: NDArray[Any]) -> float:
+    """Compute the p-value of no difference on the same examples; NaN for fewer than 4, or a score that is no number."""
+    if len(values) < FEWEST or not np.isfinite(np.asarray(values, float) - np.asarray(dense, float)).all():
+        return math.nan
+    return paired_sample(values, dense).p_value()
 
 
 def paired_sample(values: NDArray[Any], dense: NDArray[Any]) -> Sample:

@@ -71,7 +71,7 @@ def test_without_dense_there_are_scores_but_no_differences(tmp_path):
 
 def test_a_single_example_has_a_score_without_an_error(tmp_path):
     Folder([Cell("dense", [1]), Cell("h2o", [0], 4, {"k": 1})]).write(tmp_path)
-    assert "| **0.000**<br>-1.000 |" in to_markdown(score_tables(load(tmp_path)))
+    assert "| 0.000<br>-1.000 |" in to_markdown(score_tables(load(tmp_path)))
 
 
 def test_a_score_that_is_no_number_makes_a_gap_not_the_mean_of_the_rest(tmp_path):

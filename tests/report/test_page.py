@@ -38,7 +38,7 @@ def test_cells_carry_what_hovering_shows(tmp_path):
     quarter_and_eighth().write(tmp_path)
     (panel,) = data_of(page(tmp_path))["panels"]
     cell = next(cell for cell in panel["cells"] if cell["method"] == "h2o")
-    assert cell["setting"] == "k=200" and cell["n"] == 4 and cell["difference"].startswith("-0.500 [")
+    assert cell["setting"] == "k=200" and cell["n"] == 4 and cell["difference"] == "-0.500 [-1.077, +0.077] ≈"
 
 
 def test_cells_say_what_ratio_they_reached_and_bytes_their_precision(tmp_path):

@@ -31,30 +31,58 @@ def test_scores_come_with_their_standard_error_and_the_paired_difference_to_dens
     assert markdown_line(tmp_path, "H2O")[3] == r"0.250 ± 0.250 ≈<br>-0.500 \[-1.077, +0.077\]"
 
 
+def twenty(*sparq_h2o, **more):
+    """Dense, SparQ and H2O at 4, with twenty examples of one score each: enough to tell 1 from 0, and 3 from 2."""
+    sparq, h2o = ([score] * 20 for score in sparq_h2o)
+    cells = [Cell("dense", [1] * 20), Cell("sparq", sparq, 4, {"k": 9}), Cell("h2o", h2o, 4, {"k": 9})]
+    return Folder(cells, **more)
+
+
 def test_the_best_of_a_column_is_bold_and_dense_is_no_rival(tmp_path):
+    twenty(1, 0).write(tmp_path)
+    assert markdown_line(tmp_path, "SparQ")[3].startswith("**1.000")
+    assert "**" not in "".join(markdown_line(tmp_path, "Dense") + markdown_line(tmp_path, "H2O"))
+
+
+def test_of_four_examples_none_is_called_the_best(tmp_path):
     quarter_and_eighth().write(tmp_path)
-    assert markdown_line(tmp_path, "SparQ")[3].startswith("**0.750")
-    assert "**" not in markdown_line(tmp_path, "Dense")[1]
-    assert "**" not in markdown_line(tmp_path, "H2O")[4]
+    assert "**" not in to_markdown(score_tables(load(tmp_path)))
 
 
 def test_a_control_is_never_the_best(tmp_path):
-    cells = [Cell("dense", [1, 1]), Cell("oracle_topk", [1, 1], 4, {"k": 9}), Cell("h2o", [1, 0], 4, {"k": 9})]
-    Folder(cells).write(tmp_path)
+    cells = [Cell("oracle_topk", [1] * 9, 4, {"k": 9}), Cell("h2o", [1] * 8 + [0], 4, {"k": 9})]
+    Folder([Cell("dense", [1] * 9), *cells, Cell("window", [0] * 9, 4, {"k": 9})]).write(tmp_path)
     assert "**" not in markdown_line(tmp_path, "Oracle top-k")[3]
-    assert markdown_line(tmp_path, "H2O")[3].startswith("**0.500")
+    assert markdown_line(tmp_path, "H2O")[3].startswith("**0.889")
 
 
 def test_where_less_is_better_the_least_is_the_best(tmp_path):
-    cells = [Cell("dense", [1, 2]), Cell("sparq", [1, 3], 4, {"k": 9}), Cell("h2o", [1, 2], 4, {"k": 9})]
-    Folder(cells, metric="bits_per_character", higher=False).write(tmp_path)
-    assert markdown_line(tmp_path, "H2O")[3].startswith("**1.500")
+    twenty(3, 2, metric="bits_per_character", higher=False).write(tmp_path)
+    assert markdown_line(tmp_path, "H2O")[3].startswith("**2.000")
+
+
+def test_a_cell_like_dense_is_marked_in_markdown_and_latex(tmp_path):
+    twenty(1, 0).write(tmp_path)
+    assert "≈" in markdown_line(tmp_path, "SparQ")[3] and "≈" not in markdown_line(tmp_path, "H2O")[3]
+    assert to_latex(score_tables(load(tmp_path))).count(r"$\approx$") == 1
+
+
+def test_more_cells_make_a_difference_to_dense_harder_to_tell(tmp_path):
+    alike = [Cell("sparq", [1] * 20, 4, {"k": k}) for k in range(1, 10)]
+    cells = [Cell("dense", [1] * 20), Cell("h2o", [0] * 4 + [1] * 16, 4, {"k": 9})]
+    Folder(cells, model="few").write(tmp_path)
+    Folder([*cells, *alike], model="many").write(tmp_path)
+    # Four of twenty lost: two standard errors from 0, and p = 0.03.
+    marked = [
+        "≈" in line for line in to_markdown(score_tables(load(tmp_path))).splitlines() if line.startswith("| H2O")
+    ]
+    assert marked == [False, True]
 
 
 def test_a_setting_off_its_column_says_which_compression_it_has(tmp_path):
     Folder([Cell("dense", [1, 1]), Cell("flexgen", [1, 0], 1.8, {"k": 32})]).write(tmp_path)
     line = markdown_line(tmp_path, "FlexGen")
-    assert line[2].startswith("**0.500 ± 0.500 @1.80x") and line[3] == "-"
+    assert line[2].startswith("0.500 ± 0.500 @1.80x") and line[3] == "-"
 
 
 def test_variants_of_a_method_are_told_apart_by_the_switch_that_differs(tmp_path):

@@ -14,6 +14,7 @@ from harness.report.load import Panel, Results
 from harness.report.names import metric_name, task_name
 from harness.report.page.texts import sample
 from harness.report.tables import variant_order
+from harness.tables.marks import LIKE_DENSE, like_dense
 from harness.tables.text import difference, digits, knobs, precision, reached, setting, with_error
 
 CHARACTERS = 6_000_000
@@ -48,7 +49,8 @@ def _subject(panel: Panel) -> str:
 def _panel(panel: Panel, cells: pd.DataFrame, published: pd.DataFrame | None, judged: dict[Any, str]) -> dict[str, Any]:
     decimals = digits(cells["value"])
     rank = {variant: i for i, variant in enumerate(variant_order(cells))}
-    lines = sorted(cells.to_dict("records"), key=lambda line: (rank[line["variant"]], line["compression"]))
+    marked = cells.assign(like_dense=like_dense(cells))
+    lines = sorted(marked.to_dict("records"), key=lambda line: (rank[line["variant"]], line["compression"]))
     return {
         **panel._asdict(),
         "subject": _subject(panel),
@@ -75,7 +77,7 @@ def _cell(line: dict[Any, Any], decimals: int, verdict: str) -> dict[str, Any]:
         "value": _number(line["value"]),
         "stderr": _number(line["stderr"]),
         "score": with_error(line["value"], line["stderr"], decimals),
-        "difference": difference(line, decimals),
+        "difference": difference(line, decimals) + (f" {LIKE_DENSE}" if line["like_dense"] else ""),
         "n": int(line["n"]),
         "note": str(line["note"]),
         "verdict": verdict,

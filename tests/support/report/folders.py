@@ -116,7 +116,7 @@ class Folder:
         return pd.DataFrame(row).assign(**measured, **self._labels(cell))
 
     def _line(self, cell: Cell) -> dict[str, Any]:
-        dense = next((c.values for c in self.cells if c.method == "dense"), None)
+        dense = next((c.values for c in self.cells if c.method == "dense" and cell.method != "dense"), None)
         return self._labels(cell) | {"delta_nll": 0.1, "active": 1.0} | moments(cell.values, dense) | dict(cell.summary)
 
     def _examples(self) -> list[dict[str, Any]]:
