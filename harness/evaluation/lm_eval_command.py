@@ -17,6 +17,7 @@ from lm_eval.utils import simple_parse_args_string
 
 from harness.attention import LayerShape
 from harness.errors import InputError
+from harness.evaluation.lent import lent_names
 from harness.evaluation.lm_eval_model import HarnessLM
 from harness.hf import ModelSpec, find
 from harness.methods.cell import Cell
@@ -46,15 +47,16 @@ def run_lm_eval(arguments: Sequence[str], choose: Callable[..., Choice]) -> None
     lm_eval = HarnessCLI()
     parsed = _parsed(lm_eval, arguments)
     if getattr(parsed, "model", None) == "harness" and "pretrained" in (parsed.model_args or {}):
-        parsed.metadata = {"tokenizer": _tokenizer(parsed, choose), **(parsed.metadata or {})}
+        parsed.metadata = _lent(parsed, choose) | (parsed.metadata or {})
     lm_eval.execute(parsed)
 
 
-def _tokenizer(parsed: Any, choose: Callable[..., Choice]) -> str:
-    """Name the tokenizer for tasks that make their data by length: to them `pretrained` is a path, not a name."""
+def _lent(parsed: Any, choose: Callable[..., Choice]) -> dict[str, str]:
+    """Name tokenizer and model for tasks that make their data by length: ours may be names of conf/model/."""
     settings = _settings(parsed.model_args, {})
     settings.pop("rows")
-    return str(find(choose(**settings).model).tokenizer().name_or_path)
+    checkpoint = find(choose(**settings).model)
+    return lent_names(checkpoint, checkpoint.tokenizer())
 
 
 def _parsed(lm_eval: HarnessCLI, arguments: Sequence[str]) -> Any:

@@ -67,7 +67,7 @@ def prepare(job: Job) -> Prepared:
     checkpoint = find(job.model)
     tokenizer = checkpoint.tokenizer()
     encoder = Encoder(tokenizer, checkpoint.max_length, checkpoint.generation())
-    suite, source, notes = find_questions(job, tokenizer, encoder, checkpoint.max_length)
+    suite, source, notes = find_questions(job, checkpoint, tokenizer, encoder)
     asked = rounds(suite.requests, job.repeats, job.seed)
     prompts = [prompt for request in distinct(asked) for prompt in encoder.prompts(request)]
     lengths = {len(prompt.tokens) for prompt in prompts}

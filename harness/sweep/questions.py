@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from harness.data.sources import Source, resolve
 from harness.errors import InputError
 from harness.evaluation.chat import Chat, ChatTemplate
-from harness.evaluation.drawing import drawing_as_lm_eval
+from harness.evaluation.lent import drawing_as_lm_eval, lent_names
 from harness.evaluation.prompts import Encoder
 from harness.evaluation.suite import Suite
 from harness.evaluation.tasks import Shipped, load_paper_task, load_shipped
 from harness.evaluation.wording import worded
+from harness.hf import Checkpoint
 from harness.paths import asset, cache_root
 from harness.sweep.job import Job, TaskSpec
 from harness.sweep.typed import check_known
@@ -25,13 +27,13 @@ class Questions(NamedTuple):
     notes: list[str]
 
 
-def find_questions(job: Job, tokenizer: Any, encoder: Encoder, positions: int) -> Questions:
+def find_questions(job: Job, checkpoint: Checkpoint, tokenizer: Any, encoder: Encoder) -> Questions:
     """Load the task of a job and put its questions as text. Raises InputError for what cannot be asked so."""
     chat = _chat(job.task, tokenizer)
     if job.task.yaml is None:
-        questions = _shipped(job, chat, str(getattr(tokenizer, "name_or_path", "")))
+        questions = _shipped(job, chat, lent_names(checkpoint, tokenizer))
     else:
-        questions = _paper(job, chat, encoder, positions)
+        questions = _paper(job, chat, encoder, checkpoint.max_length)
     return questions._replace(notes=questions.notes + chat.notes())
 
 
@@ -41,14 +43,14 @@ def _chat(task: TaskSpec, tokenizer: Any) -> Chat:
     return Chat(template, task.system_instruction, task.fewshot_as_multiturn)
 
 
-def _shipped(job: Job, chat: Chat, tokenizer: str) -> Questions:
-    """Load a task, group or tag of lm-eval's. Those that make their own data are told the tokenizer, as by lm-eval."""
+def _shipped(job: Job, chat: Chat, names: Mapping[str, str]) -> Questions:
+    """Load a task, group or tag of lm-eval's. Those that make their own data are told names of tokenizer and model."""
     task = job.task
     asked = Shipped(
         name=task.name,
         overrides=task.overrides or {},
         include_path=task.include_path,
-        metadata={"tokenizer": tokenizer, "pretrained": job.model.path, **(task.metadata or {})},
+        metadata={**names, **(task.metadata or {})},
         num_fewshot=task.num_fewshot,
         gen_kwargs=task.gen_kwargs or {},
         confirm_run_unsafe_code=task.confirm_run_unsafe_code,

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ from lm_eval.tasks import TaskManager
 from support.own_tasks import WRITE, Oracle, replies, write_task, write_yaml
 
 from harness.errors import InputError
-from harness.evaluation.drawing import drawing_as_lm_eval
+from harness.evaluation.lent import drawing_as_lm_eval, lent_names
 from harness.evaluation.suite import Suite
 from harness.evaluation.tasks import Shipped, load_shipped
+from harness.hf import Checkpoint, ModelSpec
 
 IN_PYTHON = """
 from lm_eval.api.task import ConfigurableTask
@@ -131,6 +133,17 @@ def test_a_task_written_in_python_that_takes_no_override_refuses_it_by_name(fold
 def test_a_folder_that_is_not_there_is_named():
     with pytest.raises(InputError, match=r"task\.include_path=nowhere is no folder"):
         load_shipped(Shipped("own_a", include_path="nowhere"))
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+@pytest.mark.parametrize("place", ["config", "tokenizer"])
+def test_a_tokenizer_with_code_of_its_own_is_lent_to_lm_eval_only_if_that_code_is_trusted(place, trusted):
+    code = {"auto_map": {"AutoTokenizer": ["code.Own", None]}}
+    config = SimpleNamespace(**(code if place == "config" else {}))
+    tokenizer = SimpleNamespace(name_or_path="folder", init_kwargs=code if place == "tokenizer" else {})
+    spec = ModelSpec("own", "folder", trust_remote_code=trusted)
+    names = lent_names(Checkpoint(spec, "folder", config, ()), tokenizer)
+    assert names == dict.fromkeys(("tokenizer", "pretrained"), "folder" if trusted else "")
 
 
 def test_what_draws_at_random_draws_what_lm_eval_draws_and_disturbs_nobody():
