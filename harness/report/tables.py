@@ -13,14 +13,13 @@ from harness.report.load import Panel, Results
 from harness.report.methods import CONTROLS, order
 from harness.report.names import DENSE, metric_name, task_name
 from harness.report.ratios import TARGETS, nearest
-from harness.tables.marks import MEANING, best, like_dense
+from harness.tables.marks import INTERVAL, MEANING, best, like_dense
 from harness.tables.text import EXACT, difference, digits, with_error
 
 LEGEND = (
-    "Score ± standard error, and below it the paired difference to dense with its 95% interval (docs/statistics.md). "
-    f"{MEANING}. **Bold**: the best of a column, where one is told apart from it, and all that are not (Holm over all "
-    "pairs of the column; dense and controls apart). @: the compression of the nearest setting, where it is not the "
-    "column's."
+    f"Score ± standard error; below it, compared with dense: {INTERVAL}. {MEANING}. **Bold**: the best of a column, "
+    "where one is told apart from it, and all that are not (Holm over all pairs of the column; no dense, no control). "
+    "@: the compression of the nearest setting, where it is not the column's."
 )
 
 

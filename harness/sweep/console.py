@@ -16,7 +16,7 @@ from rich.table import Table
 
 from harness.sweep.job import Job
 from harness.sweep.plan import Plan
-from harness.tables.marks import LIKE_DENSE, like_dense
+from harness.tables.marks import INTERVAL, LIKE_DENSE, MEANING, like_dense
 from harness.tables.text import difference, precision, reached, setting, with_error
 
 DETACHED_WIDTH = 120
@@ -60,8 +60,8 @@ class Console:
             title = f"{group['model'].iloc[0]} on {task}: {metric} ({arrow} is better, {examples} examples)"
             self._out.print(_table(escape(title), group))
         self._out.print(
-            f"ratio: dense / method transfers{_where_solved(summary)}; ms: decoding per example; "
-            "intervals: docs/statistics.md\n"
+            f"ratio: dense / method transfers{_where_solved(summary)}; MB/token: a decode step at the prompt's length; "
+            f"ms: decoding per example\nscore ± standard error; vs dense: {INTERVAL}\n{MEANING}\n"
             f"figures, tables and a page to read the outputs: harness report {escape(str(results))}",
             style="dim",
             highlight=False,

@@ -11,6 +11,7 @@ import pandas as pd
 from harness.tables.stats import LEVEL, holm, p_value
 
 LIKE_DENSE = "≈"
+INTERVAL = "paired difference and its 95% interval, none below 4 examples (docs/statistics.md)"
 MEANING = (
     f"{LIKE_DENSE}: not told apart from dense, at 5% over all cells of the table together (Holm). Few examples tell "
     "little apart: the interval says how much may be lost"

@@ -9,6 +9,7 @@ from support.report.reading import HOSTILE, page
 from harness.report.load import load
 from harness.report.page.build import embedded
 from harness.report.page.texts import MOST_EXAMPLES, sample
+from harness.tables.marks import INTERVAL, MEANING
 
 
 def data_of(html):
@@ -39,6 +40,12 @@ def test_cells_carry_what_hovering_shows(tmp_path):
     (panel,) = data_of(page(tmp_path))["panels"]
     cell = next(cell for cell in panel["cells"] if cell["method"] == "h2o")
     assert cell["setting"] == "k=200" and cell["n"] == 4 and cell["difference"] == "-0.500 [-1.077, +0.077] ≈"
+
+
+def test_the_page_says_what_its_marks_mean(tmp_path):
+    quarter_and_eighth().write(tmp_path)
+    for words in (MEANING, INTERVAL, "length of the prompt, in the precision of the run", "2S + 1 elements"):
+        assert words in page(tmp_path)
 
 
 def test_cells_say_what_ratio_they_reached_and_bytes_their_precision(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 from harness.sweep.console import Console
 from harness.tables.columns import SUMMARY, names
+from harness.tables.marks import INTERVAL, MEANING
 
 DENSE = {"model": "m", "task": "squad", "method": "dense", "params": "{}", "ratio": 1.0, "compression": 1.0, "n": 4}
 DENSE |= {"bytes_per_token": 8e6, "metric": "match", "higher_is_better": True, "value": 0.5, "seconds": 0.1}
@@ -44,3 +45,23 @@ def test_where_knobs_were_solved_is_said(shown):
     assert any("solved at each example's own length (k=a..b);" in line for line in found)
     both = shown({**H2O, "per": "task"}, ranged)
     assert any("mean prompt length or each example's own" in line for line in both)
+
+
+def test_what_is_not_told_apart_from_dense_is_marked_by_how_many_were_compared(shown):
+    compared = {"delta_dense": -0.2, "delta_ci_low": -0.4, "delta_ci_high": -0.01}
+    lines = [{**H2O, **compared, "delta_p": p} for p in (0.02, 0.04)]
+    marks = [
+        [line.split()[-2] for line in shown(DENSE, *some) if line.startswith("h2o")] for some in (lines[:1], lines)
+    ]
+    assert marks == [["-0.010]"], ["-0.010]", "-0.010]"]]
+    more = shown(DENSE, {**lines[0], "delta_p": 0.03}, lines[1])
+    assert [line.split()[-2] for line in more if line.startswith("h2o")] == ["≈", "≈"]
+
+
+def test_dense_has_no_difference_to_itself(shown):
+    assert any(line.startswith("dense") and line.endswith("0.500 - 100") for line in shown(DENSE))
+
+
+def test_what_the_marks_mean_is_said(shown):
+    said = " ".join(shown(DENSE))
+    assert INTERVAL in said and MEANING in said

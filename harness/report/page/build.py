@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pandas as pd
 
 from harness.report.load import Results
 from harness.report.page.content import content
+from harness.tables.marks import INTERVAL, MEANING
 
 HERE = Path(__file__).parent
 
@@ -23,6 +25,7 @@ def build_page(results: Results, published: pd.DataFrame | None, verdicts: pd.Da
         "PLOTLY": get_plotlyjs(),
         "DATA": embedded(content(results, published, verdicts)),
         "SCRIPT": _read("chart.js") + _read("reader.js"),
+        "MARKS": html.escape(f"Score ± standard error. vs dense: {INTERVAL}. {MEANING}."),
     }
     before, *rest = _read("template.html").split("{{")
     pieces = (piece.split("}}", 1) for piece in rest)
