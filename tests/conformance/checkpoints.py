@@ -14,6 +14,7 @@ from conformance.forms import FORMS, lay_over
 from conformance.models import ARCHITECTURES
 from conformance.settings import SETTINGS
 from conformance.spelling import HABITS, tokenizer
+from conformance.tiny import Tiny
 
 MODELS = {**ARCHITECTURES, **FORMS}
 SPREAD = 0.1
@@ -29,11 +30,9 @@ def _root() -> Path:
     return Path(tempfile.mkdtemp(prefix="conformance-"))
 
 
-@functools.cache
-def _weights(model: str) -> Path:
+def write_model(tiny: Tiny, folder: Path) -> Path:
     """Save a model without a tokenizer, every parameter random, from seed 0."""
     torch.manual_seed(0)
-    tiny, folder = MODELS[model], _new_folder()
     config = transformers.AutoConfig.for_model(tiny.kind, **tiny.settings)
     made = getattr(transformers, tiny.head).from_config(config, dtype=torch.float32)
     with torch.no_grad():
@@ -43,6 +42,11 @@ def _weights(model: str) -> Path:
     made.save_pretrained(folder)
     tiny.finish(folder)
     return folder
+
+
+@functools.cache
+def _weights(model: str) -> Path:
+    return write_model(MODELS[model], _new_folder())
 
 
 @functools.cache

@@ -86,31 +86,22 @@ def _ours(folder: Path, rows: int | None) -> sides.Ours:
     return sides.Ours(folder, rows)
 
 
-def _models() -> list[Entry]:
-    """Every model on every case; one that is refused is asked once."""
-    return [
-        Entry(model, PLAIN_TOKENIZER, case)
-        for model in MODELS
-        for case in (["generate"] if MODELS[model].refused else CASES)
-    ]
-
-
-def _tokenizers(model: str) -> list[Entry]:
-    return [
-        Entry(model, tokenizer, case)
-        for tokenizer in HABITS
-        for case in (["generate"] if "" in HABITS[tokenizer].refused else CASES)
-    ]
+def _meetings(model: str, tokenizer: str) -> list[Entry]:
+    """Ask every case; what is refused in whole is asked once. Without a token hf has nothing to feed a model."""
+    if MODELS[model].refused or "" in HABITS[tokenizer].refused:
+        return [Entry(model, tokenizer)]
+    impossible = {"generate, no context"} if HABITS[tokenizer].template == "$A" else set()
+    return [Entry(model, tokenizer, case) for case in CASES if case not in impossible]
 
 
 def _settings(model: str) -> list[Entry]:
-    return [Entry(model, PLAIN_TOKENIZER, setting=setting) for setting in SETTINGS]
+    return [] if MODELS[model].refused else [Entry(model, PLAIN_TOKENIZER, setting=setting) for setting in SETTINGS]
 
 
+PAIRS = [(model, PLAIN_TOKENIZER) for model in MODELS]
+PAIRS += [(model, tokenizer) for model in (PLAIN_MODEL, *THOROUGH) for tokenizer in HABITS]
 ENTRIES = tuple(
-    dict.fromkeys(
-        [*_models(), *(entry for model in (PLAIN_MODEL, *THOROUGH) for entry in _tokenizers(model))]
-        + [entry for model in MODELS if not MODELS[model].refused for entry in _settings(model)]
-    )
+    [entry for pair in dict.fromkeys(PAIRS) for entry in _meetings(*pair)]
+    + [entry for model in MODELS for entry in _settings(model)]
 )
 """The whole matrix; entries of one checkpoint stand side by side."""

@@ -25,8 +25,8 @@ Answer = Any
 class Hf(HFLM):
     """Answers with lm-eval's hf backend, one question at a time: what stands beside a question must not matter."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(str(folder), device="cpu", dtype="float32", batch_size=1)
+    def __init__(self, folder: Path, max_length: int | None = None) -> None:
+        super().__init__(str(folder), device="cpu", dtype="float32", batch_size=1, max_length=max_length)
 
     @property
     def eot_token_id(self) -> int:
@@ -51,8 +51,8 @@ class Weightless(Checkpoint):
 class Ours(HarnessLM):
     """Answers with our model of lm-eval under dense attention, `rows` questions at a time, all if that is None."""
 
-    def __init__(self, folder: Path, rows: int | None = None, weights: bool = True) -> None:
-        found = find(ModelSpec("tiny", str(folder), device="cpu"))
+    def __init__(self, folder: Path, rows: int | None = None, weights: bool = True, **spec: Any) -> None:
+        found = find(ModelSpec("tiny", str(folder), device="cpu", **spec))
         checkpoint = found if weights else Weightless(**vars(found))
         super().__init__(checkpoint, Cell.of("dense", methods.create("dense")), rows)
 

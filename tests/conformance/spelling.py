@@ -39,7 +39,8 @@ class Habit:
 
 
 ALL = {"bos_token": BOS, "eos_token": EOS, "pad_token": PAD}
-NO_START = ("likelihood, no context", "rolling", "rolling, text too long", "rolling, BOS in the text")
+NO_START = ("likelihood, no context", "rolling", "rolling, text too long", "rolling, empty text")
+NO_START += ("rolling, BOS in the text",)
 """Cases in which a text follows nothing."""
 
 HABITS: Mapping[str, Habit] = {

@@ -2,7 +2,9 @@
 
 import pytest
 
-from conformance.matrix import ENTRIES
+from conformance.matrix import ENTRIES, PLAIN_MODEL, Entry
+from conformance.requests import CASES
+from conformance.sides import Hf, Ours, answers, differences
 
 AWAITED = {
     *("larger than the embedding", "missing", "phi3, rope longrope", "llama4_text, chunks", "llama, rope dynamic"),
@@ -33,3 +35,13 @@ def test_what_cannot_be_right_is_refused_in_one_sentence_before_weights(entry):
     sentence = entry.refusal()
     assert entry.refused in sentence
     assert "\n" not in sentence
+
+
+@pytest.mark.parametrize("tokenizer", ["adds BOS", "adds nothing"])
+@pytest.mark.parametrize("name", ["generate", "likelihood, choices", "rolling", "rolling, BOS in the text"])
+def test_fewer_positions_than_the_model_has_are_kept_to_like_hf_keeps_to_them(name, tokenizer):
+    folder, case = Entry(PLAIN_MODEL, tokenizer).folder, CASES[name]
+    hf = answers(Hf(folder, max_length=20), case)
+    assert hf != answers(Hf(folder), case)
+    for rows in (None, 1):
+        assert differences(case, answers(Ours(folder, rows, max_length=20), case), hf) == []
