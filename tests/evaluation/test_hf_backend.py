@@ -91,16 +91,17 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("max_length", [1024, 24])
-@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
-def test_generated_texts_are_hf_s(folder, settings, max_length):
-    given = {"max_gen_toks": 12, **settings} if settings.keys() <= {"until"} else settings
-    if max_length == 24 and given.get("max_gen_toks", 0) > 20:
-        given = {**given, "max_gen_toks": 18}
-    requests = asked("generate_until", *((context, dict(given)) for context in [*CONTEXTS[:2], LONG]))
-    ours, theirs = both(folder, requests, max_length)
-    assert ours == theirs
-    assert any(ours)
+@pytest.mark.parametrize("max_length", [1024, 50])
+def test_generated_texts_are_hf_s_under_every_setting(folder, max_length):
+    given = {name: {"max_gen_toks": 12, **settings} for name, settings in SETTINGS.items()}
+    given |= {
+        name: settings for name, settings in SETTINGS.items() if {"max_tokens", "max_completion_tokens"} & {*settings}
+    }
+    contexts = [*CONTEXTS[:2], LONG]
+    requests = asked("generate_until", *((context, dict(one)) for one in given.values() for context in contexts))
+    ours, theirs = ([said[i : i + 3] for i in range(0, len(said), 3)] for said in both(folder, requests, max_length))
+    assert dict(zip(given, ours, strict=True)) == dict(zip(given, theirs, strict=True))
+    assert all(any(texts) for texts in ours)
 
 
 def test_a_text_ends_at_any_token_that_the_checkpoint_s_files_name(folder):
