@@ -32,7 +32,7 @@ def knob(params: str, name: str) -> float | None:
 
 
 def _switches(params: str, per: Any) -> dict[str, Any]:
-    solved = {"per": per} if isinstance(per, str) else {}
+    solved = {"per": per} if isinstance(per, str) and per else {}
     return solved | {k: v for k, v in json.loads(params).items() if isinstance(v, bool | str)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -95,8 +96,8 @@ def _name(score: Score) -> dict[str, str]:
 def _facts(prepared: Prepared, cell: Cell) -> CellFacts:
     layers, lengths = prepared.checkpoint.layers, {len(prompt.tokens) for prompt in prepared.prompts}
     labels: dict[str, Any] = {"model": prepared.job.model.name, "run": prepared.folder.name, "method": cell.name}
-    labels |= {"params": cell.params_at(lengths), "ratio": cell.ratio, "per": cell.per, "cell": cell.id}
-    labels |= {"dtype": prepared.job.model.dtype}
+    labels |= {"cell": cell.id, "params": cell.params_at(lengths), "dtype": prepared.job.model.dtype}
+    labels |= {"ratio": math.nan if cell.ratio is None else cell.ratio, "per": cell.per or ""}
     dense = {n: transfers(Dense(), layers, n) for n in lengths}
     moved = {n: transfers(cell.method_at(n), layers, n) for n in lengths}
     return CellFacts(labels, cell.params_at, moved, dense, prepared.checkpoint.bytes_per_element)

@@ -8,6 +8,7 @@ from compare_tables import tables
 from support.sweeps import only_run
 
 from harness import methods
+from harness.__main__ import main
 from harness.attention import LayerShape
 from harness.errors import InputError
 from harness.methods.cell import Cell
@@ -27,7 +28,7 @@ def test_every_example_is_at_the_ratio_with_the_largest_knobs_that_keep_to_it(sw
     assert sweep(PER_EXAMPLE).code == 0
     rows = rows_of(tmp_path / "results")
     compressed = rows[rows["method"] != "dense"]
-    assert set(rows["per"].dropna()) == {"example"} and set(compressed["per"]) == {"example"}
+    assert dict(zip(rows["method"], rows["per"], strict=True)) == {"dense": "", "sparq": "example", "h2o": "example"}
     for row in compressed.itertuples():
         knobs, n = json.loads(row.knobs), round(row.prompt_tokens)
         dense = methods.create("dense").transfers(n, 16)
@@ -65,6 +66,13 @@ def test_cells_of_both_kinds_live_in_one_folder_and_in_its_tables(sweep, tmp_pat
     assert {(row.per, row.ratio) for row in rows[rows["method"] == "h2o"].itertuples()} == {
         (per, ratio) for per in ("task", "example") for ratio in (2, 4)
     }
+
+
+def test_where_all_knobs_are_given_no_ratio_and_no_place_of_solving_is_told(sweep, tmp_path):
+    assert sweep("methods=[sparq]", "method.sparq.r=[2,5]", "method.sparq.k=8").code == 0
+    table = pd.read_csv(only_run(tmp_path / "results") / "summary.csv")
+    assert table[["ratio", "per"]].isna().all(axis=None) and (table["dtype"] == "float32").all()
+    assert main(["report", str(tmp_path / "results")]) == 0
 
 
 def test_a_run_that_lost_half_of_its_outputs_gives_the_same_tables(sweep, tmp_path):
