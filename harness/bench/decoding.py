@@ -36,6 +36,7 @@ class Decoding:
     counter: Tensor
     length: int
     attention: Attend
+    final: int | None = None
 
     @property
     def cached(self) -> int:

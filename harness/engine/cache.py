@@ -46,12 +46,14 @@ class NewColumns:
 class PromptCache:
     """Holds the buffers of all layers for B prompts of `lengths` tokens, each with its number of decode `steps`.
 
-    `prompt` is the longest length, `decode_steps` the most steps. `count` [B] is the lengths once more, on the device:
-    copying them there takes as long as the device has work. `mask` [B, 1, S + T] is False at padding.
+    `prompt` is the longest length, `decode_steps` the most steps, `final` counts the tokens of every row at its end, if
+    they are known. `count` [B] is the lengths once more, on the device: copying them there takes as long as the device
+    has work. `mask` [B, 1, S + T] is False at padding.
     """
 
-    def __init__(self, lengths: list[int], steps: list[int], device: torch.device) -> None:
+    def __init__(self, lengths: list[int], steps: list[int], device: torch.device, final: int | None = None) -> None:
         self.lengths = lengths
+        self.final = final
         self.decode_steps = max(steps)
         self.prompt = max(lengths)
         self.count = torch.tensor(lengths, device=device)

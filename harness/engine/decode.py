@@ -30,6 +30,7 @@ class Decode:
     def __init__(self, streams: Sequence[DecodeStream], done: int, columns: Tensor) -> None:
         cache = streams[0].cache
         self.cached = cache.prompt + done
+        self.final = cache.final
         self.narrowed = False
         self._streams = streams
         self._rows = len(cache.lengths)

@@ -88,7 +88,7 @@ class Engine:
         """Fill a cache, with the statistics that any of the methods observes."""
         device = self._model.device
         lengths = [len(prompt.tokens) for prompt in batch]
-        cache = PromptCache(lengths, [prompt.steps for prompt in batch], device)
+        cache = PromptCache(lengths, [prompt.steps for prompt in batch], device, self._final(batch))
         observes = frozenset().union(*(m.observes for m in methods))
         observe = choose_observe(self._kernel, device)
         pattern = methods[0].prefill_mask(max(lengths)).to(device) if methods[0].masks_prefill else None
@@ -101,6 +101,11 @@ class Engine:
             mode = Prefill(cache, rows, observes, observe, pattern)
             logits.append(self._model.forward(tokens, positions, mode, cache.count[rows] - 1)[:, 0])
         return Prefilled(cache, torch.cat(logits))
+
+    def _final(self, batch: Sequence[Prompt]) -> int | None:
+        """Count the tokens that each row is fed in all: known of forced ones, needed where rows have one length."""
+        known = batch[0].forced is not None and not self._model.mixed_lengths
+        return len(batch[0].tokens) + batch[0].steps - 1 if known else None
 
     def _stream(self, method: Method[Any], cache: PromptCache) -> DecodeStream:
         kernels_fit = fits(cache.head_dim, self._model.capped)

@@ -74,6 +74,10 @@ class _WatchedMode:
     def cached(self) -> int:
         return self.mode.cached
 
+    @property
+    def final(self) -> int | None:
+        return self.mode.final
+
     def attend(self, call: LayerCall) -> Tensor:
         if not all(torch.isfinite(part).all() for part in (call.q, call.k, call.v)):
             self.model.note(f"layer {call.layer}, in the queries, keys or values")

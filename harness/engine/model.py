@@ -35,6 +35,11 @@ class ForwardMode(Protocol):
         """Count the columns of the cache before this pass."""
         ...
 
+    @property
+    def final(self) -> int | None:
+        """Count the tokens that every row will have been fed at its end; None if that is open, or differs by row."""
+        ...
+
     def attend(self, call: LayerCall) -> Tensor:
         """Return the attention output [R, Hq, T, D] of one layer."""
         ...

@@ -31,6 +31,11 @@ class Prefill:
     pattern: Tensor | None = None
     cached: int = 0
 
+    @property
+    def final(self) -> int | None:
+        """Count the tokens of every row at its end, if they are known."""
+        return self.cache.final
+
     def attend(self, call: LayerCall) -> Tensor:
         """Attend, then store keys, values and statistics of the layer."""
         r, hq, s, d = call.q.shape

@@ -86,6 +86,7 @@ class HarnessLM(LM):  # type: ignore[misc]
         every = [prompt for parts in prompts.values() for prompt in parts]
         for prompt in every:
             self._cell.method_at(len(prompt.tokens))  # a ratio out of reach is refused before weights
+        self._checkpoint.check(every)
         for sentence in tell_cuts(every, self._checkpoint.max_length):
             LOG.warning(sentence)
         records = self._records(every)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +14,10 @@ from harness.engine.model import LayerCall
 from harness.errors import InputError
 from harness.hf.bridge import Bridge
 from harness.hf.refusals import refusal
+from harness.hf.rope import without_growth
+
+OFFSET = 2
+"""Rows before the first position that some tables have."""
 
 
 @dataclass
@@ -25,6 +28,7 @@ class _Shapes:
     chunked: bool
     layers: dict[int, LayerShape] = field(default_factory=dict)
     cached: int = 0
+    final: int | None = None
 
     def attend(self, call: LayerCall) -> Tensor:
         """Note the shape, return zeros of it. Raises InputError for a layer that attends twice in one pass."""
@@ -36,7 +40,23 @@ class _Shapes:
         return torch.zeros_like(call.q)
 
 
-def inspect_architecture(name: str, config: Any, trust_remote_code: bool = False) -> tuple[LayerShape, ...]:
+@dataclass(frozen=True)
+class Architecture:
+    """Holds the shape of each attention layer; `positions` counts the rows of a table of positions, if there is one."""
+
+    layers: tuple[LayerShape, ...]
+    positions: int | None = None
+
+    def check_length(self, name: str, max_length: int) -> None:
+        """Raise InputError for more positions than the table has."""
+        if self.positions is not None and max_length > self.positions:
+            raise InputError(
+                f"model '{name}': model.max_length={max_length} is more than the {self.positions} positions in its "
+                f"table: set at most {self.positions}"
+            )
+
+
+def inspect_architecture(name: str, config: Any, trust_remote_code: bool = False) -> Architecture:
     """Find the attention layers of a model in a pass of 2 tokens without weights.
 
     Raises InputError, naming the architecture, for a kind of model that no method can act in, and unless every layer
@@ -45,9 +65,10 @@ def inspect_architecture(name: str, config: Any, trust_remote_code: bool = False
     try:
         why = refusal(config)
         if why is None:
-            found, expected = _trace(config, trust_remote_code)
+            found, model = _trace(config, trust_remote_code)
+            expected = Bridge(model).layers
             if sorted(found) == list(range(expected)):
-                return tuple(found[i] for i in range(expected))
+                return Architecture(tuple(found[i] for i in range(expected)), _table(model, config))
             why = (
                 f"{len(found)} of {expected} layers call the attention interface of transformers; choose a model whose "
                 "layers all do, such as llama or qwen3"
@@ -58,8 +79,8 @@ def inspect_architecture(name: str, config: Any, trust_remote_code: bool = False
     raise InputError(f"model '{name}': architecture '{kind}' is not supported: {why}")
 
 
-def _trace(config: Any, trust_remote_code: bool) -> tuple[dict[int, LayerShape], int]:
-    """Return the layers that attend in a pass on the meta device, and how many the model has.
+def _trace(config: Any, trust_remote_code: bool) -> tuple[dict[int, LayerShape], Any]:
+    """Return the layers that attend in a pass on the meta device, and the model without weights.
 
     In bfloat16, for the matrix products of experts have no other precision there.
     """
@@ -68,9 +89,19 @@ def _trace(config: Any, trust_remote_code: bool) -> tuple[dict[int, LayerShape],
     found = _Shapes(window or chunk, chunked=not window)
     with torch.device("meta"):
         given = {"dtype": torch.bfloat16, "trust_remote_code": trust_remote_code}
-        model = AutoModelForCausalLM.from_config(copy.deepcopy(config), **given).eval()
+        model = AutoModelForCausalLM.from_config(without_growth(config), **given).eval()
         model.config.pad_token_id = None  # some look for padding among the tokens, whose values meta has not
-        bridge = Bridge(model)
         tokens = torch.zeros(1, 2, dtype=torch.long)
-        bridge.forward(tokens, torch.arange(2)[None], found)
-    return found.layers, bridge.layers
+        Bridge(model).forward(tokens, torch.arange(2)[None], found)
+    return found.layers, model
+
+
+def _table(model: Any, config: Any) -> int | None:
+    """Find a table with a row for each position, learnt or computed: nothing lies beyond its end."""
+    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+    if not positions:
+        return None
+    inputs = model.get_input_embeddings()
+    learnt = [m.weight for m in model.modules() if isinstance(m, torch.nn.Embedding) and m is not inputs]
+    tables = [table for table in (*learnt, *model.buffers()) if table.dim() == 2]
+    return positions if any(positions <= len(table) <= positions + OFFSET for table in tables) else None

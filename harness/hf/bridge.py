@@ -22,6 +22,7 @@ from transformers.masking_utils import sdpa_mask
 from harness.attention.scores import Scores
 from harness.engine.model import ForwardMode, LayerCall
 from harness.errors import InputError
+from harness.hf.rope import tell_length
 
 _HARMLESS = {
     "dropout",
@@ -81,6 +82,7 @@ class Bridge:
         AttentionInterface.register(self._key, _weakly(self._attend))
         AttentionMaskInterface.register(self._key, _weakly(self._mask))
         model.set_attn_implementation(self._key)
+        tell_length(model, _weakly(self._final))
 
     @property
     def device(self) -> torch.device:
@@ -131,6 +133,9 @@ class Bridge:
             yield
         finally:
             handle.remove()
+
+    def _final(self) -> int | None:
+        return None if self._mode is None else self._mode.final
 
     def _attend(
         self,

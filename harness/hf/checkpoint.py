@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,18 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from harness.attention import LayerShape
+from harness.engine import Prompt
 from harness.engine.device import find_device
 from harness.errors import InputError
 from harness.hf.architecture import inspect_architecture
 from harness.hf.fingerprint import fingerprint
+from harness.hf.folder import check_folder
 from harness.hf.generation import Generation, read_generation
 from harness.hf.packaged import SCHEME, converted, gguf_in_package
+from harness.hf.quantised import check_quantised
+from harness.hf.rope import check_no_turn, check_reach, turning_point
 from harness.hf.spec import ModelSpec
+from harness.hf.tokenizer import load_tokenizer
 from harness.hf.trial import takes_mixed_lengths
 from harness.hf.weights import check_one_gpu, check_weights_fit
 
@@ -55,11 +61,17 @@ class Checkpoint:
         return find_device(self.spec.device)
 
     def tokenizer(self) -> Any:
-        """Load the checkpoint's tokenizer."""
+        """Load the checkpoint's tokenizer, or the one that it borrows. Raises InputError."""
         path, revision, gguf = self._tokenizer_source()
-        optional = {"revision": revision, "gguf_file": gguf}
+        optional = {"revision": revision, "gguf_file": gguf, "trust_remote_code": self.spec.trust_remote_code}
         given = {name: value for name, value in optional.items() if value is not None}
-        return AutoTokenizer.from_pretrained(path, trust_remote_code=self.spec.trust_remote_code, **given)
+        return load_tokenizer(self.spec.name, path, given, self.config.get_text_config().vocab_size)
+
+    def check(self, prompts: Iterable[Prompt]) -> None:
+        """Raise InputError for a prompt at whose lengths this model has no numbers that are right."""
+        turn = turning_point(self.config, self.max_length)
+        for prompt in (prompt for prompt in prompts if prompt.forced is None):
+            check_no_turn(self.spec.name, turn, len(prompt.tokens), len(prompt.tokens) + prompt.steps - 1)
 
     def generation(self) -> Generation:
         """Read what the checkpoint says of generation. Raises InputError."""
@@ -103,31 +115,29 @@ class Checkpoint:
         model, report = AutoModelForCausalLM.from_pretrained(self.path, dtype=dtype, **placement, **_source(self.spec))
         check_weights_fit(self.spec.name, model.state_dict(), report)
         check_one_gpu(self.spec.name, getattr(model, "hf_device_map", {}))
-        return model if self.spec.device_map else model.to(self.device)
+        placed = self.spec.device_map or getattr(model, "is_quantized", False)  # quantised weights are where they run
+        return model if placed else model.to(self.device)
 
 
 def find(spec: ModelSpec) -> Checkpoint:
     """Read the configuration and refuse what cannot be run. Raises InputError; loads no weights."""
-    find_device(spec.device)
+    device = find_device(spec.device)
     path = _resolve(spec.path)
+    check_folder(spec, path)
     try:
         config = AutoConfig.from_pretrained(path, **_source(spec))
     except Exception as error:  # foreign configuration code fails in its own ways
         first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"model '{spec.name}': no usable configuration at {spec.path} ({first_line})") from None
-    layers = inspect_architecture(spec.name, config, spec.trust_remote_code)
-    if not layers:
+    check_quantised(spec.name, config, device)
+    architecture = inspect_architecture(spec.name, config, spec.trust_remote_code)
+    if not architecture.layers:
         raise InputError(f"model '{spec.name}': its configuration has no attention layer")
     mixed_lengths = takes_mixed_lengths(spec.name, config, spec.trust_remote_code)
-    if not spec.allow_pickle:
-        _check_no_pickle(spec.name, Path(path))
-    return Checkpoint(spec, path, config, layers, mixed_lengths)
-
-
-def _check_no_pickle(name: str, folder: Path) -> None:
-    """Raise InputError for weights in pickles, which run code when they are read."""
-    if any(folder.glob("*.bin")) and not any(folder.glob("*.safetensors")) and not any(folder.glob("*.gguf")):
-        raise InputError(f"model '{name}': its weights are pickled (.bin), which can run code: model.allow_pickle=true")
+    found = Checkpoint(spec, path, config, architecture.layers, mixed_lengths)
+    architecture.check_length(spec.name, found.max_length)
+    check_reach(spec.name, config, found.max_length)
+    return found
 
 
 def _resolve(path: str) -> str:

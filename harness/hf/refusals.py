@@ -48,11 +48,18 @@ def _other_state(config: Any) -> str | None:
     return None
 
 
+def _cross_attention(config: Any) -> str | None:
+    if getattr(config.get_text_config(), "cross_attention_layers", None):
+        return "some of its layers attend to an image instead of the text (cross-attention)"
+    return None
+
+
 _JUDGES: tuple[Callable[[Any], str | None], ...] = (
     _encoder_decoder,
     _other_head,
     _no_causal_model,
     _other_state,
+    _cross_attention,
 )
 
 

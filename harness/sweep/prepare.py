@@ -70,6 +70,7 @@ def prepare(job: Job) -> Prepared:
     suite, source, notes = find_questions(job, checkpoint, tokenizer, encoder)
     asked = rounds(suite.requests, job.repeats, job.seed)
     prompts = [prompt for request in distinct(asked) for prompt in encoder.prompts(request)]
+    checkpoint.check(prompts)
     lengths = {len(prompt.tokens) for prompt in prompts}
     solver = solver_of(job.budget.per, checkpoint.layers, _typical_length(suite, encoder), lengths)
     plan = make_plan(job.methods, job.knobs, job.ratios, solver)

@@ -10,7 +10,7 @@ SLIDING = {"sliding_window": WINDOW}
 SOME_SLIDE = {**SLIDING, "num_hidden_layers": 4}
 WIDE = {"head_dim": 16}
 LLAMA3 = rope("llama3", factor=2.0, low_freq_factor=1.0, high_freq_factor=4.0)
-LONG = rope("longrope", short_factor=[1.0, 1.5, 2.0, 3.0], long_factor=[1.0, 2.0, 4.0, 8.0], factor=2.0)
+LONG = rope("longrope", 40, short_factor=[1.0, 1.5, 2.0, 3.0], long_factor=[1.0, 2.0, 4.0, 8.0], factor=2.0)
 EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "head_dim": 8}
 LOCAL_EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
 LATENT = {"kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "num_key_value_heads": 4}
@@ -34,7 +34,7 @@ ARCHITECTURES: Mapping[str, Tiny] = {
     "llama, rope llama3": tiny("llama", LLAMA3),
     "llama, rope yarn": tiny("llama", rope("yarn", factor=2.0)),
     "llama, rope linear": tiny("llama", rope("linear", factor=2.0)),
-    "llama, rope dynamic": tiny("llama", rope("dynamic", factor=2.0), refused="dynamic"),
+    "llama, rope dynamic": tiny("llama", rope("dynamic", factor=2.0)),
     "mistral, window": tiny("mistral", SLIDING),
     "qwen2": tiny("qwen2"),
     "qwen2, windows": tiny("qwen2", SLIDING, use_sliding_window=True, max_window_layers=1),

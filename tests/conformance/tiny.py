@@ -55,7 +55,7 @@ def tiny(kind: str, *settings: Mapping[str, Any], refused: str = "", **more: Any
     return Tiny(kind, merged(COMMON, *settings, more), refused)
 
 
-def rope(kind: str, **more: Any) -> dict[str, Any]:
-    """Scale positions from half of those that the model has."""
-    half = {"original_max_position_embeddings": POSITIONS // 2}
+def rope(kind: str, original: int = POSITIONS // 2, **more: Any) -> dict[str, Any]:
+    """Scale positions from the original ones, half of those that the model has."""
+    half = {"original_max_position_embeddings": original}
     return {"rope_parameters": {"rope_type": kind, "rope_theta": 1e4, **half, **more}, **half}

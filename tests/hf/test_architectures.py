@@ -106,13 +106,13 @@ def test_what_the_bridge_cannot_honour_is_refused_by_name_without_weights(name):
 @every_architecture
 def test_every_layer_is_found_before_weights(name):
     config = architectures.config(name)
-    found = inspect_architecture("tiny", config)
+    found = inspect_architecture("tiny", config).layers
     assert len(found) == config.num_hidden_layers
 
 
 def test_layers_are_found_with_their_windows_before_weights():
     def found(name):
-        return inspect_architecture(name, architectures.config(name))
+        return inspect_architecture(name, architectures.config(name)).layers
 
     assert found("llama") == (LayerShape(2, 8, None),) * 3
     assert found("mistral") == (LayerShape(2, 8, 9),) * 3

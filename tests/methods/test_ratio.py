@@ -55,7 +55,7 @@ every_architecture = pytest.mark.parametrize("architecture", list(CONFIGS))
 
 @functools.cache
 def layers_of(architecture):
-    return inspect_architecture(architecture, CONFIGS[architecture])
+    return inspect_architecture(architecture, CONFIGS[architecture]).layers
 
 
 def moved_by(method, layers, n):

@@ -1,0 +1,33 @@
+"""Loads a tokenizer, and says in a sentence what is wrong with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import AutoTokenizer
+
+from harness.errors import InputError
+
+
+def load_tokenizer(name: str, path: str, source: dict[str, Any], rows: int) -> Any:
+    """Load the tokenizer at a path for a model whose embedding has so many rows.
+
+    Raises InputError if there is none, or if it knows tokens that have no row.
+    """
+    other = "name one with model.tokenizer=FOLDER"
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, **source)
+    except Exception as error:  # foreign tokenizer code fails in its own ways
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"model '{name}': no usable tokenizer at {path} ({reason}): {other}") from None
+    vocabulary = tokenizer.get_vocab()
+    special = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
+    if vocabulary.keys() <= special:  # what transformers makes of a folder without files
+        raise InputError(f"model '{name}': there is no tokenizer at {path}: {other}")
+    without_row = [token for token, i in vocabulary.items() if i >= rows and token != tokenizer.pad_token]
+    if without_row:
+        raise InputError(
+            f"model '{name}': {len(without_row)} tokens of its tokenizer, such as {without_row[0]!r}, have no row in "
+            f"the embedding of {rows}: {other}"
+        )
+    return tokenizer
