@@ -82,6 +82,8 @@ class Cell:
 
     def params_at(self, lengths: Collection[int]) -> str:
         """Return all knobs as JSON; one that differs between prompts of these lengths as [least, greatest]."""
+        if self.layers is None:
+            return self.params
         found = [settings(self.method_at(n)) for n in lengths]
         values = {knob: [made[knob] for made in found] for knob in found[0]}
         return _canonical(

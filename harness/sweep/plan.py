@@ -95,4 +95,6 @@ def _check_every_ratio_reached(plan: Plan) -> None:
     for ratio in dict.fromkeys(s.ratio for s in plan.skipped):
         if ratio not in reached:
             reasons = "; ".join(s.reason for s in plan.skipped if s.ratio == ratio)
-            raise InputError(f"no method reaches ratio {ratio:g}: {reasons}. Lower the ratio or try budget=balanced")
+            raise InputError(
+                f"no method reaches ratio {ratio:g}: {reasons}. Lower the ratio, try budget=balanced or give knobs"
+            )
