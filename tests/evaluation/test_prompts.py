@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lm_eval.models.utils import postprocess_generated_text
+from transformers import AutoTokenizer
 
 from harness.errors import InputError
+from harness.evaluation.endings import Ending
 from harness.evaluation.prompts import Encoder
 from harness.evaluation.requests import Request
 from harness.hf import Generation
@@ -34,6 +36,12 @@ class Characters:
     def decode(self, ids, skip_special_tokens=False):
         kept = (i for i in ids if not (skip_special_tokens and i in (BOS, EOS)))
         return "".join("ab" if i == 1000 else f"<{i}>" if i in (BOS, EOS) else chr(i) for i in kept)
+
+
+@pytest.fixture(scope="module")
+def tiny_tokenizer(tiny):
+    """Of the tiny checkpoint: byte pairs, so that a character may be several tokens."""
+    return AutoTokenizer.from_pretrained(tiny)
 
 
 def ids(text):
@@ -227,3 +235,15 @@ def test_the_key_changes_with_all_that_the_answer_depends_on_and_nothing_else():
     changes += [{"settings": {"repetition_penalty": 1.1}}, {"keeps_special": True}, {"seed": 1}, {"repeat": 1}]
     keys = {dataclasses.replace(asked, **change).key for change in changes}
     assert len(keys | {asked.key}) == len(changes) + 1
+
+
+@given(
+    st.text(alphabet="ab \n漢é🙂", min_size=1, max_size=40),
+    st.lists(st.text("a \n漢🙂", min_size=1, max_size=4), max_size=3),
+)
+def test_a_stop_string_ends_a_text_of_bytes_at_the_token_that_completes_it(tiny_tokenizer, text, stops):
+    tokens = tiny_tokenizer(text, add_special_tokens=False).input_ids
+    ending = Ending(tiny_tokenizer, frozenset(), tuple(stops))
+    wanted = [any(stop in tiny_tokenizer.decode(tokens[:n]) for stop in stops) for n in range(1, len(tokens) + 1)]
+    found = [ending.finished(tokens[:n]) for n in range(1, len(tokens) + 1)]
+    assert found.index(True) == wanted.index(True) if True in wanted else not any(found)
