@@ -6,13 +6,16 @@ import contextlib
 import importlib
 import io
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from lm_eval.__main__ import HarnessCLI, setup_logging
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
+from lm_eval.config import evaluate_config
 from lm_eval.utils import simple_parse_args_string
 
 from harness.attention import LayerShape
@@ -22,6 +25,8 @@ from harness.evaluation.lm_eval_model import HarnessLM
 from harness.hf import ModelSpec, find
 from harness.methods.cell import Cell
 
+OPTIONS = Path(evaluate_config.__file__)
+"""Where lm-eval checks its options."""
 LM_EVAL_DEVICE = "cuda:0"
 """The device that lm-eval asks for if its user does not."""
 
@@ -48,7 +53,19 @@ def run_lm_eval(arguments: Sequence[str], choose: Callable[..., Choice]) -> None
     parsed = _parsed(lm_eval, arguments)
     if getattr(parsed, "model", None) == "harness" and "pretrained" in (parsed.model_args or {}):
         parsed.metadata = _lent(parsed, choose) | (parsed.metadata or {})
-    lm_eval.execute(parsed)
+    with _worded():
+        lm_eval.execute(parsed)
+
+
+@contextlib.contextmanager
+def _worded() -> Iterator[None]:
+    """Raise what lm-eval says of options that do not go together, or name nothing, as InputError."""
+    try:
+        yield
+    except ValueError as error:
+        if Path(traceback.extract_tb(error.__traceback__)[-1].filename) != OPTIONS:
+            raise
+        raise InputError(" ".join(str(error).split())) from error
 
 
 def _lent(parsed: Any, choose: Callable[..., Choice]) -> dict[str, str]:

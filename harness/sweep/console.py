@@ -31,7 +31,7 @@ class Console:
 
     def announce(self, folder: Path, job: Job, data: str, plan: Plan) -> None:
         """Say what is about to run, and what cannot."""
-        self._out.rule(escape(f"{job.model.name} on {job.task.name}"))
+        self._out.rule(escape(f"{job.model.name} on {job.task.label}"))
         if job.data.kind == "auto" and data == "embedded":
             self._out.print("[yellow]The hub cannot be reached: using the embedded corpus (data=hub insists).[/]")
         for skip in plan.skipped:

@@ -57,6 +57,11 @@ class TaskSpec:
                 raise InputError(f"task.{key} is for tasks of lm-eval (task=lm_eval task.name=NAME), not {self.name}")
 
     @property
+    def label(self) -> str:
+        """Return the name; of a YAML's path the last part."""
+        return Path(self.name).stem if self.name.endswith((".yaml", ".yml")) else self.name
+
+    @property
     def given(self) -> dict[str, Any]:
         """Return the arguments that are set; null leaves one to the task's own default."""
         return {name: value for name, value in self.arguments.items() if value is not None}

@@ -58,7 +58,7 @@ class Prepared:
     @property
     def folder(self) -> Path:
         """Name the folder for this model on this task and data; more cells and examples go there too."""
-        names = (self.job.model.name, self.job.task.name, self.source.name, self.identity.key[:8])
+        names = (self.job.model.name, self.job.task.label, self.source.name, self.identity.key[:8])
         return self.job.results / "-".join(re.sub(r"[^\w.-]+", "_", name) for name in names)
 
 

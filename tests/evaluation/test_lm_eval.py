@@ -164,6 +164,23 @@ def test_the_options_of_lm_evals_command_line_ask_what_its_hf_backend_asks_and_g
     assert all(text.startswith("<s>[system] Be brief.</s>[user] Question") for text, _ in said["hf"])
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--tasks", "nope"], "harness: Tasks not found: nope"),
+        (
+            ["--fewshot_as_multiturn", "true"],
+            "harness: When `fewshot_as_multiturn` is True, `apply_chat_template` must",
+        ),
+        (["--apply_chat_template"], "harness: the tokenizer has no chat template"),
+    ],
+)
+def test_options_of_lm_eval_that_cannot_be_followed_are_one_sentence(command, capsys, options, said):
+    with pytest.raises(AssertionError):
+        command("generate_until", "exact_match", "mean", "dense", *options)
+    assert said in capsys.readouterr().err
+
+
 def test_a_cache_of_responses_is_refused_because_it_does_not_know_the_method(command, capsys):
     with pytest.raises(AssertionError):
         command("loglikelihood", "perplexity", "perplexity", "dense", "--use_cache", "cache")
