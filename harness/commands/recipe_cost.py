@@ -18,9 +18,10 @@ from harness.paths import asset
 from harness.report.against.published import published, shapes
 from harness.report.recipes import Recipe, sweeps
 from harness.sweep.batch_tokens import planned_batch_tokens
-from harness.sweep.job import Job, TaskSpec
+from harness.sweep.job import Job
 from harness.sweep.plan import make_plan
 from harness.sweep.solving import solver_of
+from harness.sweep.task_spec import TaskSpec
 from harness.sweep.workload import workload
 
 DEPTHS = 17

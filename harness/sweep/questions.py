@@ -15,7 +15,8 @@ from harness.evaluation.tasks import Shipped, load_paper_task, load_shipped
 from harness.evaluation.wording import worded
 from harness.hf import Checkpoint
 from harness.paths import asset, cache_root
-from harness.sweep.job import Job, TaskSpec
+from harness.sweep.job import Job
+from harness.sweep.task_spec import TaskSpec
 from harness.sweep.typed import check_known
 
 

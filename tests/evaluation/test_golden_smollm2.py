@@ -15,10 +15,11 @@ from harness.engine import Engine, Prompt
 from harness.evaluation.batches import PLAIN_TOKENS, Limits, batches, compute
 from harness.hf.bridge import Bridge
 from harness.methods import create, find
-from harness.sweep.job import Job, TaskSpec
+from harness.sweep.job import Job
 from harness.sweep.plan import Cell, Plan
 from harness.sweep.prepare import prepare
 from harness.sweep.score import write_tables
+from harness.sweep.task_spec import TaskSpec
 
 CELLS = {
     "dense": Cell.of("dense", create("dense")),

@@ -13,7 +13,8 @@ from harness import methods
 from harness.data.sources import DataSpec
 from harness.errors import InputError
 from harness.hf.spec import ModelSpec
-from harness.sweep.job import BudgetSpec, EngineSpec, Job, TaskSpec
+from harness.sweep.job import BudgetSpec, EngineSpec, Job
+from harness.sweep.task_spec import TaskSpec
 from harness.sweep.typed import build, typed
 
 GOOD = {
