@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -29,7 +29,8 @@ class Request:
     `continuation` from the start of text.
     `reserve` positions of the model are kept free when a prompt is cut. With `keeps_special`, a prompt that is cut
     keeps its start token, and the output's text its special tokens. `target` and `labels` (columns of the example's
-    rows) are for readers: the answer does not depend on them.
+    rows) are for readers, and `settled` says of an output's beginning whether all that begin so have the same score:
+    the answer does not depend on them.
     """
 
     task: str
@@ -49,6 +50,7 @@ class Request:
     keeps_special: bool = False
     target: str = field(default="", compare=False)
     labels: Mapping[str, float] = field(default_factory=dict, compare=False)
+    settled: Callable[[str], bool] | None = field(default=None, compare=False)
 
     @property
     def draws(self) -> bool:
@@ -62,7 +64,8 @@ class Request:
     @cached_property
     def key(self) -> str:
         """Hash all that the answer depends on, apart from model and method."""
-        asked = {name: value for name, value in asdict(self).items() if name not in ("target", "labels")}
+        asked = asdict(replace(self, settled=None))
+        asked = {name: value for name, value in asked.items() if name not in ("target", "labels", "settled")}
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:20]
 
 
@@ -76,11 +79,12 @@ def to_request(name: str, task: Any, instance: Any) -> Request:
     """Make the request of one lm-eval instance under the rules of its task.
 
     The paper's rules on lengths and tokens stand in the task's `metadata`, and so do, under `labels`, the numbers of a
-    document that its rows are to carry.
+    document that its rows are to carry, and under `settled` a function of a document and the beginning of an output.
     """
     rules = task.config.metadata or {}
     labels = {column: float(instance.doc[column]) for column in rules.get("labels", ())}
-    return replace(plain_request(name, instance, rules), target=_target(task, instance), labels=labels)
+    settled = partial(rules["settled"], instance.doc) if "settled" in rules else None
+    return replace(plain_request(name, instance, rules), target=_target(task, instance), labels=labels, settled=settled)
 
 
 def plain_request(name: str, instance: Any, rules: Mapping[str, Any] = NO_RULES) -> Request:

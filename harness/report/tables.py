@@ -14,7 +14,7 @@ from harness.report.methods import CONTROLS, order
 from harness.report.names import DENSE, metric_name, task_name
 from harness.report.ratios import TARGETS, nearest
 from harness.tables.marks import INTERVAL, MEANING, best, like_dense
-from harness.tables.text import EXACT, difference, digits, with_error
+from harness.tables.text import EXACT, decided, difference, digits, with_error
 
 LEGEND = (
     f"Score ± standard error; below it, compared with dense: {INTERVAL}. {MEANING}. **Bold**: the best of a column, "
@@ -53,7 +53,7 @@ def panel_title(panel: Panel, cells: pd.DataFrame) -> str:
     counts = sorted({int(n) for n in cells["n"]})
     examples = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     where = f"{panel.model} on {task_name(panel.task)} ({panel.data})"
-    return f"{where}: {metric_name(panel.metric)}, {arrow} is better, n = {examples}"
+    return f"{where}: {metric_name(panel.metric)}, {arrow} is better, n = {examples}{decided(cells)}"
 
 
 def variant_order(cells: pd.DataFrame) -> list[str]:

@@ -17,7 +17,7 @@ from rich.table import Table
 from harness.sweep.job import Job
 from harness.sweep.plan import Plan
 from harness.tables.marks import INTERVAL, LIKE_DENSE, MEANING, like_dense
-from harness.tables.text import difference, precision, reached, setting, with_error
+from harness.tables.text import decided, difference, precision, reached, setting, with_error
 
 DETACHED_WIDTH = 120
 
@@ -57,7 +57,9 @@ class Console:
         for (task, metric), group in summary.groupby(["task", "metric"], sort=False):
             arrow = "higher" if group["higher_is_better"].iloc[0] else "lower"
             examples = int(group["n"].max())
-            title = f"{group['model'].iloc[0]} on {task}: {metric} ({arrow} is better, {examples} examples)"
+            title = (
+                f"{group['model'].iloc[0]} on {task}: {metric} ({arrow} is better, {examples} examples{decided(group)})"
+            )
             self._out.print(_table(escape(title), group))
         self._out.print(
             f"ratio: dense / method transfers{_where_solved(summary)}; MB/token: a decode step at the prompt's length; "

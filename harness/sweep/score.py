@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from harness.evaluation.batches import Done
+from harness.evaluation.decided import Example, find_decided
 from harness.evaluation.inert import check_none_inert, find_inert, leave_out
 from harness.evaluation.prompts import TaskPrompt
 from harness.evaluation.repeats import sum_up
@@ -76,8 +77,10 @@ def _measure(prepared: Prepared, cell: Cell, dense: Cell | None, done: Done, sco
     better = {(m.task, m.name): m.higher_is_better for m in metrics}
     facts = _facts(prepared, cell)
     dense_by_example = _records_by_example(prepared.prompts, dense, done) if dense else {}
+    decided = decided_before(prepared, cell, done)
     common = {
-        example: example_facts(facts, records, dense_by_example.get(example)) for example, records in by_example.items()
+        example: example_facts(facts, records, dense_by_example.get(example)) | {"decided": example in decided}
+        for example, records in by_example.items()
     }
     labels = {(prompt.request.task, prompt.request.example): prompt.request.labels for prompt in prepared.prompts}
     rows = [
@@ -86,6 +89,14 @@ def _measure(prepared: Prepared, cell: Cell, dense: Cell | None, done: Done, sco
         for s in scores
     ]
     return _Scored(rows, metrics, [task for task, _ in inert])
+
+
+def decided_before(prepared: Prepared, cell: Cell, done: Done) -> set[Example]:
+    """Find the examples whose score was decided before the cell's method acted: none if it masks the prefill."""
+    if any(cell.method_at(len(prompt.tokens)).masks_prefill for prompt in prepared.prompts):
+        return set()
+    answered = ((prompt, done[prompt.key, cell.id]) for prompt in prepared.prompts if (prompt.key, cell.id) in done)
+    return find_decided(answered, prepared.encoder)
 
 
 def _name(score: Score) -> dict[str, str]:

@@ -141,6 +141,13 @@ COLUMNS = (
         "cut_tokens", INTEGER, MEAN, "tokens cut off the prompts of the example to fit the model's positions", "tokens"
     ),
     Column("delta_p", NUMBER, PAIRED, "p-value of no difference to dense: below 0.05 where the interval leaves 0 out"),
+    Column(
+        "decided",
+        FLAG,
+        SHARE,
+        "the score was decided by the first token, which the prefill gives, before the method acted: the output has no "
+        "other, or, for `match`, an answer has already come, or none can come any more",
+    ),
     Column("example", TEXT, None, "the data set's own id", essential=True),
     Column("knobs", TEXT, None, "the knobs that it was decoded with as JSON, [least, greatest] over its requests"),
     Column("launch", TEXT, None, "the launch that computed it, as in `launches.jsonl`"),
@@ -150,8 +157,8 @@ COLUMNS = (
 SUMMARY = tuple(column for column in COLUMNS if column.averaging is not None)
 _ROWS = (
     "model run method params ratio per cell example knobs prompt_tokens cut_tokens new_tokens seconds "
-    "transfers_elements bytes_per_token dtype compression active first_difference delta_nll launch task metric value "
-    "higher_is_better"
+    "transfers_elements bytes_per_token dtype compression active decided first_difference delta_nll launch task metric "
+    "value higher_is_better"
 ).split()
 ROWS = tuple(next(column for column in COLUMNS if column.name == name) for name in _ROWS)
 """Those of rows.parquet in its order; before them stand columns that a task declares."""

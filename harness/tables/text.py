@@ -32,6 +32,12 @@ def precision(cells: pd.DataFrame) -> str:
     return f" ({' and '.join(found)})" if found else ""
 
 
+def decided(cells: pd.DataFrame) -> str:
+    """Write which share of the scores first tokens decide: ", 0.31 decided by the first token", "" where none are."""
+    share = cells["decided"].astype(float).max()
+    return f", {share:.2f} decided by the first token" if share > 0 else ""
+
+
 def digits(values: pd.Series[Any]) -> int:
     """Choose how many decimals scores of one metric are printed with: 3 up to 10, else 1."""
     return 3 if not values.abs().max() >= 10 else 1

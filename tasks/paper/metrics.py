@@ -19,6 +19,17 @@ def match(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
     return {"match": float(starts_with_answer(results[0], doc["answers"]))}
 
 
+def match_is_settled(doc: Mapping[str, Any], beginning: str) -> bool:
+    """Say if all outputs that begin so have the same `match`: an answer is there, or none can come any more."""
+    text = _LEADING.sub("", beginning.lower())
+    may_be_article = any(f"{article} ".startswith(text) for article in ("the", "a", "an"))
+    if may_be_article or "\ufffd" in text:  # half a character may become any
+        return False
+    rest = _ARTICLE.sub("", text)
+    answers = [answer for answer in map(normalise_answer, doc["answers"]) if answer]
+    return rest.startswith(tuple(answers)) or not any(answer.startswith(rest) for answer in answers)
+
+
 def rouge_l(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
     """Compute the ROUGE-L F measure with stemming, 0 to 1."""
     scorer = RougeScorer(["rougeL"], use_stemmer=True)

@@ -58,7 +58,14 @@ def frame():
         for example, value in by_example.items():
             labels = {**LABELS, "cell": cell, "method": cell[:-2], "task": "t", "example": example, "metric": "match"}
             facts = {"bytes_per_token": 2.0, "transfers_elements": 1.0 if cell == "x-1" else 4.0, "prompt_tokens": 9.0}
-            facts |= {"cut_tokens": 0, "new_tokens": 3, "seconds": 0.1, "active": cell == "x-1", "delta_nll": math.nan}
+            facts |= {
+                "cut_tokens": 0,
+                "new_tokens": 3,
+                "seconds": 0.1,
+                "active": cell == "x-1",
+                "decided": example == "a",
+                "delta_nll": math.nan,
+            }
             facts |= {"first_difference": 2.0 if cell == "x-1" and example != "d" else math.nan, "compression": 9.0}
             rows.append({**labels, **facts, "value": value, "higher_is_better": True})
     return to_frame(rows)
@@ -72,7 +79,7 @@ def test_the_summary_pairs_examples_by_name():
     assert line["delta_stderr"] == pytest.approx(sem([0, -1, -0.5, 0.25]))
     assert -1 < line["delta_ci_low"] < -0.3125 < line["delta_ci_high"] < 1
     assert line["stderr"] == pytest.approx(sem([1, 0, 0.5, 0.25]))
-    assert (line["first_difference"], line["same_output"]) == (2.0, 0.25)
+    assert (line["first_difference"], line["same_output"], line["decided"]) == (2.0, 0.25, 0.25)
     assert (line["compression"], dense["compression"]) == (4, 1)
     assert 0.05 < line["delta_p"] < 1
     assert dense[["delta_dense", "delta_stderr", "delta_ci_low", "delta_ci_high", "delta_p"]].isna().all()
@@ -107,7 +114,12 @@ def test_a_summary_has_a_value_for_each_of_its_columns():
 
 
 def test_rows_hold_what_their_columns_say_after_what_the_task_declares():
-    made = example_facts(FACTS, [record()], [record()]) | {"task": "t", "metric": "match", "value": 1.0}
+    made = example_facts(FACTS, [record()], [record()]) | {
+        "task": "t",
+        "metric": "match",
+        "value": 1.0,
+        "decided": True,
+    }
     table = to_frame([{"depth": 0.5} | made | {"higher_is_better": True}])
     assert list(table.columns) == ["depth", *names(ROWS)]
     assert table.drop(columns="first_difference").notna().all(axis=None)

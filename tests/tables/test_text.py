@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from harness.tables.text import difference, digits, precision, reached, setting, with_error
+from harness.tables.text import decided, difference, digits, precision, reached, setting, with_error
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,13 @@ def test_a_score_is_written_with_the_error_that_it_has(value, stderr, expected):
 )
 def test_a_difference_is_written_with_the_interval_that_it_has(mean, low, high, expected):
     assert difference({"delta_dense": mean, "delta_ci_low": low, "delta_ci_high": high}) == expected
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"), [([0.3125, 0.0], ", 0.31 decided by the first token"), ([0, math.nan], "")]
+)
+def test_the_share_that_first_tokens_decide_is_that_of_methods_that_leave_the_prefill_alone(shares, expected):
+    assert decided(pd.DataFrame({"decided": shares})) == expected
 
 
 def test_scores_above_ten_have_one_decimal():

@@ -2,7 +2,14 @@
 
 import pytest
 
-from tasks.paper.metrics import common_prefix_length, matched_characters, normalise_answer, starts_with_answer
+from tasks.paper.metrics import (
+    common_prefix_length,
+    match,
+    match_is_settled,
+    matched_characters,
+    normalise_answer,
+    starts_with_answer,
+)
 
 
 @pytest.mark.parametrize(
@@ -70,3 +77,25 @@ def test_without_a_mistake_the_authors_count_the_whole_reference_and_the_repaire
     doc = {"reference": reference}
     assert matched_characters({**doc, "rule": "authors"}, [output]) == {"match_characters": authors}
     assert matched_characters({**doc, "rule": "repaired"}, [output]) == {"match_characters_repaired": repaired}
+
+
+ANSWERS = ["the Mill", "a quay.", "Anne", "the"]
+COME = [" ".join(words) for answer in ANSWERS for words in ([answer.lower()], ["", answer], ["a", answer])]
+FOLLOWING = ["", "\0", " \0", *(text[i:] for text in COME for i in range(len(text)))]
+"""Ends that make an answer of a beginning that can become one, and ends that do not."""
+
+
+@pytest.mark.parametrize("beginning", ["", " ", "\n", "T", "The", " the ", "a", "A ", "an ", "m", "a q", '"', '"M'])
+def test_a_match_is_open_while_what_follows_may_decide_it(beginning):
+    assert {match({"answers": ANSWERS}, [beginning + more])["match"] for more in FOLLOWING} == {0, 1}
+    assert not match_is_settled({"answers": ANSWERS}, beginning)
+
+
+@pytest.mark.parametrize("beginning", ["Mill", " Millstone", "the mill", "x", " x", "Theatre", "<|end|>", "1"])
+def test_a_match_is_settled_when_nothing_that_follows_changes_it(beginning):
+    verdicts = {match({"answers": ANSWERS}, [beginning + more])["match"] for more in FOLLOWING}
+    assert match_is_settled({"answers": ANSWERS}, beginning) == (len(verdicts) == 1)
+
+
+def test_half_a_character_settles_nothing():
+    assert not match_is_settled({"answers": ["mill"]}, "\ufffd")

@@ -97,7 +97,7 @@ function layout() {
 }
 
 function draw() {
-  at("chart-title").textContent = `${state.panel.title}: ${state.panel.metric_name}`;
+  at("chart-title").textContent = `${state.panel.title}: ${state.panel.metric_name}${state.panel.decided}`;
   at("chart").setAttribute("aria-label", `Trade-off of ${state.panel.title}; the table below has the same numbers`);
   Plotly.react("chart", traces(), layout(), { responsive: true, displayModeBar: false });
   const judged = state.panel.cells.some((cell) => cell.verdict);

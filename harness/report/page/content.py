@@ -15,7 +15,7 @@ from harness.report.names import metric_name, task_name
 from harness.report.page.texts import sample
 from harness.report.tables import variant_order
 from harness.tables.marks import LIKE_DENSE, like_dense
-from harness.tables.text import difference, digits, knobs, precision, reached, setting, with_error
+from harness.tables.text import decided, difference, digits, knobs, precision, reached, setting, with_error
 
 CHARACTERS = 6_000_000
 """Of all texts on the page: with Plotly's 5 MB the file stays below 15 MB at 1.5 bytes per character."""
@@ -58,6 +58,7 @@ def _panel(panel: Panel, cells: pd.DataFrame, published: pd.DataFrame | None, ju
         "task_name": task_name(panel.task),
         "metric_name": metric_name(panel.metric),
         "higher": bool(cells["higher_is_better"].iloc[0]),
+        "decided": decided(cells),
         "dense_bytes": dense_bytes(cells),
         "precision": precision(cells),
         "cells": [_cell(line, decimals, judged.get((line["run"], line["cell"], *panel[2:]), "")) for line in lines],
