@@ -1,16 +1,10 @@
 """The examples whose score is decided before a method acts."""
 
-from types import SimpleNamespace
-
-import pytest
 from support import record
 
 from harness.evaluation.decided import Example, find_decided
 from harness.evaluation.prompts import TaskPrompt
 from harness.evaluation.requests import Request
-from harness.methods import create
-from harness.methods.cell import Cell
-from harness.sweep.score import decided_before
 
 
 class Letters:
@@ -48,11 +42,3 @@ def test_an_example_is_decided_if_all_its_outputs_are():
 def test_what_settles_a_score_is_no_part_of_what_was_asked():
     (one, _), (other, _) = answered([1]), answered([1], settled=str.isupper)
     assert one.key == other.key
-
-
-@pytest.mark.parametrize("masks", [False, True])
-def test_a_method_that_masks_the_prefill_acts_before_the_first_token(masks):
-    cell = Cell.of("window", create("window", k=8, mask_prefill=masks))
-    prompt, output = answered([1])
-    prepared = SimpleNamespace(prompts=[prompt], encoder=Letters())
-    assert decided_before(prepared, cell, {(prompt.key, cell.id): output}) == (set() if masks else {Example("t", "e")})
