@@ -19,10 +19,22 @@ class AtLeast:
     value: int
 
 
+@dataclasses.dataclass(frozen=True)
+class Within:
+    """Names the knob that a number is a part of, and how much of that has to be left over."""
+
+    knob: str
+    left: int = 0
+
+
 Size = Annotated[int, AtLeast(1)]
 """Counts what is kept or read: none of it is no method."""
 Count = Annotated[int, AtLeast(0)]
 """Counts what there may be none of."""
+Local = Annotated[int, AtLeast(0), Within("k")]
+"""Counts the newest tokens that are always kept, of k."""
+Initial = Annotated[int, AtLeast(0), Within("k", left=1)]
+"""Counts the oldest tokens that are always kept, of a k that the newest token counts in too."""
 
 
 def least(cls: Any, knob: str) -> int | None:
@@ -31,14 +43,33 @@ def least(cls: Any, knob: str) -> int | None:
     return next(found, None)
 
 
+def floor(cls: type[Any], knob: str, **fixed: Any) -> int:
+    """Return the smallest value that a knob may have beside others, which are fixed or have their defaults."""
+    defaults = {field.name: field.default for field in dataclasses.fields(cls)}
+    found = [least(cls, knob) or 0]
+    for other, within in _parts(cls):
+        value = fixed.get(other, defaults[other])
+        if within.knob == knob and isinstance(value, int):
+            found.append(value + within.left)
+    return max(found)
+
+
 def check_types(method: object) -> None:
-    """Raise InputError for a knob of a method whose value is none of its type's. Null fits where the type has None."""
+    """Raise InputError for a knob of a method whose value is none of its type's, or more than it is to be a part of.
+
+    Null fits where the type has None.
+    """
     cls: Any = type(method)
     for knob, kind in _kinds(cls).items():
         value = getattr(method, knob)
         wanted = _wanted(kind, value)
         if wanted:
             raise InputError(f"{cls.__name__} needs {knob} as {wanted}, not {value!r}")
+    for knob, within in _parts(cls):
+        part, whole = getattr(method, knob), getattr(method, within.knob)
+        if part is not None and part > whole - within.left:
+            most = f"{within.knob} - {within.left}" if within.left else within.knob
+            raise InputError(f"{cls.__name__} needs {knob} of at most {most} = {whole - within.left}, not {part}")
 
 
 def quarter(k: int, local: int | None) -> int:
@@ -56,6 +87,12 @@ def _kinds(cls: Any) -> dict[str, Any]:
     """Return the type of each knob of a method, annotations included."""
     hints = typing.get_type_hints(cls, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+def _parts(cls: Any) -> Iterator[tuple[str, Within]]:
+    """List the knobs that are parts of others."""
+    for knob, kind in _kinds(cls).items():
+        yield from ((knob, extra) for extra in _extras(kind) if isinstance(extra, Within))
 
 
 def _extras(kind: Any) -> Iterator[Any]:
@@ -76,5 +113,5 @@ def _wanted(kind: Any, value: Any) -> str:
         fits = isinstance(value, options[0]) and not isinstance(value, bool) and value >= low
         return "" if fits else f"an integer of at least {low}"
     if typing.get_origin(kind) is Literal:
-        return "" if value in options else " or ".join(options)
+        return "" if value in options else " or ".join(map(str, options))
     return "" if kind is not bool or isinstance(value, bool) else "true or false"

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from harness.attention import LayerShape
 from harness.errors import InputError
 from harness.methods.cost import Costed, dense_transfers, transfers_of_kinds
+from harness.methods.knob_types import floor
 
 M = TypeVar("M", bound=Costed)
 EXACT = 0.02
@@ -94,7 +95,7 @@ def largest_knob(build: Callable[..., M], knob: str, bounds: tuple[int, int], bu
     return build(**{**fixed, knob: _largest(lambda value: moved(value) <= budget.allowed, low, high)})
 
 
-def rank_and_tokens(build: Callable[..., M], budget: Budget, **fixed: Any) -> M:
+def rank_and_tokens(build: type[M], budget: Budget, **fixed: Any) -> M:
     """Solve a method that scores in r dimensions and attends to k tokens: r for a given k, k for a given r.
 
     With neither, half of the budget goes to each: r channels of K are at most K / ratio (r = D / ratio where all layers
@@ -104,7 +105,7 @@ def rank_and_tokens(build: Callable[..., M], budget: Budget, **fixed: Any) -> M:
     if "k" in given:
         return largest_knob(build, "r", (1, budget.width), budget, **given)
     given.setdefault("r", _half_for_choosing(budget))
-    return largest_knob(build, "k", (1, budget.tokens), budget, **given)
+    return largest_knob(build, "k", (floor(build, "k", **given), budget.tokens), budget, **given)
 
 
 def _half_for_choosing(budget: Budget) -> int:

@@ -72,7 +72,3 @@ def test_a_subclass_is_not_taken_for_what_it_derives_from():
 
     assert find_binding(H2O(k=4)) is not None
     assert find_binding(Other(k=4)) is None
-
-
-def test_a_pattern_whose_initial_tokens_exceed_its_budget_stays_in_torch():
-    assert find_binding(methods.create("lm_infinite", k=4, initial=8)) is None

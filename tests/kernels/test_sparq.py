@@ -70,10 +70,10 @@ def test_ties_go_to_the_newest(tiles):
 
 
 @TILES
-def test_a_window_larger_than_the_budget_leaves_nothing_to_choose(tiles):
+def test_a_window_as_large_as_the_budget_leaves_nothing_to_choose(tiles):
     x = Inputs.random()
-    got = kernels.sparq(x.q, x.cache(), r=8, k=6, local=9, tiles=tiles)
-    assert error(got, x.expected("sparq", r=8, k=6, local=9)) < 1e-5
+    got = kernels.sparq(x.q, x.cache(), r=8, k=6, local=6, tiles=tiles)
+    assert error(got, x.expected("sparq", r=8, k=6, local=6)) < 1e-5
 
 
 @pytest.mark.parametrize("group", [1, 4])

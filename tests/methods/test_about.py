@@ -7,8 +7,11 @@ import pytest
 from support import KNOBS
 
 from harness import methods
+from harness.attention import LayerShape
 from harness.errors import InputError
 from harness.methods.about import Paper
+from harness.methods.knob_types import floor
+from harness.methods.ratio import Budget
 
 EVERY = pytest.mark.parametrize("name", methods.names())
 PAPER = Paper(
@@ -71,6 +74,19 @@ def test_the_bibliography_has_every_paper_once(repository):
         ("sparq", {"r": None}, "SparQ needs r as an integer of at least 1, not None"),
         ("sparq", {"r": 1, "local": -1}, "SparQ needs local as an integer of at least 0, not -1"),
         ("sparq", {"r": 1, "reallocate": 1}, "SparQ needs reallocate as true or false, not 1"),
+        ("sparq", {"r": 1, "k": 6, "local": 7}, "SparQ needs local of at most k = 6, not 7"),
+        ("low_rank", {"r": 1, "k": 6, "local": 7}, "LowRank needs local of at most k = 6, not 7"),
+        ("h2o", {"k": 6, "local": 7}, "H2O needs local of at most k = 6, not 7"),
+        ("lru", {"k": 6, "local": 7}, "LRU needs local of at most k = 6, not 7"),
+        ("lm_infinite", {"k": 5}, "LMInfinite needs initial of at most k - 1 = 4, not 16"),
+        ("lm_infinite", {"k": 5, "initial": 5}, "LMInfinite needs initial of at most k - 1 = 4, not 5"),
+        ("streaming", {"k": 4}, "Streaming needs initial of at most k - 1 = 3, not 4"),
+        ("window", {"k": 9, "initial": 4}, "Window needs initial as 0, not 4"),
+        (
+            "flexgen",
+            {"k": 1, "reallocate": True, "before_softmax": True},
+            "FlexGen loses no weight under before_softmax that reallocate could spread: set one",
+        ),
         ("lru", {"k": 1, "ties": "oldest"}, "LRU needs ties as torch or newest, not 'oldest'"),
     ],
 )
@@ -85,6 +101,35 @@ def test_a_knob_s_type_says_how_small_it_may_be():
     bounds = {knob: methods.least(sparq, knob) for knob in methods.knobs(sparq)}
     assert bounds == {"r": 1, "k": 1, "local": 0, "reallocate": None}
     assert methods.create("sparq", r=1, local=0).local == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "knobs"),
+    [
+        ("sparq", {"r": 1, "k": 6, "local": 6}),
+        ("h2o", {"k": 6, "local": 6}),
+        ("lru", {"k": 1, "local": 0}),
+        ("lm_infinite", {"k": 17}),
+        ("lm_infinite", {"k": 1, "initial": 0}),
+        ("streaming", {"k": 5}),
+        ("window", {"k": 1}),
+        ("flexgen", {"k": 1, "reallocate": True}),
+    ],
+)
+def test_the_least_that_a_method_can_mean_is_taken(name, knobs):
+    made = methods.settings(methods.create(name, **knobs))
+    assert made == made | knobs
+
+
+@pytest.mark.parametrize(
+    ("name", "fixed", "least"),
+    [("h2o", {"local": 9}, 9), ("h2o", {}, 1), ("lm_infinite", {}, 17), ("window", {}, 1), ("sparq", {"local": 7}, 7)],
+)
+def test_a_solver_starts_from_the_smallest_k_that_its_other_knobs_leave_room_for(name, fixed, least):
+    assert floor(methods.find(name), "k", **fixed) == least
+    rank = {"r": 8} if name == "sparq" else {}
+    with pytest.raises(InputError, match=f"k={least} it moves"):
+        methods.solve(name, Budget(16 if rank else 2000, 2000, (LayerShape(1, 64),)), **rank, **fixed)
 
 
 @EVERY

@@ -40,8 +40,8 @@ def _bind_dense(_: Dense) -> KernelBinding:
     return KernelBinding.stateless(dense)
 
 
-def _bind_pattern(m: LMInfinite) -> KernelBinding | None:
-    return KernelBinding.stateless(lm_infinite, k=m.k, initial=m.initial) if m.initial <= m.k else None
+def _bind_pattern(m: LMInfinite) -> KernelBinding:
+    return KernelBinding.stateless(lm_infinite, k=m.k, initial=m.initial)
 
 
 BINDINGS = {Dense: _bind_dense, LMInfinite: _bind_pattern, Streaming: _bind_pattern, Window: _bind_pattern}

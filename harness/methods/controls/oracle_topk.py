@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,21 +11,17 @@ from torch import Tensor
 from harness.attention import LayerPrefix, Step, attend_to, top_newest
 from harness.attention.scores import softmax
 from harness.methods.about import About
-from harness.methods.contract import Method
-from harness.methods.knob_types import Size
-from harness.methods.ratio import Budget, largest_knob
+from harness.methods.exactly_k import ExactlyK
 
 __all__ = ["OracleTopK"]
 
 
 @dataclass(frozen=True)
-class OracleTopK(Method[None]):
+class OracleTopK(ExactlyK[None]):
     """Attends exactly to the k tokens with the largest softmax weight, summed over the group."""
 
     about: ClassVar[About] = About(title="Oracle top-k", access="keys")
     oracle: ClassVar[bool] = True
-
-    k: Size
 
     def start(self, prefix: LayerPrefix) -> None:
         """Keep no state: the oracle needs no memory."""
@@ -35,16 +31,3 @@ class OracleTopK(Method[None]):
         weights = softmax(step.scores(step.q, step.k), step.mask[:, :, None])
         index = top_newest(weights.sum(2).masked_fill(~step.mask, -torch.inf), self.k)
         return attend_to(step, index)[0]
-
-    def kept_tokens(self, n: int) -> int:
-        """Keep k of n."""
-        return min(self.k, n)
-
-    def transfers(self, n: int, d: int) -> float:
-        """Count 2kD + 2D: only the chosen tokens are paid for."""
-        return 2 * min(self.k, n) * d + 2 * d
-
-    @classmethod
-    def at(cls, budget: Budget, **fixed: Any) -> Self:
-        """Solve k."""
-        return largest_knob(cls, "k", (1, budget.tokens), budget, **fixed)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, TypeVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, Step, age, attend_to, top_newest
 from harness.methods.about import About
-from harness.methods.contract import Method
-from harness.methods.knob_types import Count, Size, layer_seed
-from harness.methods.ratio import Budget, largest_knob
+from harness.methods.exactly_k import ExactlyK
+from harness.methods.knob_types import Count, layer_seed
 
 __all__ = ["RandomK"]
 
@@ -29,7 +28,7 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class RandomK(Method[Draw]):
+class RandomK(ExactlyK[Draw]):
     """Attends exactly to the newest token and k - 1 others, drawn anew for each step, layer and KV head.
 
     A draw depends on a token's age alone, so padding and batch neighbours do not change it.
@@ -37,7 +36,6 @@ class RandomK(Method[Draw]):
 
     about: ClassVar[About] = About(title="Random k", access="positions")
 
-    k: Size
     seed: Count = 0
 
     def start(self, prefix: LayerPrefix) -> Draw:
@@ -52,19 +50,6 @@ class RandomK(Method[Draw]):
         luck = _hash(ages + _hash(heads + _hash(state.stream * 104_729 + state.step)))
         luck = luck.float().masked_fill(ages == 0, torch.inf).masked_fill(~step.mask, -torch.inf)
         return attend_to(step, top_newest(luck, self.k))[0]
-
-    def kept_tokens(self, n: int) -> int:
-        """Keep k of n."""
-        return min(self.k, n)
-
-    def transfers(self, n: int, d: int) -> float:
-        """Count 2kD + 2D."""
-        return 2 * min(self.k, n) * d + 2 * d
-
-    @classmethod
-    def at(cls, budget: Budget, **fixed: Any) -> Self:
-        """Solve k."""
-        return largest_knob(cls, "k", (1, budget.tokens), budget, **fixed)
 
 
 def _hash(x: N) -> N:

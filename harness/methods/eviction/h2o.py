@@ -12,7 +12,7 @@ from harness.attention import LayerPrefix, Step, age, attend_to, gather_mask, to
 from harness.attention.statistics import ATTENTION_RECEIVED
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method
-from harness.methods.knob_types import Count, Size, quarter
+from harness.methods.knob_types import Local, Size, floor, quarter
 from harness.methods.ratio import Budget, largest_knob
 
 __all__ = ["H2O"]
@@ -56,7 +56,7 @@ class H2O(Method[Kept]):
     observes: ClassVar[frozenset[str]] = frozenset({ATTENTION_RECEIVED})
 
     k: Size
-    local: Count | None = None
+    local: Local | None = None
 
     @property
     def resolved(self) -> Self:
@@ -100,4 +100,4 @@ class H2O(Method[Kept]):
     @classmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:
         """Solve k."""
-        return largest_knob(cls, "k", (1, budget.tokens), budget, **fixed)
+        return largest_knob(cls, "k", (floor(cls, "k", **fixed), budget.tokens), budget, **fixed)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, Step, age, attend_to, top_newest
 from harness.methods.about import About, Paper
-from harness.methods.contract import Method
-from harness.methods.knob_types import Count, Size
-from harness.methods.ratio import Budget, largest_knob
+from harness.methods.exactly_k import ExactlyK
+from harness.methods.knob_types import Initial
 
 __all__ = ["LMInfinite"]
 
 
 @dataclass(frozen=True)
-class LMInfinite(Method[None]):
+class LMInfinite(ExactlyK[None]):
     """Keeps the `initial` oldest live tokens and the k - initial most recent, the newest included.
 
     `mask_prefill` applies the same pattern to the prompt, as the paper published Llama 2, Pythia and Mistral.
@@ -36,8 +35,7 @@ class LMInfinite(Method[None]):
         ),
     )
 
-    k: Size
-    initial: Count = 16
+    initial: Initial = 16
     mask_prefill: bool = False
 
     def start(self, prefix: LayerPrefix) -> None:
@@ -49,20 +47,6 @@ class LMInfinite(Method[None]):
         recency = (-age(step.mask)).float().masked_fill(oldest, torch.inf).masked_fill(~step.mask, -torch.inf)
         index = top_newest(recency, self.k)
         return attend_to(step, index.expand(-1, step.k.shape[1], -1))[0]
-
-    def kept_tokens(self, n: int) -> int:
-        """Keep k of n."""
-        return min(self.k, n)
-
-    def transfers(self, n: int, d: int) -> float:
-        """Count 2kD + 2D."""
-        return 2 * min(self.k, n) * d + 2 * d
-
-    @classmethod
-    def at(cls, budget: Budget, **fixed: Any) -> Self:
-        """Solve k, which must leave room for the initial tokens and the newest."""
-        least = min(budget.tokens, fixed.get("initial", cls.initial) + 1)
-        return largest_knob(cls, "k", (least, budget.tokens), budget, **fixed)
 
     @property
     def masks_prefill(self) -> bool:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from harness.methods.about import About, Paper
 from harness.methods.eviction.lm_infinite import LMInfinite
-from harness.methods.knob_types import Count
+from harness.methods.knob_types import Initial
 
 __all__ = ["Streaming"]
 
@@ -26,4 +26,4 @@ class Streaming(LMInfinite):
         ),
     )
 
-    initial: Count = 4
+    initial: Initial = 4

@@ -1,11 +1,10 @@
 """Keeps the most recent tokens only: the weakest baseline of the literature."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from harness.methods.about import About
 from harness.methods.eviction.lm_infinite import LMInfinite
-from harness.methods.knob_types import Count
 
 __all__ = ["Window"]
 
@@ -16,4 +15,4 @@ class Window(LMInfinite):
 
     about: ClassVar[About] = About(title="Window", access="positions")
 
-    initial: Count = 0
+    initial: Literal[0] = 0

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from harness.attention import LayerPrefix, MeanValue, Step, gather_mask, gather_tokens, top_newest
 from harness.attention.scores import softmax
+from harness.errors import InputError
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method
 from harness.methods.knob_types import Size
@@ -42,6 +43,11 @@ class FlexGen(Method[MeanValue | None]):
     k: Size
     reallocate: bool = False
     before_softmax: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.reallocate and self.before_softmax:
+            raise InputError("FlexGen loses no weight under before_softmax that reallocate could spread: set one")
 
     def start(self, prefix: LayerPrefix) -> MeanValue | None:
         """Start the running sum of V, if lost weight is spread."""

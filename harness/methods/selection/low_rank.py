@@ -11,7 +11,7 @@ from torch import Tensor
 from harness.attention import LayerPrefix, MeanValue, Step
 from harness.methods.about import About
 from harness.methods.contract import Method
-from harness.methods.knob_types import Count, Size, layer_seed, quarter
+from harness.methods.knob_types import Count, Local, Size, layer_seed, quarter
 from harness.methods.ratio import Budget, rank_and_tokens
 from harness.methods.selection.sparq import SparQ, attend_to_best
 
@@ -42,7 +42,7 @@ class LowRank(Method[Projected]):
 
     r: Size
     k: Size = 128
-    local: Count | None = None
+    local: Local | None = None
     seed: Count = 0
     reallocate: bool = True
 

@@ -13,7 +13,7 @@ from harness.attention import LayerPrefix, MeanValue, Step, age, attend_to, top_
 from harness.attention.scores import softmax
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method
-from harness.methods.knob_types import Count, Size, quarter
+from harness.methods.knob_types import Local, Size, quarter
 from harness.methods.ratio import Budget, rank_and_tokens
 
 __all__ = ["SparQ"]
@@ -54,7 +54,7 @@ class SparQ(Method[MeanValue | None]):
 
     r: Size
     k: Size = 128
-    local: Count | None = None
+    local: Local | None = None
     reallocate: bool = True
 
     @property

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from definitions import BUDGETS, RECENT, best, softmax
 
 KNOBS = {"k": 6, "local": 2}
-SETTINGS = st.fixed_dictionaries({"k": BUDGETS, "local": RECENT})
+SETTINGS = st.builds(lambda k, local: {"k": k, "local": min(local, k)}, BUDGETS, RECENT)
 
 
 class Eviction:

@@ -1,11 +1,9 @@
 """LRU evicts what was used longest ago: given at least an even share of the weight over the tokens above 1e-9."""
 
-from hypothesis import strategies as st
-
-from definitions import BUDGETS, RECENT, h2o
+from definitions import h2o
 
 KNOBS = {"k": 6, "local": 2, "ties": "newest"}
-SETTINGS = st.fixed_dictionaries({"k": BUDGETS, "local": RECENT, "ties": st.just("newest")})
+SETTINGS = h2o.SETTINGS.map(lambda knobs: knobs | {"ties": "newest"})
 
 
 class LeastRecentlyUsed(h2o.Eviction):
