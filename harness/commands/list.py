@@ -45,4 +45,5 @@ def _method(name: str) -> str:
     knobs = methods.knobs(cls).items()
     shown = (knob if default is dataclasses.MISSING else f"{knob}={default}" for knob, default in knobs)
     summary = (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
-    return f"{cls.about.title} ({', '.join(shown)}): {summary}{source}"
+    note = f" Note: {cls.about.note}." if cls.about.note else ""
+    return f"{cls.about.title} ({', '.join(shown)}): {summary}{note}{source}"

@@ -79,7 +79,7 @@ def largest_knob(build: Callable[..., M], knob: str, bounds: tuple[int, int], bu
     def moved(value: int) -> float:
         return budget.moved(build(**{**fixed, knob: value}))
 
-    low, high = bounds
+    low, high = bounds[0], max(bounds)
     for value, out_of_reach, fix in (
         (low, moved(low) > budget.allowed, ""),
         (

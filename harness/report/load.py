@@ -11,7 +11,7 @@ import pandas as pd
 
 from harness.errors import InputError
 from harness.report.audit import audit
-from harness.report.methods import with_facts
+from harness.report.methods import notes, with_facts
 from harness.report.names import DENSE, task_order
 from harness.report.reconcile import reconcile
 from harness.report.runs import Run, read_run
@@ -97,6 +97,7 @@ def load(root: Path) -> Results:
     comparable = reconcile(runs)
     cells = _cells(comparable.runs)
     notices += [*comparable.notices, *_lacking_notices(comparable.runs), *_gap_notices(cells)]
+    notices += [f"{facts['title']}: {facts['note']}" for name, facts in notes().items() if name in set(cells["method"])]
     return Results(tuple(comparable.runs), cells, tuple(notices))
 
 

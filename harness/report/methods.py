@@ -61,6 +61,11 @@ def stated() -> Mapping[str, Mapping[str, str]]:
     return MappingProxyType({file.stem: {**_about(file), "family": file.parent.name} for file in files})
 
 
+def notes() -> dict[str, Mapping[str, str]]:
+    """Return the facts of methods of this version that differ from their publication."""
+    return {name: facts for name, facts in stated().items() if facts.get("note")}
+
+
 def families() -> list[str]:
     """List the families of this version, controls apart, in alphabetical order."""
     return sorted({facts["family"] for facts in stated().values()} - {CONTROLS})

@@ -6,6 +6,7 @@ import pandas as pd
 from support.report.folders import Cell, Folder
 
 from harness import methods
+from harness.__main__ import main
 from harness.report.load import load
 from harness.report.methods import is_control, order, stated, with_facts
 
@@ -19,7 +20,7 @@ def listed(*names, **recorded):
 def test_what_files_state_is_what_importing_them_says():
     assert set(stated()) == set(methods.names())
     for name, facts in stated().items():
-        assert facts == {key: methods.facts(name)[key] for key in ("title", "access", "family")}
+        assert {"note": "", **facts} == {key: methods.facts(name)[key] for key in ("title", "access", "family", "note")}
 
 
 def test_dense_is_listed_first_unknown_methods_before_controls_and_these_last():
@@ -40,6 +41,16 @@ def test_a_report_of_a_run_knows_methods_that_this_version_does_not(tmp_path):
     (folder / "run.json").write_text(json.dumps(info))
     cells = load(tmp_path).cells.set_index("method")
     assert cells.loc["gone", ["variant", "family"]].tolist() == ["Gone!", "eviction"]
+
+
+def test_what_differs_from_a_publication_is_said_where_the_method_is_listed(tmp_path, capsys):
+    Folder([Cell("dense", [1, 0]), Cell("lru", [1, 1], 2, {"k": 1})]).write(tmp_path)
+    noted = [name for name in methods.names() if methods.facts(name)["note"]]
+    assert f"LRU: {methods.facts('lru')['note']}" in load(tmp_path).notices
+    assert main(["list"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.startswith("  ")}
+    assert noted == ["lm_infinite", "lru", "streaming"]
+    assert all(methods.facts(name)["note"] in lines[name] for name in noted)
 
 
 def test_what_run_json_says_of_methods_may_be_damaged(tmp_path):

@@ -26,6 +26,7 @@ class LMInfinite(ExactlyK[None]):
     about: ClassVar[About] = About(
         title="LM-Infinite",
         access="positions",
+        note="without the published method's ceiling on distances",
         paper=Paper(
             title="LM-Infinite: Zero-Shot Extreme Length Generalization for Large Language Models",
             authors="Chi Han, Qifan Wang, Hao Peng, Wenhan Xiong, Yu Chen, Heng Ji, Sinong Wang",

@@ -27,7 +27,13 @@ class LRU(H2O):
     which padding can change.
     """
 
-    about: ClassVar[About] = About(title="LRU", access="history", paper=SparQ.about.paper)
+    about: ClassVar[About] = About(
+        title="LRU",
+        access="history",
+        paper=SparQ.about.paper,
+        note="ties=newest, the default, is not the published method, which ties=torch is (bits per character of "
+        "WikiText on SmolLM2: 1.0209 against 1.0158)",
+    )
     observes: ClassVar[frozenset[str]] = frozenset({LAST_USED})
 
     ties: Literal["torch", "newest"] = "newest"

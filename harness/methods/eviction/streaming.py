@@ -12,11 +12,12 @@ __all__ = ["Streaming"]
 
 @dataclass(frozen=True)
 class Streaming(LMInfinite):
-    """Keeps four initial tokens. Positions stay absolute, where StreamingLLM renumbers within the cache."""
+    """Keeps four initial tokens and the most recent ones."""
 
     about: ClassVar[About] = About(
         title="StreamingLLM",
         access="positions",
+        note="positions stay absolute, where the published method renumbers them within the cache",
         paper=Paper(
             title="Efficient Streaming Language Models with Attention Sinks",
             authors="Guangxuan Xiao, Yuandong Tian, Beidi Chen, Song Han, Mike Lewis",
