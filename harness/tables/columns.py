@@ -105,7 +105,7 @@ COLUMNS = (
         "first_difference",
         NUMBER,
         MEAN,
-        "index of the first generated token that differs from dense; empty where the output equals dense's",
+        "index of the first generated token, over all outputs of the example, that is not dense's; empty where none is",
         unit="tokens",
     ),
     Column("same_output", NUMBER, COMPUTED, "share of examples whose tokens all equal dense's"),
