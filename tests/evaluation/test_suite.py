@@ -91,3 +91,14 @@ def test_a_group_has_no_aggregate_where_a_member_has_no_replies(tmp_path):
     half = replies([request for request in suite.requests if request.task == "own_a"])
     assert {metric.task for metric in suite.score(half).metrics} == {"own_a"}
     assert {metric.task for metric in suite.score(replies(suite.requests)).metrics} == {"own_a", "own_b", "own"}
+
+
+@pytest.mark.parametrize(("lengths", "aggregated"), [([16], set()), ([16, 4096], {"4096"})])
+def test_a_group_by_length_has_no_aggregate_of_markers(tiny, tmp_path, lengths, aggregated):
+    (tmp_path / "by_length.py").write_text(BY_LENGTH)
+    (tmp_path / "ruler.yaml").write_text(RULER)
+    (tmp_path / "g.yaml").write_text('{group: own, task: [own_ruler], aggregate_metric_list: [{metric: "4096"}]}')
+    metadata = {"tokenizer": str(tiny), "max_seq_lengths": lengths}
+    _, found = scored(load_shipped(Shipped("own", include_path=str(tmp_path), metadata=metadata)))
+    assert {m.name for m in found.metrics if m.task == "own"} == aggregated
+    assert {s.example for s in found.scores if s.group} == ({"2", "3"} if aggregated else set())
