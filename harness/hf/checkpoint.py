@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,10 @@ from harness.hf.architecture import inspect_architecture
 from harness.hf.fingerprint import fingerprint
 from harness.hf.folder import check_folder
 from harness.hf.generation import Generation, read_generation
+from harness.hf.hub import pinned
 from harness.hf.packaged import SCHEME, converted, gguf_in_package
 from harness.hf.quantised import check_quantised
+from harness.hf.retry import broken_download
 from harness.hf.rope import check_no_turn, check_reach, turning_point
 from harness.hf.spec import ModelSpec
 from harness.hf.tokenizer import load_tokenizer
@@ -96,7 +98,8 @@ class Checkpoint:
     def _tokenizer_source(self) -> tuple[str, str | None, str | None]:
         """Return path, revision and GGUF file of the tokenizer; the last two are the model's, not a borrowed one's."""
         if self.spec.tokenizer:
-            return _resolve(self.spec.tokenizer), None, None
+            path = _resolve(self.spec.tokenizer)
+            return path, pinned(self.spec.name, path, None), None
         return self.path, self.spec.revision, self.spec.gguf_file
 
     def _random(self) -> Any:
@@ -108,11 +111,15 @@ class Checkpoint:
         placement: dict[str, Any] = {"device_map": self.spec.device_map} if self.spec.device_map else {}
         dtype = getattr(torch, self.spec.dtype)
         placement |= {"use_safetensors": None if self.spec.allow_pickle or self.spec.gguf_file else True}
-        placement |= {
-            "output_loading_info": True,
-            "ignore_mismatched_sizes": True,
-        }  # said below, in one sentence
-        model, report = AutoModelForCausalLM.from_pretrained(self.path, dtype=dtype, **placement, **_source(self.spec))
+        placement |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # said below, in one sentence
+        try:
+            given = {"dtype": dtype, **placement, **_source(self.spec)}
+            model, report = AutoModelForCausalLM.from_pretrained(self.path, **given)
+        except OSError as error:
+            if broken_download(error):
+                raise
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise InputError(f"model '{self.spec.name}': its weights cannot be read: {reason}") from None
         check_weights_fit(self.spec.name, model.state_dict(), report)
         check_one_gpu(self.spec.name, getattr(model, "hf_device_map", {}))
         placed = self.spec.device_map or getattr(model, "is_quantized", False)  # quantised weights are where they run
@@ -124,6 +131,7 @@ def find(spec: ModelSpec) -> Checkpoint:
     device = find_device(spec.device)
     path = _resolve(spec.path)
     check_folder(spec, path)
+    spec = replace(spec, revision=pinned(spec.name, path, spec.revision))
     try:
         config = AutoConfig.from_pretrained(path, **_source(spec))
     except Exception as error:  # foreign configuration code fails in its own ways

@@ -24,7 +24,7 @@ def patiently(action: Callable[[], T], what: str, sleep: Callable[[float], None]
         try:
             return action()
         except Exception as error:
-            reason = _broken_download(error)
+            reason = broken_download(error)
             if reason is None:
                 raise
             if pause is None:
@@ -36,7 +36,7 @@ def patiently(action: Callable[[], T], what: str, sleep: Callable[[float], None]
     raise AssertionError("the last attempt returns or raises")
 
 
-def _broken_download(error: BaseException) -> str | None:
+def broken_download(error: BaseException) -> str | None:
     """Say what the network did in one line; None if the error, and what it came from, has nothing to do with it.
 
     Errors that were worded for the user (`from None`) are final.
