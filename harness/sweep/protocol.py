@@ -16,6 +16,7 @@ CHANGES: Mapping[int, tuple[str, ...]] = {
         "texts of the paper's tasks keep their special tokens, and a prompt of theirs that is cut its start token",
         "a generation ends at the tokens that config.json and generation_config.json name, and follows their settings",
         "every member of a group or tag of lm-eval's is asked, not the last one alone; rows of one id are told apart",
+        "rows of different lengths share no pass where the model counts columns or looks for the longest row",
         "a rolling text is cut into lm-eval's windows; no start token is doubled; max_tokens bounds a generation",
     ),
 }
