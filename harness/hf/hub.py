@@ -23,16 +23,9 @@ def pinned(name: str, path: str, revision: str | None) -> str | None:
     if Path(path).is_dir():
         return None
     try:
-        return str(HfApi().model_info(path, revision=revision, timeout=PATIENCE).sha)
-    except HFValidationError:
-        raise InputError(f"model '{name}': {path} is neither a folder nor a name on the hub") from None
-    except RevisionNotFoundError:
-        raise InputError(f"model '{name}': {path} has no revision {revision} on the hub") from None
-    except RepositoryNotFoundError:
-        raise InputError(
-            f"model '{name}': there is no folder {path}, and the hub shows no model of that name: if it is private, "
-            "log in (hf auth login)"
-        ) from None
+        return _asked(name, path, revision)
+    except InputError:
+        raise
     except Exception as error:  # whatever a network does
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     commit = _cached(path, revision)
@@ -43,6 +36,21 @@ def pinned(name: str, path: str, revision: str | None) -> str | None:
         )
     constants.HF_HUB_OFFLINE = True
     return commit
+
+
+def _asked(name: str, path: str, revision: str | None) -> str:
+    """Return the commit that the hub names. Raises InputError if it has none, other errors if it cannot be asked."""
+    try:
+        return str(HfApi().model_info(path, revision=revision, timeout=PATIENCE).sha)
+    except HFValidationError:
+        why = f"{path} is neither a folder nor a name on the hub"
+    except RevisionNotFoundError:
+        why = f"{path} has no revision {revision} on the hub"
+    except RepositoryNotFoundError:
+        why = (
+            f"there is no folder {path}, and the hub shows no model of that name: if it is private, run `hf auth login`"
+        )
+    raise InputError(f"model '{name}': {why}")
 
 
 def _cached(path: str, revision: str | None) -> str | None:
