@@ -21,6 +21,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from harness.commands.quoting import ambiguous, unreadable
 from harness.commands.vetting import check_arguments
 from harness.errors import InputError
 from harness.paths import asset
@@ -143,8 +144,7 @@ def _worded() -> Iterator[None]:
     try:
         yield
     except OverrideParseException as error:
-        wanted = "is no KEY=VALUE (quote what the shell would split or read: 'ratios=[2,4]')"
-        raise InputError(f"{error.override} {wanted}; see `harness run --help`") from None
+        raise InputError(unreadable(str(error.override))) from None
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(_sentence(error)) from None
 
@@ -152,6 +152,9 @@ def _worded() -> Iterator[None]:
 def _sentence(error: Exception) -> str:
     """Keep of an error's lines those that say what is wrong, and add where the right names are."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    for line in lines:
+        if sentence := ambiguous(line):
+            return sentence
     said = [line for line in lines if not line.startswith(NOISE)]
     hint = "see `harness run --cfg job` for every key, `harness list` for every name"
     if any("hydra/launcher" in line for line in said):
