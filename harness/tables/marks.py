@@ -12,6 +12,7 @@ from harness.tables.stats import LEVEL, holm, p_value
 
 LIKE_DENSE = "≈"
 INTERVAL = "paired difference and its 95% interval, none below 4 examples (docs/statistics.md)"
+DECIDED = "Decided by the first token: scores that no method can change, because the prefill gives that token"
 MEANING = (
     f"{LIKE_DENSE}: not told apart from dense, at 5% over all cells of the table together (Holm). Few examples tell "
     "little apart: the interval says how much may be lost"

@@ -9,7 +9,7 @@ from support.report.reading import HOSTILE, page
 from harness.report.load import load
 from harness.report.page.build import embedded
 from harness.report.page.texts import MOST_EXAMPLES, sample
-from harness.tables.marks import INTERVAL, MEANING
+from harness.tables.marks import DECIDED, INTERVAL, MEANING
 
 
 def data_of(html):
@@ -44,8 +44,18 @@ def test_cells_carry_what_hovering_shows(tmp_path):
 
 def test_the_page_says_what_its_marks_mean(tmp_path):
     quarter_and_eighth().write(tmp_path)
-    for words in (MEANING, INTERVAL, "length of the prompt, in the precision of the run", "2S + 1 elements"):
+    for words in (MEANING, INTERVAL, DECIDED, "length of the prompt, in the precision of the run", "2S + 1 elements"):
         assert words in page(tmp_path)
+
+
+def test_a_panel_says_which_share_the_first_token_decides(tmp_path):
+    cells = [
+        Cell("dense", [1, 1], summary={"decided": 0.5}),
+        Cell("h2o", [1, 0], 8, {"k": 9}, summary={"decided": 0.5}),
+    ]
+    Folder(cells).write(tmp_path)
+    (panel,) = data_of(page(tmp_path))["panels"]
+    assert panel["decided"] == ", 0.50 decided by the first token"
 
 
 def test_cells_say_what_ratio_they_reached_and_bytes_their_precision(tmp_path):

@@ -11,7 +11,7 @@ import pandas as pd
 
 from harness.report.load import Results
 from harness.report.page.content import content
-from harness.tables.marks import INTERVAL, MEANING
+from harness.tables.marks import DECIDED, INTERVAL, MEANING
 
 HERE = Path(__file__).parent
 
@@ -25,7 +25,7 @@ def build_page(results: Results, published: pd.DataFrame | None, verdicts: pd.Da
         "PLOTLY": get_plotlyjs(),
         "DATA": embedded(content(results, published, verdicts)),
         "SCRIPT": _read("chart.js") + _read("reader.js"),
-        "MARKS": html.escape(f"Score ± standard error. vs dense: {INTERVAL}. {MEANING}."),
+        "MARKS": html.escape(f"Score ± standard error. vs dense: {INTERVAL}. {MEANING}. {DECIDED}."),
     }
     before, *rest = _read("template.html").split("{{")
     pieces = (piece.split("}}", 1) for piece in rest)
