@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +15,9 @@ from conformance.settings import SETTINGS, Setting
 from conformance.sides import RELATIVE
 from conformance.spelling import HABITS
 from conformance.tiny import POSITIONS
+
+FOREIGN = re.compile("(cannot be run here: |no usable tokenizer at FOLDER [(]).*")
+"""What begins the words of other libraries in a sentence of ours: they depend on what is installed."""
 
 PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
 TEXT = f"""# Conformance
@@ -28,19 +33,21 @@ sentence before weights are loaded, here as it is said of a model named `tiny`.
 
 ## Models
 
-Each of {POSITIONS} positions, with the tokenizer that {PLAIN_TOKENIZER}. Those that run are asked every request and
+Each of {POSITIONS} positions, with the tokenizer that *{PLAIN_TOKENIZER}*. Those that run are asked every request and
 every setting below.
 
 {{models}}
 ## Tokenizers
 
-With {PLAIN_MODEL}, {", ".join(THOROUGH)}; sentences are those of {PLAIN_MODEL}.
+With *{PLAIN_MODEL}*, whose samples and sentences these are; also with *{"*, *".join(THOROUGH)}*.
 
 {{tokenizers}}
 ## Requests
 
 {{requests}}
 ## Settings of a generation
+
+With *{PLAIN_MODEL}*, and with every model that runs.
 
 {{settings}}"""
 
@@ -56,7 +63,9 @@ def page() -> str:
         all=len(ENTRIES),
         models=_table("model | outcome", [(name, _outcome(of_models, model=name)) for name in MODELS]),
         tokenizers=_table("tokenizer | outcome", [(name, _outcome(of_tokenizers, tokenizer=name)) for name in HABITS]),
-        requests=_table("request | samples, by their ends", [(name, _samples(case)) for name, case in CASES.items()]),
+        requests=_table(
+            "request | samples, by their ends and characters", [(name, _samples(case)) for name, case in CASES.items()]
+        ),
         settings=_table(
             "setting | outcome",
             [(f"{name}{_stored(setting)}", _outcome(of_settings, setting=name)) for name, setting in SETTINGS.items()],
@@ -75,7 +84,8 @@ def _outcome(entries: Sequence[Entry], **wanted: str) -> str:
     sentences: dict[str, list[str]] = {}
     for entry in chosen:
         if entry.refused:
-            sentences.setdefault(entry.refusal().replace(str(entry.folder), "FOLDER"), []).append(entry.case)
+            sentence = entry.refusal().replace(str(entry.folder), "FOLDER")
+            sentences.setdefault(FOREIGN.sub("\\1…", sentence), []).append(entry.case)
     samples = sum(len(entry.asked.asked) for entry in chosen if not entry.refused)
     equal = [f"equal in {samples} samples"] * bool(samples)
     return "; ".join([*equal, *(_refused(sentence, cases, bool(samples)) for sentence, cases in sentences.items())])
@@ -86,14 +96,14 @@ def _refused(sentence: str, cases: Sequence[str], partly: bool) -> str:
 
 
 def _samples(case: Case) -> str:
-    """Show the samples of a case: the end of a context, and what is asked of it."""
-    return "; ".join(
-        " → ".join(f"`{str(part)[-24:]!r}`" for part in sample if isinstance(part, str)) for sample in case.asked
-    )
+    """Show the samples of a case: the ends of a context and of its continuation, and how long they are."""
+    texts = [[f"`{part[-16:]!r}` ({len(part)})" for part in sample if isinstance(part, str)] for sample in case.asked]
+    return "; ".join(" → ".join(parts) for parts in texts)
 
 
 def _stored(setting: Setting) -> str:
-    """Show what a setting is, where its name does not say it."""
+    """Show what a setting is."""
     found = {"asked": setting.asked, "generation_config.json": setting.stored, "config.json": setting.config}
-    shown = [f"{where} `{json.dumps(values)[:60]}`" for where, values in found.items() if values]
-    return f" ({', '.join(shown)})"
+    shown = {where: json.dumps(values) for where, values in found.items() if values}
+    parts = (f"{where} `{textwrap.shorten(text, 60, placeholder=' …')}`" for where, text in shown.items())
+    return f" ({', '.join(parts)})"

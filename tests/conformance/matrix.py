@@ -11,12 +11,13 @@ from conformance.checkpoints import MODELS, checkpoint
 from conformance.requests import CASES, Case, generation
 from conformance.settings import SETTINGS
 from conformance.spelling import HABITS
+from harness.hf import Checkpoint
 
 PLAIN_MODEL, PLAIN_TOKENIZER = "llama", "adds BOS"
 FAST_CASES = ("generate", "likelihood", "rolling, text too long")
 """What every model is asked in the fast selection; the model PLAIN_MODEL is asked everything."""
 
-THOROUGH = ("gpt2", "gemma3_text", "llama4_text, chunks", "phi3, rope longrope", "qwen3_moe")
+THOROUGH = ("gpt2", "gemma3_text", "llama4_text, chunks", "phi3, rope longrope", "mixtral, window")
 """Models that meet every tokenizer in the whole matrix: one of each way to count positions, and one of experts."""
 
 
@@ -81,9 +82,14 @@ def _hf(folder: Path) -> sides.Hf:
     return sides.Hf(folder)
 
 
+@functools.lru_cache(maxsize=2)
+def _found(folder: Path) -> Checkpoint:
+    return sides.found(folder)
+
+
 @functools.lru_cache(maxsize=4)
 def _ours(folder: Path, rows: int | None) -> sides.Ours:
-    return sides.Ours(folder, rows)
+    return sides.Ours(_found(folder), rows)
 
 
 def _meetings(model: str, tokenizer: str) -> list[Entry]:

@@ -8,6 +8,7 @@ from conformance.tiny import POSITIONS, VOCABULARY, WINDOW, Tiny, rope, tiny
 
 SLIDING = {"sliding_window": WINDOW}
 SOME_SLIDE = {**SLIDING, "num_hidden_layers": 4}
+TURNS = ["sliding_attention", "full_attention"]
 WIDE = {"head_dim": 16}
 LLAMA3 = rope("llama3", factor=2.0, low_freq_factor=1.0, high_freq_factor=4.0)
 LONG = rope("longrope", 40, short_factor=[1.0, 1.5, 2.0, 3.0], long_factor=[1.0, 2.0, 4.0, 8.0], factor=2.0)
@@ -22,7 +23,7 @@ GEMMA_3N |= {"altup_num_inputs": 2, "activation_sparsity_pattern": None}
 GEMMA_3N |= {
     "layer_types": ["sliding_attention", "sliding_attention", *["full_attention", "sliding_attention"] * 2][:5]
 }
-GEMMA_4 = {**PER_LAYER, "head_dim": 8, "global_head_dim": 16, "num_hidden_layers": 6, "num_kv_shared_layers": 0}
+GEMMA_4 = {**PER_LAYER, "head_dim": 8, "global_head_dim": 16, "layer_types": TURNS, "num_kv_shared_layers": 0}
 LLAMA_4 = {"attention_chunk_size": 16, "num_local_experts": 2, "intermediate_size_mlp": 48, "head_dim": 8}
 GRANITE = {"attention_multiplier": 0.2, "logits_scaling": 2.0, "residual_multiplier": 0.5, "embedding_multiplier": 2.0}
 DELTA = {"linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 8, "linear_value_head_dim": 8}
@@ -41,10 +42,12 @@ ARCHITECTURES: Mapping[str, Tiny] = {
     "qwen3": tiny("qwen3", WIDE),
     "gemma": tiny("gemma", WIDE),
     "gemma2": tiny("gemma2", SLIDING, WIDE, query_pre_attn_scalar=24, attn_logit_softcapping=1.5),
-    "gemma3_text": tiny("gemma3_text", SLIDING, WIDE, query_pre_attn_scalar=24, num_hidden_layers=7),
+    "gemma3_text": tiny("gemma3_text", SLIDING, WIDE, query_pre_attn_scalar=24, layer_types=TURNS),
     "gemma3n_text, shared layers": tiny("gemma3n_text", GEMMA_3N),
     "gemma4_text": tiny("gemma4_text", GEMMA_4),
-    "gemma4_text, shared layers": tiny("gemma4_text", GEMMA_4, num_hidden_layers=12, num_kv_shared_layers=6),
+    "gemma4_text, shared layers": tiny(
+        "gemma4_text", GEMMA_4, layer_types=TURNS * 2, num_hidden_layers=4, num_kv_shared_layers=2
+    ),
     "gpt_neox": tiny("gpt_neox", rotary_pct=0.25),
     "phi": tiny("phi"),
     "phi3": tiny("phi3"),

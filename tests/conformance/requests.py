@@ -69,7 +69,7 @@ CASES: Mapping[str, Case] = {
     "likelihood, context too long": scoring((TOO_LONG, " and sold it."), (SHORT, " is"), (TOO_LONG[7:], " nets")),
     "likelihood, BOS in the text": scoring(("<s>" + MIDDLE, " and"), ("<s>" + SHORT, " of nets"), ("<s>", SHORT)),
     "rolling": rolling(MIDDLE, SHORT, LONG, HALF),
-    "rolling, text too long": rolling(TOO_LONG, SHORT, TOO_LONG[5:], TEXT),
+    "rolling, text too long": rolling(TOO_LONG, SHORT, TEXT),
     "rolling, empty text": rolling("", SHORT),
     "rolling, BOS in the text": rolling("<s>" + MIDDLE, "<s>" + SHORT),
 }

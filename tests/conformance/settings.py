@@ -67,7 +67,7 @@ SETTINGS: Mapping[str, Setting] = {
     "generation_config.json: repetition_penalty": stored(repetition_penalty=1.5),
     "generation_config.json: no_repeat_ngram_size": stored("no_repeat_ngram_size", no_repeat_ngram_size=1),
     "generation_config.json: min_new_tokens": stored(min_new_tokens=6, eos_token_id=ENDS),
-    "generation_config.json: suppress_tokens": stored("suppress_tokens", suppress_tokens=ENDS[1:]),
+    "generation_config.json: suppress_tokens": stored("suppress_tokens", suppress_tokens=[40, 41]),
     "generation_config.json: forced_eos_token_id": stored("forced_eos_token_id", forced_eos_token_id=1),
     "generation_config.json: num_beams": stored("num_beams", num_beams=2),
 }

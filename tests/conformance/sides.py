@@ -51,10 +51,13 @@ class Weightless(Checkpoint):
 class Ours(HarnessLM):
     """Answers with our model of lm-eval under dense attention, `rows` questions at a time, all if that is None."""
 
-    def __init__(self, folder: Path, rows: int | None = None, weights: bool = True, **spec: Any) -> None:
-        found = find(ModelSpec("tiny", str(folder), device="cpu", **spec))
-        checkpoint = found if weights else Weightless(**vars(found))
+    def __init__(self, checkpoint: Checkpoint, rows: int | None = None) -> None:
         super().__init__(checkpoint, Cell.of("dense", methods.create("dense")), rows)
+
+
+def found(folder: Path, **spec: Any) -> Checkpoint:
+    """Find a checkpoint as a user's command would. Raises InputError."""
+    return find(ModelSpec("tiny", str(folder), device="cpu", **spec))
 
 
 def answers(side: HFLM | HarnessLM, case: Case) -> list[Answer]:
@@ -74,7 +77,7 @@ def differences(case: Case, ours: Sequence[Answer], hf: Sequence[Answer]) -> lis
 def refusal(folder: Path, case: Case) -> str:
     """Return the sentence with which we refuse a case or its checkpoint without weights."""
     try:
-        answers(Ours(folder, weights=False), case)
+        answers(Ours(Weightless(**vars(found(folder)))), case)
     except InputError as error:
         return str(error)
     raise AssertionError("it was answered without weights")

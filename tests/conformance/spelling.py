@@ -38,7 +38,7 @@ class Habit:
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
-ALL = {"bos_token": BOS, "eos_token": EOS, "pad_token": PAD}
+ALL = {"bos_token": BOS, "eos_token": EOS, "pad_token": PAD, "unk_token": PAD}
 NO_START = ("likelihood, no context", "rolling", "rolling, text too long", "rolling, empty text")
 NO_START += ("rolling, BOS in the text",)
 """Cases in which a text follows nothing."""

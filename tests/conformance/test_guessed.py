@@ -5,7 +5,7 @@ import pytest
 from conformance.checkpoints import write_model
 from conformance.guessing import KINDS, guess
 from conformance.requests import CASES
-from conformance.sides import Hf, Ours, answers, differences
+from conformance.sides import Hf, Ours, answers, differences, found
 from conformance.spelling import tokenizer
 from harness.errors import InputError
 
@@ -18,8 +18,9 @@ def test_an_architecture_answers_like_hf_or_is_refused(kind, tmp_path):
         pytest.skip("no tiny configuration is guessed")
     tokenizer("adds BOS").save_pretrained(write_model(tiny, tmp_path))
     try:
-        found = {
-            (name, rows): answers(Ours(tmp_path, rows), CASES[name])
+        checkpoint = found(tmp_path)
+        ours = {
+            (name, rows): answers(Ours(checkpoint, rows), CASES[name])
             for name in ("generate", "likelihood")
             for rows in (None, 1)
         }
@@ -27,5 +28,5 @@ def test_an_architecture_answers_like_hf_or_is_refused(kind, tmp_path):
         assert "\n" not in str(refusal)
         return
     hf = Hf(tmp_path)
-    for (name, _), ours in found.items():
-        assert differences(CASES[name], ours, answers(hf, CASES[name])) == []
+    for (name, _), mine in ours.items():
+        assert differences(CASES[name], mine, answers(hf, CASES[name])) == []

@@ -4,21 +4,13 @@ import pytest
 
 from conformance.matrix import ENTRIES, PLAIN_MODEL, Entry
 from conformance.requests import CASES
-from conformance.sides import Hf, Ours, answers, differences
-
-AWAITED: set[str] = set()
-"""What room H still has in hand; gone before this room is left."""
-
-
-def awaited(entry):
-    return AWAITED & {entry.model, entry.tokenizer}
+from conformance.sides import Hf, Ours, answers, differences, found
 
 
 def chosen(entries):
     """Parametrise over entries, by name; those outside the fast selection are slow."""
-    slow, awaiting = pytest.mark.slow, pytest.mark.xfail(reason="in hand")
-    marks = {entry: [*[slow] * (not entry.fast), *[awaiting] * bool(awaited(entry))] for entry in entries}
-    return pytest.mark.parametrize("entry", [pytest.param(e, id=str(e), marks=marks[e]) for e in entries])
+    cases = [pytest.param(e, id=str(e), marks=() if e.fast else pytest.mark.slow) for e in entries]
+    return pytest.mark.parametrize("entry", cases)
 
 
 @chosen([entry for entry in ENTRIES if not entry.refused])
@@ -40,4 +32,4 @@ def test_fewer_positions_than_the_model_has_are_kept_to_like_hf_keeps_to_them(na
     hf = answers(Hf(folder, max_length=20), case)
     assert hf != answers(Hf(folder), case)
     for rows in (None, 1):
-        assert differences(case, answers(Ours(folder, rows, max_length=20), case), hf) == []
+        assert differences(case, answers(Ours(found(folder, max_length=20), rows), case), hf) == []
