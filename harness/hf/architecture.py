@@ -73,8 +73,11 @@ def inspect_architecture(name: str, config: Any, trust_remote_code: bool = False
                 f"{len(found)} of {expected} layers call the attention interface of transformers; choose a model whose "
                 "layers all do, such as llama or qwen3"
             )
+    except InputError as error:
+        why = str(error)
     except Exception as error:  # foreign modelling code fails in its own ways
-        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        why = f"a pass without weights fails in its code ({reason})"
     kind = getattr(config, "model_type", "unknown")
     raise InputError(f"model '{name}': architecture '{kind}' is not supported: {why}")
 

@@ -43,8 +43,11 @@ def takes_mixed_lengths(name: str, config: Any, trust_remote_code: bool = False)
     """
     try:
         return _takes_mixed_lengths(_Kind(config.to_json_string(), trust_remote_code, config))
+    except InputError as error:
+        why = str(error)
     except Exception as error:  # foreign modelling code fails in its own ways
-        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        why = f"a small copy of it fails in a batch ({reason})"
     kind = getattr(config, "model_type", "unknown")
     raise InputError(f"model '{name}': architecture '{kind}' is not supported: {why}")
 
