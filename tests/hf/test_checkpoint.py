@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 from support import architectures
+from transformers import AutoConfig
 
 from harness.errors import InputError
 from harness.hf import find
@@ -71,9 +72,9 @@ def test_a_tokenizer_with_tokens_that_have_no_row_is_refused(folder):
     assert "have no row in the embedding of 40: name one with model.tokenizer=FOLDER" in sentence
 
 
-@pytest.mark.parametrize(("kind", "positions"), [("gpt2", 256), ("opt", 256), ("gptj", 256)])
+@pytest.mark.parametrize(("kind", "positions"), [("gpt2", 256), ("opt", 256), ("biogpt", 1024)])
 def test_more_positions_than_a_table_has_are_refused_and_others_are_not(tmp_path, kind, positions):
-    architectures.config(kind).save_pretrained(tmp_path)
+    AutoConfig.for_model(kind, **{**architectures.SIZE, "max_position_embeddings": positions}).save_pretrained(tmp_path)
     spec = {"name": "m", "path": str(tmp_path), "device": "cpu"}
     assert find(ModelSpec(**spec, max_length=positions)).max_length == positions
     with pytest.raises(InputError, match=f"model.max_length={positions + 1} is more than the {positions} positions"):

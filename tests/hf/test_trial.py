@@ -62,7 +62,7 @@ def test_what_decodes_to_other_numbers_than_its_own_attention_is_refused_by_name
 
 
 def test_what_fails_in_a_batch_is_refused_by_name_with_its_reason():
-    with pytest.raises(InputError, match="model 'm': architecture 'doge' is not supported: a small copy of it fails in a batch .The size of tensor"):
+    with pytest.raises(InputError, match=r"architecture 'doge' .* a small copy of it fails in a batch \(The size of"):
         takes_mixed_lengths("m", AutoConfig.for_model("doge", **architectures.GROUPED))
 
 
