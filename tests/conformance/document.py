@@ -56,6 +56,7 @@ def page() -> str:
     """Make the page; every refusal is asked for anew."""
     plain = [entry for entry in ENTRIES if entry.setting is None]
     of_models = [entry for entry in plain if entry.tokenizer == PLAIN_TOKENIZER]
+    of_models += [entry for entry in ENTRIES if entry.setting in MODELS[entry.model].but]
     of_tokenizers = [entry for entry in plain if entry.model == PLAIN_MODEL]
     of_settings = [entry for entry in ENTRIES if entry.setting and entry.model == PLAIN_MODEL]
     return TEXT.format(
@@ -85,7 +86,7 @@ def _outcome(entries: Sequence[Entry], **wanted: str) -> str:
     for entry in chosen:
         if entry.refused:
             sentence = entry.refusal().replace(str(entry.folder), "FOLDER")
-            sentences.setdefault(FOREIGN.sub("\\1…", sentence), []).append(entry.case)
+            sentences.setdefault(FOREIGN.sub("\\1…", sentence), []).append(entry.setting or entry.case)
     samples = sum(len(entry.asked.asked) for entry in chosen if not entry.refused)
     equal = [f"equal in {samples} samples"] * bool(samples)
     return "; ".join([*equal, *(_refused(sentence, cases, bool(samples)) for sentence, cases in sentences.items())])

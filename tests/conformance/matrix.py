@@ -44,7 +44,8 @@ class Entry:
         refused = HABITS[self.tokenizer].refused
         of_tokenizer = refused.get("") or refused.get(self.case, "")
         of_setting = SETTINGS[self.setting].refused if self.setting else ""
-        return MODELS[self.model].refused or of_tokenizer or of_setting
+        of_model = MODELS[self.model].refused or MODELS[self.model].but.get(self.setting or "", "")
+        return of_model or of_tokenizer or of_setting
 
     @property
     def fast(self) -> bool:

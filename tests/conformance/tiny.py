@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,8 @@ class Tiny:
     """Describes a model by its architecture and its configuration.
 
     `refused` are words of the sentence with which it is refused; empty for a model that runs like hf's. `head` is the
-    class of transformers that makes it; `finish` may change the folder that it was saved in.
+    class of transformers that makes it; `finish` may change the folder that it was saved in. `but` are words of the
+    sentences with which single settings are refused.
     """
 
     kind: str
@@ -43,6 +44,7 @@ class Tiny:
     refused: str = ""
     head: str = "AutoModelForCausalLM"
     finish: Callable[[Path], object] = bool
+    but: Mapping[str, str] = field(default_factory=dict)
 
 
 def merged(*settings: Mapping[str, Any]) -> dict[str, Any]:
