@@ -110,6 +110,7 @@ class Folder:
             "launch": "l0",
             "knobs": json.dumps(dict(cell.params), sort_keys=True),
             "active": not dense,
+            "decided": False,
             "delta_nll": 0.1,
             "first_difference": math.nan if dense else cell.first,
         }
