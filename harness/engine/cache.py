@@ -57,7 +57,8 @@ class PromptCache:
         self.decode_steps = max(steps)
         self.prompt = max(lengths)
         self.count = torch.tensor(lengths, device=device)
-        self._last = self.count + torch.tensor(steps, device=device) - 2  # the token of the last step is not fed
+        fed = [max(n, 1) - 1 for n in steps]  # the token of the last step is not
+        self._last = self.count + torch.tensor(fed, device=device) - 1
         columns = torch.arange(self.prompt + self.decode_steps, device=device)
         self.mask = (columns >= self.prompt - self.count[:, None])[:, None]
         self.layers: dict[int, LayerCache] = {}
