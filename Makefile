@@ -26,12 +26,7 @@ check: .venv/ready
 	.venv/bin/mypy
 
 # Recorded steps, correctness of the kernels and the headline bars, on a machine with a GPU.
-gpu-# The whole matrix against lm-eval's hf backend (about ten minutes), then its page.
-conformance: .venv/ready
-	.venv/bin/python -m pytest -m "slow or not slow" tests/conformance/test_matrix.py
-	PYTHONPATH=.:tests HF_HUB_OFFLINE=1 .venv/bin/python -m conformance
-
-check: .venv/ready
+gpu-check: .venv/ready
 	.venv/bin/pip install --quiet --editable ".[gpu]"
 	.venv/bin/python -m pytest tests/kernels/test_replay.py tests/kernels/test_statistics.py tests/kernels/test_append.py
 	.venv/bin/python scripts/gpu_check.py
