@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi
-
 from harness.data.embedded import materialise
+from harness.data.hub import hub_answers, use_cache_without_hub
 from harness.errors import InputError
 
 UNREAD: Mapping[str, tuple[str, ...]] = {
@@ -19,7 +18,6 @@ UNREAD: Mapping[str, tuple[str, ...]] = {
     "embedded": ("root",),
 }
 """The kinds of data, each with the keys that it has no use for."""
-PROBE_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,9 @@ def resolve(data: DataSpec, task: str, corpus: Path, cache: Path) -> Source:
 
     "auto" is the hub where it can be reached, else the embedded corpus.
     """
-    kind = data.kind if data.kind != "auto" else ("hub" if _hub_answers() else "embedded")
+    if data.kind == "hub":
+        use_cache_without_hub()
+    kind = data.kind if data.kind != "auto" else ("hub" if hub_answers() else "embedded")
     if kind == "hub":
         return Source("hub", {})
     if task not in data.files:
@@ -71,11 +71,3 @@ def _root(data: DataSpec) -> Path:
     if not root.is_dir():
         raise InputError(f"data.root={data.root} is not a folder: check the path, or choose data=embedded")
     return root
-
-
-def _hub_answers() -> bool:
-    try:
-        HfApi().dataset_info("rajpurkar/squad", timeout=PROBE_SECONDS)
-    except Exception:  # whatever the reason, the hub cannot be used
-        return False
-    return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from harness.data.hub import use_cache_without_hub
 from harness.data.sources import Source, resolve
 from harness.errors import InputError
 from harness.evaluation.chat import Chat, ChatTemplate
@@ -56,6 +57,7 @@ def _shipped(job: Job, chat: Chat, names: Mapping[str, str]) -> Questions:
         gen_kwargs=task.gen_kwargs or {},
         confirm_run_unsafe_code=task.confirm_run_unsafe_code,
     )
+    use_cache_without_hub()
     with drawing_as_lm_eval():
         loaded = load_shipped(asked)
         with worded(task.name):
