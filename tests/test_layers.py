@@ -36,7 +36,7 @@ ONLY = {
     "rich": ["sweep/console.py"],
     "datasets": ["data/rows.py"],
     "transformers": ["hf/"],
-    "huggingface_hub": ["data/sources.py", "hf/hub.py", "hf/retry.py"],
+    "huggingface_hub": ["data/hub.py", "hf/hub.py", "hf/retry.py"],
     "scipy": ["tables/intervals.py"],
 }
 """The files and packages that may import a foreign library."""
