@@ -19,6 +19,7 @@ from lm_eval.config import evaluate_config
 from lm_eval.utils import simple_parse_args_string
 
 from harness.attention import LayerShape
+from harness.data.hub import use_cache_without_hub
 from harness.errors import InputError
 from harness.evaluation.lent import lent_names
 from harness.evaluation.lm_eval_model import HarnessLM
@@ -51,6 +52,8 @@ def run_lm_eval(arguments: Sequence[str], choose: Callable[..., Choice]) -> None
     setup_logging()
     lm_eval = HarnessCLI()
     parsed = _parsed(lm_eval, arguments)
+    if arguments[0] == "run":
+        use_cache_without_hub()
     if getattr(parsed, "model", None) == "harness" and "pretrained" in (parsed.model_args or {}):
         parsed.metadata = _lent(parsed, choose) | (parsed.metadata or {})
     with _worded():
@@ -59,9 +62,12 @@ def run_lm_eval(arguments: Sequence[str], choose: Callable[..., Choice]) -> None
 
 @contextlib.contextmanager
 def _worded() -> Iterator[None]:
-    """Raise what lm-eval says of options that do not go together, or name nothing, as InputError."""
+    """Raise what lm-eval says of options that do not go together, and of names and data that are not there."""
     try:
         yield
+    except (ConnectionError, FileNotFoundError) as error:
+        said = " ".join(str(error).split())
+        raise InputError(f"{said}: check the network, or name local files in the task's YAML (dataset_path)") from error
     except ValueError as error:
         if Path(traceback.extract_tb(error.__traceback__)[-1].filename) != OPTIONS:
             raise

@@ -181,6 +181,17 @@ def test_options_of_lm_eval_that_cannot_be_followed_are_one_sentence(command, ca
     assert said in capsys.readouterr().err
 
 
+def test_data_that_cannot_be_had_are_one_sentence(command, tmp_path, capsys):
+    of_the_hub = TASK.replace("tiny_mill", "tiny_hub").replace("path: json", "path: nobody/nothing")
+    settings = {"file": "none", "kind": "generate_until", "metric": "exact_match", "aggregation": "mean"}
+    (tmp_path / "hub.yaml").write_text(of_the_hub.format(**settings))
+    with pytest.raises(AssertionError):
+        command("generate_until", "exact_match", "mean", "dense", "--tasks", "tiny_hub")
+    error = capsys.readouterr().err
+    assert "harness: Couldn't reach 'nobody/nothing'" in error
+    assert "Traceback" not in error
+
+
 def test_a_cache_of_responses_is_refused_because_it_does_not_know_the_method(command, capsys):
     with pytest.raises(AssertionError):
         command("loglikelihood", "perplexity", "perplexity", "dense", "--use_cache", "cache")
