@@ -42,7 +42,7 @@ def draw(sources: Sources) -> Iterator[Drawing]:
 
 def _curves(ax: Axes, cells: pd.DataFrame) -> list[Line2D]:
     transfers_axis(ax, cells)
-    ax.set(yscale="log", xlabel=f"Attention transfers per token{precision(cells)}", ylabel="|Δ log p| [nats/token]")
+    ax.set(yscale="log", xlabel=f"Transfers per token{precision(cells)}", ylabel="|Δ log p| [nats/token]")
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.yaxis.set_minor_formatter(NullFormatter())

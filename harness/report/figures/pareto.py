@@ -39,7 +39,7 @@ def _panel(ax: Axes, panel: Panel, cells: pd.DataFrame) -> list[Line2D]:
     transfers_axis(ax, cells)
     handles = _points(ax, cells[cells["note"] == ""])
     ax.set_title(panel_name(panel), pad=11)
-    ax.set_xlabel(f"Attention transfers per token{precision(cells)}")
+    ax.set_xlabel(f"Transfers per token{precision(cells)}")
     score_axis(ax, panel.metric, bool(cells["higher_is_better"].iloc[0]))
     return handles
 

@@ -45,6 +45,6 @@ def draw_panel(ax: Axes, panel: Panel, cells: pd.DataFrame, published: pd.DataFr
     handles = draw_curves(ax, cells, "bytes_per_token")
     if published is not None:
         handles += draw_published(ax, panel, cells, published)
-    ax.set_xlabel(f"Attention transfers per token{precision(cells)}")
+    ax.set_xlabel(f"Transfers per token{precision(cells)}")
     score_axis(ax, panel.metric, bool(cells["higher_is_better"].iloc[0]))
     return handles
