@@ -7,3 +7,8 @@ class InputError(ValueError):
 
 class RunError(RuntimeError):
     """Means that a run could not be finished as asked; the message says why and what to do. Exit code 1."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or its kind where it says nothing: errors of others are told so."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

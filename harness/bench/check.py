@@ -18,6 +18,7 @@ from torch import Tensor
 from harness.attention import LayerPrefix, Step
 from harness.bench.row import Status, Verdict
 from harness.bench.timing import Call, Timing, time_calls
+from harness.errors import first_line
 from harness.methods import Method
 
 TOLERANCE = {torch.float16: 5e-3, torch.bfloat16: 3e-2, torch.float32: 1e-4, torch.float64: 1e-4}
@@ -95,7 +96,7 @@ def outcome_of(trial: Trial, device: torch.device, samples: int) -> Outcome:
     try:
         return _checked(trial, device, samples)
     except torch.OutOfMemoryError as error:
-        note = _first_line(error)
+        note = first_line(error)
     if device.type == "cuda":
         torch.cuda.empty_cache()
     return Outcome(Status.OUT_OF_MEMORY, trial.tolerance, note)
@@ -110,7 +111,7 @@ def _checked(trial: Trial, device: torch.device, samples: int) -> Outcome:
     except torch.OutOfMemoryError:
         raise
     except trial.refusal as error:
-        return Outcome(Status.UNSUPPORTED, trial.tolerance, _first_line(error))
+        return Outcome(Status.UNSUPPORTED, trial.tolerance, first_line(error))
     if found.error > trial.tolerance:
         return Outcome(Status.WRONG, trial.tolerance, "the error is above the tolerance", found)
     return Outcome(Status.OK, trial.tolerance, "", found, time_calls(calls, device, samples))
@@ -134,7 +135,3 @@ def _norm(outputs: Tensor) -> Tensor:
     """Return the 2-norm of every KV head's outputs, [B, H]."""
     norm: Tensor = torch.linalg.vector_norm(outputs, dim=(2, 3))
     return norm
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

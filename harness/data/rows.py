@@ -8,7 +8,7 @@ from typing import Any
 
 import datasets
 
-from harness.errors import InputError
+from harness.errors import InputError, first_line
 
 Row = dict[str, Any]
 
@@ -40,8 +40,7 @@ def _from_files(files: Sequence[str]) -> Any:
     try:
         return datasets.concatenate_datasets([datasets.Dataset.from_parquet(str(f)) for f in files])
     except (OSError, ValueError, datasets.exceptions.DatasetGenerationError) as error:
-        first_line = str(error).strip().splitlines()[0]
-        raise InputError(f"{', '.join(files)} cannot be read as parquet ({first_line})") from None
+        raise InputError(f"{', '.join(files)} cannot be read as parquet ({first_line(error)})") from None
 
 
 def _from_hub(source: Mapping[str, Any]) -> Any:
@@ -49,7 +48,6 @@ def _from_hub(source: Mapping[str, Any]) -> Any:
     try:
         return datasets.load_dataset(**given)
     except (OSError, ValueError, RuntimeError) as error:
-        first_line = str(error).strip().splitlines()[0]
         raise InputError(
-            f"data set {source['path']} cannot be loaded ({first_line}): try data=local or data=embedded"
+            f"data set {source['path']} cannot be loaded ({first_line(error)}): try data=local or data=embedded"
         ) from None

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from harness.engine.decode import Decode, DecodeStream
 from harness.engine.model import Model
+from harness.errors import first_line
 
 Step = Callable[[Tensor, Tensor], Tensor]
 """Logits [R, 1, V] of tokens [R, 1] that take the place column [1] among the decoded ones."""
@@ -104,6 +105,6 @@ def record(step: Step, tokens: Tensor, column: Tensor) -> Replay | None:
     except RuntimeError as error:
         # A recording that failed leaves the generator waiting for its end, which never comes.
         generator.graphsafe_set_state(before)
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        warnings.warn(f"decoding without a CUDA graph, which is slower: {reason}", RuntimeWarning, stacklevel=2)
+        why = f"decoding without a CUDA graph, which is slower: {first_line(error)}"
+        warnings.warn(why, RuntimeWarning, stacklevel=2)
         return None

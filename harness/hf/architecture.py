@@ -13,7 +13,7 @@ from harness.attention import LayerShape
 from harness.engine.model import LayerCall
 from harness.errors import InputError
 from harness.hf.bridge import Bridge
-from harness.hf.refusals import refusal
+from harness.hf.refusals import refusal, unsupported
 from harness.hf.rope import without_growth
 
 OFFSET = 2
@@ -62,24 +62,18 @@ def inspect_architecture(name: str, config: Any, trust_remote_code: bool = False
     Raises InputError, naming the architecture, for a kind of model that no method can act in, and unless every layer
     calls the bridge.
     """
-    try:
+    with unsupported(name, config, "a pass without weights fails in its code"):
         why = refusal(config)
-        if why is None:
-            found, model = _trace(config, trust_remote_code)
-            expected = Bridge(model).layers
-            if sorted(found) == list(range(expected)):
-                return Architecture(tuple(found[i] for i in range(expected)), _table(model, config))
-            why = (
-                f"{len(found)} of {expected} layers call the attention interface of transformers; choose a model whose "
-                "layers all do, such as llama or qwen3"
+        if why is not None:
+            raise InputError(why)
+        found, model = _trace(config, trust_remote_code)
+        expected = Bridge(model).layers
+        if sorted(found) != list(range(expected)):
+            raise InputError(
+                f"{len(found)} of {expected} layers call the attention interface of transformers; choose a model "
+                "whose layers all do, such as llama or qwen3"
             )
-    except InputError as error:
-        why = str(error)
-    except Exception as error:  # foreign modelling code fails in its own ways
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        why = f"a pass without weights fails in its code ({reason})"
-    kind = getattr(config, "model_type", "unknown")
-    raise InputError(f"model '{name}': architecture '{kind}' is not supported: {why}")
+        return Architecture(tuple(found[i] for i in range(expected)), _table(model, config))
 
 
 def _trace(config: Any, trust_remote_code: bool) -> tuple[dict[int, LayerShape], Any]:

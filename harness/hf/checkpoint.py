@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from harness.attention import LayerShape
 from harness.engine import Prompt
 from harness.engine.device import find_device
-from harness.errors import InputError
+from harness.errors import InputError, first_line
 from harness.hf.architecture import inspect_architecture
 from harness.hf.fingerprint import fingerprint
 from harness.hf.folder import check_folder
@@ -118,8 +118,7 @@ class Checkpoint:
         except OSError as error:
             if broken_download(error):
                 raise
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise InputError(f"model '{self.spec.name}': its weights cannot be read: {reason}") from None
+            raise InputError(f"model '{self.spec.name}': its weights cannot be read: {first_line(error)}") from None
         check_weights_fit(self.spec.name, model.state_dict(), report)
         check_one_gpu(self.spec.name, getattr(model, "hf_device_map", {}))
         placed = self.spec.device_map or getattr(model, "is_quantized", False)  # quantised weights are where they run
@@ -135,8 +134,7 @@ def find(spec: ModelSpec) -> Checkpoint:
     try:
         config = AutoConfig.from_pretrained(path, **_source(spec))
     except Exception as error:  # foreign configuration code fails in its own ways
-        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"model '{spec.name}': no usable configuration at {spec.path} ({first_line})") from None
+        raise InputError(f"model '{spec.name}': no usable configuration at {spec.path} ({first_line(error)})") from None
     check_quantised(spec.name, config, device)
     architecture = inspect_architecture(spec.name, config, spec.trust_remote_code)
     if not architecture.layers:

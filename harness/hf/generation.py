@@ -9,7 +9,7 @@ from typing import Any
 from transformers import GenerationConfig
 from transformers.utils import cached_file
 
-from harness.errors import InputError
+from harness.errors import InputError, first_line
 
 FILE = "generation_config.json"
 QUIET = (
@@ -43,8 +43,9 @@ def read_generation(name: str, path: str, config: Any, revision: str | None = No
         try:
             found = GenerationConfig.from_pretrained(path, **optional)
         except (OSError, ValueError, TypeError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise InputError(f"model '{name}': its {FILE} cannot be read ({reason}): mend or remove it") from None
+            raise InputError(
+                f"model '{name}': its {FILE} cannot be read ({first_line(error)}): mend or remove it"
+            ) from None
     ends = {token for one in (found, config, config.get_text_config()) for token in _ids(one)}
     return Generation(frozenset(ends), {key: value for key, value in found.to_diff_dict().items() if value is not None})
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from huggingface_hub import HfApi, constants, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
-from harness.errors import InputError
+from harness.errors import InputError, first_line
 
 PATIENCE = 4.0
 """Seconds to wait for a connection, and for the answer."""
@@ -27,7 +27,7 @@ def pinned(name: str, path: str, revision: str | None) -> str | None:
     except InputError:
         raise
     except Exception as error:  # whatever a network does
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
     commit = _cached(path, revision)
     if commit is None:
         raise InputError(

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers.quantizers import AutoHfQuantizer
 
-from harness.errors import InputError
+from harness.errors import InputError, first_line
 
 
 def check_quantised(name: str, config: Any, device: str) -> None:
@@ -26,7 +26,7 @@ def check_quantised(name: str, config: Any, device: str) -> None:
         plain = getattr(quantizer.quantization_config, "dequantize", False) and not asked
         why = "this machine has no kernels for it" if plain else None
     except Exception as error:  # each kind has errors of its own
-        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        why = first_line(error)
     if why:
         raise InputError(f"model '{name}': its weights are quantised ({kind}), which cannot be run here: {why}")
 

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+from harness.errors import InputError, first_line
 
 OTHER_HEAD = re.compile(r"For(?!CausalLM|ConditionalGeneration)[A-Z]\w*$|RewardModel$")
 """Ends the class name of a model that predicts something else than the next token."""
 
 STATELESS = {"full_attention", "sliding_attention", "chunked_attention", "attention", "mlp", "moe"}
 """What transformers calls layers that keep no state, or none but a KV cache."""
+
+
+@contextmanager
+def unsupported(name: str, config: Any, failing: str) -> Iterator[None]:
+    """Raise as InputError, naming the architecture, what is found against it; `failing` says what foreign code did."""
+    try:
+        yield
+        return
+    except InputError as error:
+        why = str(error)
+    except Exception as error:  # foreign modelling code fails in its own ways
+        why = f"{failing} ({first_line(error)})"
+    kind = getattr(config, "model_type", "unknown")
+    raise InputError(f"model '{name}': architecture '{kind}' is not supported: {why}") from None
 
 
 def refusal(config: Any) -> str | None:

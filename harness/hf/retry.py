@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-from harness.errors import RunError
+from harness.errors import RunError, first_line
 
 T = TypeVar("T")
 PAUSES = (1.0, 4.0, 16.0)
@@ -46,7 +46,7 @@ def broken_download(error: BaseException) -> str | None:
             return None
         is_server = isinstance(cause, HfHubHTTPError) and getattr(cause.response, "status_code", 0) in (429, *_SERVER)
         if is_server or isinstance(cause, ConnectionError | TimeoutError) or _is_transport(cause):
-            return (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+            return first_line(cause)
     return None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
-from harness.errors import InputError
+from harness.errors import InputError, first_line
 
 FILES = ("tokenizer*", "*vocab*", "*.model", "*.tiktoken", "*.bpe", "merges.txt")
 """What the files of a tokenizer are called."""
@@ -24,8 +24,7 @@ def load_tokenizer(name: str, path: str, source: dict[str, Any], rows: int) -> A
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, **source)
     except Exception as error:  # foreign tokenizer code fails in its own ways
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"model '{name}': no usable tokenizer at {path} ({reason}): {other}") from None
+        raise InputError(f"model '{name}': no usable tokenizer at {path} ({first_line(error)}): {other}") from None
     vocabulary = tokenizer.get_vocab()
     special = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
     if vocabulary.keys() <= special:  # what transformers makes of a folder without files

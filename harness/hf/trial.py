@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM
 from harness.engine import Engine, Prompt
 from harness.errors import InputError
 from harness.hf.bridge import Bridge
+from harness.hf.refusals import unsupported
 from harness.hf.shrink import VOCABULARY, shrunken
 from harness.methods.controls.dense import Dense
 
@@ -41,15 +42,8 @@ def takes_mixed_lengths(name: str, config: Any, trust_remote_code: bool = False)
 
     Raises InputError, naming the architecture, if even then its numbers are not those of its own attention.
     """
-    try:
+    with unsupported(name, config, "a small copy of it fails in a batch"):
         return _takes_mixed_lengths(_Kind(config.to_json_string(), trust_remote_code, config))
-    except InputError as error:
-        why = str(error)
-    except Exception as error:  # foreign modelling code fails in its own ways
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        why = f"a small copy of it fails in a batch ({reason})"
-    kind = getattr(config, "model_type", "unknown")
-    raise InputError(f"model '{name}': architecture '{kind}' is not supported: {why}")
 
 
 @cache

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from harness.engine import Engine, NotFiniteError
-from harness.errors import InputError, RunError
+from harness.errors import InputError, RunError, first_line
 from harness.evaluation.batches import MicroBatch, compute
 from harness.evaluation.prompts import Encoder
 from harness.store.records import Failure, Record
@@ -103,7 +103,7 @@ def examine(error: Exception) -> Trouble:
     """
     if isinstance(error, InputError | RunError):
         raise error
-    sentence = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    sentence = first_line(error)
     if isinstance(error, _LOST_DEVICE) and not _out_of_memory(error):
         raise RunError(f"the device failed ({sentence}): finished work is kept, run the same command again") from error
     lines = traceback.format_exception(error)

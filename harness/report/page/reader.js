@@ -61,7 +61,7 @@ at("example").addEventListener("change", read);
 at("previous").addEventListener("click", () => step(-1));
 at("next").addEventListener("click", () => step(1));
 at("notices").hidden = data.notices.length === 0;
-at("notices").querySelector("summary").textContent = `${data.notices.length} notes on what is left out or missing`;
+at("notices").querySelector("summary").textContent = `Notes on what is left out or missing: ${data.notices.length}`;
 at("notices").querySelector("ul").append(...data.notices.slice(0, 200).map((notice) => element("li", notice)));
 choosePanel();
 at("chart").on("plotly_click", (event) => {
