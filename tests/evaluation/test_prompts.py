@@ -1,64 +1,15 @@
 """From a task's text to token ids. The tokenizer here gives a token per character, and special tokens of its own."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lm_eval.models.utils import postprocess_generated_text
-from transformers import AutoTokenizer
+from support.characters import BOS, EOS, Characters, ids, prompt, request, score
 
 from harness.errors import InputError
-from harness.evaluation.endings import Ending
 from harness.evaluation.prompts import Encoder
-from harness.evaluation.requests import Request
 from harness.hf import Generation
-
-BOS, EOS = 1, 2
-
-
-class Characters:
-    """One token per character, but "ab" is one (a merge across the boundary of context and continuation)."""
-
-    eos_token_id = EOS
-
-    def __init__(self, bos=BOS):
-        self.bos_token_id = bos
-        self.bos_token = None if bos is None else f"<{bos}>"
-
-    def __call__(self, text, add_special_tokens=True):
-        start = [BOS] if add_special_tokens and self.bos_token_id is not None else []
-        single = text.replace(f"<{BOS}>", chr(BOS)).replace(f"<{EOS}>", chr(EOS)).replace("ab", "\x00")
-        ids = [1000 if c == "\x00" else ord(c) for c in single]
-        return SimpleNamespace(input_ids=start + ids)
-
-    def decode(self, ids, skip_special_tokens=False):
-        kept = (i for i in ids if not (skip_special_tokens and i in (BOS, EOS)))
-        return "".join("ab" if i == 1000 else f"<{i}>" if i in (BOS, EOS) else chr(i) for i in kept)
-
-
-@pytest.fixture(scope="module")
-def tiny_tokenizer(tiny):
-    """Of the tiny checkpoint: byte pairs, so that a character may be several tokens."""
-    return AutoTokenizer.from_pretrained(tiny)
-
-
-def ids(text):
-    return tuple(Characters()(text, add_special_tokens=False).input_ids)
-
-
-def request(kind, **more):
-    return Request(task="t", example="e", kind=kind, **more)
-
-
-def prompt(asked, max_length=100, bos=BOS):
-    (found,) = Encoder(Characters(bos), max_length).prompts(asked)
-    return found
-
-
-def score(context, continuation, **more):
-    return prompt(request("score", context=context, continuation=continuation, **more))
 
 
 def test_together_the_continuation_is_what_the_whole_has_more_than_the_context():
@@ -155,31 +106,6 @@ def test_the_length_of_a_generation_follows_the_longest_reference():
     assert prompt(request("generate", context="x", max_new=30)).new_tokens == 30
 
 
-def test_a_generation_ends_at_a_stop_string_or_the_end_of_text():
-    finished = prompt(request("generate", context="x", max_new=30, until=("\n\n", "END"))).finished
-    assert not finished(list(ids("one\ntwo")))
-    assert finished(list(ids("one\n\n")))
-    assert finished(list(ids("the END of")))
-    assert finished([*ids("one"), EOS])
-    assert not prompt(request("generate", context="x", max_new=30)).finished(list(ids("\n\n")))
-
-
-@given(
-    st.text(alphabet="xyEND\n", min_size=1, max_size=60), st.lists(st.text(alphabet="xEND\n", min_size=1), max_size=3)
-)
-def test_a_generation_ends_at_the_token_that_completes_a_stop_string(text, stops):
-    finished = prompt(request("generate", context="x", max_new=30, until=tuple(stops))).finished
-    ended = [n for n in range(1, len(text) + 1) if any(stop in text[:n] for stop in stops)]
-    found = [n for n in range(1, len(text) + 1) if finished(list(ids(text[:n])))]
-    assert found[:1] == ended[:1]
-
-
-def test_every_token_that_a_checkpoint_s_files_name_ends_a_text():
-    encoder = Encoder(Characters(), 100, Generation(ends=frozenset([7, 8])))
-    (found,) = encoder.prompts(request("generate", context="x", max_new=30))
-    assert [token for token in range(10) if found.finished([50, token])] == [EOS, 7, 8]
-
-
 def test_a_checkpoint_s_own_number_of_new_tokens_wins_where_it_fits():
     encoder = Encoder(Characters(), 20, Generation(settings={"max_new_tokens": 9}))
     (found,) = encoder.prompts(request("generate", context="x" * 11, max_new=3))
@@ -188,26 +114,6 @@ def test_a_checkpoint_s_own_number_of_new_tokens_wins_where_it_fits():
         encoder.prompts(request("generate", context="x" * 12, max_new=3))
     (paper,) = encoder.prompts(request("generate", context="x" * 12, max_new=3, length_of=("yy",)))
     assert paper.new_tokens == 2
-
-
-@given(st.text(alphabet="abc", max_size=12), st.lists(st.text(alphabet="abc", max_size=3), max_size=4))
-def test_a_text_is_cut_as_lm_eval_cuts_it(text, stops):
-    found = Encoder(Characters(), 100).text(request("generate", until=tuple(stops)), list(ids(text)))
-    assert found == postprocess_generated_text(text, stops, None)
-
-
-def test_special_tokens_stay_in_the_text_where_they_are_kept():
-    encoder, tokens = Encoder(Characters(), 100), [*ids("one"), EOS, *ids("two")]
-    assert encoder.text(request("generate", length_of=("x",), keeps_special=True), tokens) == "one<2>two"
-    assert encoder.text(request("generate"), tokens) == "onetwo"
-
-
-def test_text_is_cut_before_the_first_stop_string():
-    encoder = Encoder(Characters(), 100)
-    asked = request("generate", until=("\n\n", "END"))
-    assert encoder.text(asked, [*ids("one END two\n\n"), EOS]) == "one "
-    assert encoder.text(asked, [*ids("\n\none END")]) == ""
-    assert encoder.text(request("generate"), [*ids("one END"), EOS]) == "one END"
 
 
 @given(st.text(alphabet="xyz ", max_size=60), st.integers(3, 20), st.sampled_from([BOS, None]))
@@ -235,15 +141,3 @@ def test_the_key_changes_with_all_that_the_answer_depends_on_and_nothing_else():
     changes += [{"settings": {"repetition_penalty": 1.1}}, {"keeps_special": True}, {"seed": 1}, {"repeat": 1}]
     keys = {dataclasses.replace(asked, **change).key for change in changes}
     assert len(keys | {asked.key}) == len(changes) + 1
-
-
-@given(
-    st.text(alphabet="ab \n漢é🙂", min_size=1, max_size=40),
-    st.lists(st.text("a \n漢🙂", min_size=1, max_size=4), max_size=3),
-)
-def test_a_stop_string_ends_a_text_of_bytes_at_the_token_that_completes_it(tiny_tokenizer, text, stops):
-    tokens = tiny_tokenizer(text, add_special_tokens=False).input_ids
-    ending = Ending(tiny_tokenizer, frozenset(), tuple(stops))
-    wanted = [any(stop in tiny_tokenizer.decode(tokens[:n]) for stop in stops) for n in range(1, len(tokens) + 1)]
-    found = [ending.finished(tokens[:n]) for n in range(1, len(tokens) + 1)]
-    assert found.index(True) == wanted.index(True) if True in wanted else not any(found)
