@@ -5,6 +5,7 @@ Shape legend (used in every docstring of the package):
     S prompt tokens   N cached tokens, the newest included   K kept tokens   T decode steps
 """
 
+from harness.attention.rope import Rope
 from harness.attention.scores import Scores, softmax
 from harness.attention.selection import MeanValue, age, attend_to, gather_mask, gather_tokens, top_newest
 from harness.attention.step import LayerPrefix, LayerShape, Step
@@ -13,6 +14,7 @@ __all__ = [
     "LayerPrefix",
     "LayerShape",
     "MeanValue",
+    "Rope",
     "Scores",
     "Step",
     "age",
