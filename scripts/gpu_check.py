@@ -21,7 +21,7 @@ from torch import Tensor
 from harness import kernels, methods
 from harness.attention import LayerPrefix, Step
 from harness.attention.scores import Scores
-from harness.attention.statistics import ATTENTION_RECEIVED
+from harness.attention.statistics import AttentionReceived, Statistic
 from harness.bench.attention import bench_attention
 from harness.errors import InputError
 from harness.kernels import KVCache
@@ -113,7 +113,7 @@ def _worst_step(method: methods.Method[Any], x: Step, steps: int = 6) -> float:
     double = Step(x.q.double(), x.k.double(), x.v.double(), x.mask, x.scores)
     s = x.length - steps
     received = torch.rand(*x.k.shape[:2], s, device=x.k.device)
-    known = {ATTENTION_RECEIVED: received}
+    known: dict[Statistic, Tensor] = {AttentionReceived(): received}
     state, expected_state = (
         each.start(LayerPrefix(of.k[:, :, :s], of.v[:, :, :s], of.mask[..., :s], steps, statistics=known))
         for each, of in ((fast, x), (method, double))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from harness.attention.scores import Scores
+from harness.attention.statistics import Statistic
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class LayerPrefix:
     """Holds what a layer hands to a method once the shared dense prefill is done. Read only.
 
     k, v: [B, H, S, D] views of the cache, newest token last, zero at padding. mask: [B, 1, S] bool, False at padding.
-    statistics: what the method's `observes` asked for, each [B, H, S]. decode_steps: how many are to come.
+    statistics: what the method's `observes` asked for (harness/attention/statistics). decode_steps: how many will come.
     """
 
     k: Tensor
@@ -42,7 +43,7 @@ class LayerPrefix:
     mask: Tensor
     decode_steps: int
     layer: int = 0
-    statistics: Mapping[str, Tensor] = field(default_factory=dict)
+    statistics: Mapping[Statistic, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

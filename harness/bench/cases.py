@@ -15,6 +15,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from harness import methods
 from harness.attention import LayerPrefix, Step
 from harness.attention.scores import Scores
+from harness.attention.statistics import LayerPrompt
 from harness.bench.timing import Call
 from harness.errors import InputError
 from harness.kernels import KVCache, find_binding
@@ -129,8 +130,9 @@ def prompt_of(method: Method[Any], step: Step, decoded: int, layer: int = 0) -> 
     s = step.length - decoded
     k, v = step.k[:, :, :s], step.v[:, :, :s]
     generator = torch.Generator(k.device).manual_seed(layer)
-    names = sorted(method.observes)
-    statistics = {name: torch.rand(k.shape[:3], generator=generator, device=k.device) for name in names}
+    prompt = LayerPrompt(step.q[:, :, :, None].expand(-1, -1, -1, s, -1), k, None, step.scores)
+    shapes = {statistic: statistic.begin(prompt).shape for statistic in sorted(method.observes, key=repr)}
+    statistics = {name: torch.rand(shape, generator=generator, device=k.device) for name, shape in shapes.items()}
     return LayerPrefix(k, v, step.mask[..., :s], decoded, layer, statistics)
 
 

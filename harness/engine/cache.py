@@ -12,14 +12,16 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from harness.attention.statistics import Statistic
+
 
 @dataclass
 class LayerCache:
-    """Holds k and v [B, H, S + T, D] of one layer, and the statistics of its prefill, each [B, H, S]."""
+    """Holds k and v [B, H, S + T, D] of one layer, and the statistics of its prefill, [B, ..., S] or [B, ...]."""
 
     k: Tensor
     v: Tensor
-    statistics: dict[str, Tensor] = field(default_factory=dict)
+    statistics: dict[Statistic, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,8 @@ class PromptCache:
         self.mask = (columns >= self.prompt - self.count[:, None])[:, None]
         self.layers: dict[int, LayerCache] = {}
 
-    def write(self, layer: int, rows: slice, k: Tensor, v: Tensor, statistics: Mapping[str, Tensor]) -> None:
-        """Store left-aligned prompts k and v [R, H, S', D] of some rows, with their statistics [R, H, S']."""
+    def write(self, layer: int, rows: slice, k: Tensor, v: Tensor, statistics: Mapping[Statistic, Tensor]) -> None:
+        """Store left-aligned prompts k and v [R, H, S', D] of some rows, with their statistics [R, ...]."""
         if layer not in self.layers:
             self.layers[layer] = self._allocate(k)
         cache = self.layers[layer]
@@ -73,11 +75,8 @@ class PromptCache:
             columns = slice(self.prompt - n, self.prompt)
             cache.k[row, :, columns] = k[i, :, :n]
             cache.v[row, :, columns] = v[i, :, :n]
-            for name, value in statistics.items():
-                if name not in cache.statistics:
-                    shape = (len(self.lengths), value.shape[1], self.prompt)
-                    cache.statistics[name] = value.new_zeros(shape)
-                cache.statistics[name][row, :, columns] = value[i, :, :n]
+        for statistic, value in statistics.items():
+            self._write_statistic(cache, rows, statistic, value)
 
     @property
     def head_dim(self) -> int:
@@ -100,6 +99,18 @@ class PromptCache:
         """Allocate space for the tokens that one method decodes."""
         b, h, _, d = self.layers[layer].k.shape
         return DecodedKV(*(self.layers[layer].k.new_empty(2, b, h, self.decode_steps, d)))
+
+    def _write_statistic(self, cache: LayerCache, rows: slice, statistic: Statistic, value: Tensor) -> None:
+        """Store a statistic of left-aligned prompts: by token right-aligned like K, otherwise as it is."""
+        if statistic not in cache.statistics:
+            shape = (*value.shape[1:-1], self.prompt) if statistic.by_token else value.shape[1:]
+            cache.statistics[statistic] = value.new_full((len(self.lengths), *shape), statistic.filler)
+        stored = cache.statistics[statistic]
+        if not statistic.by_token:
+            stored[rows] = value
+            return
+        for of_row, out, n in zip(value, stored[rows], self.lengths[rows], strict=True):
+            out[..., self.prompt - n :] = of_row[..., :n]
 
     def _allocate(self, like: Tensor) -> LayerCache:
         _, h, _, d = like.shape

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from harness.attention.scores import softmax
-from harness.attention.statistics import Observe, observe
+from harness.attention.statistics import Observe, Statistic, observe
 from harness.engine.cache import PromptCache
 from harness.engine.model import LayerCall
 
@@ -26,7 +26,7 @@ class Prefill:
 
     cache: PromptCache
     rows: slice
-    observes: frozenset[str]
+    observes: frozenset[Statistic]
     observe: Observe = observe
     pattern: Tensor | None = None
     cached: int = 0

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, Step
+from harness.attention.statistics import Statistic
 from harness.methods.about import About
 from harness.methods.knob_types import check_types
 from harness.methods.ratio import Budget
@@ -25,8 +26,6 @@ class Method(ABC, Generic[S]):
 
     about: ClassVar[About]
     """Title, source and access pattern of the technique."""
-    observes: ClassVar[frozenset[str]] = frozenset()
-    """Prefill statistics that `start` reads (harness/attention/statistics.py)."""
     is_dense: ClassVar[bool] = False
     """True for dense attention, which is not expected to change any output."""
     oracle: ClassVar[bool] = False
@@ -55,6 +54,11 @@ class Method(ABC, Generic[S]):
     @abstractmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:
         """Solve the free knobs so that all layers together keep to the budget. Raises InputError if nothing fits."""
+
+    @property
+    def observes(self) -> frozenset[Statistic]:
+        """Return the prefill's statistics that `start` reads; a class attribute where no knob decides them."""
+        return frozenset()
 
     @property
     def resolved(self) -> Self:

@@ -5,36 +5,109 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.attention import statistics as module
 from harness.attention.scores import Scores
-from harness.attention.statistics import ATTENTION_RECEIVED, LAST_USED, observe, used
+from harness.attention.statistics import (
+    AttentionReceived,
+    LargestWeight,
+    LastQueries,
+    LastUsed,
+    QueryKeyMagnitude,
+    QuerySquare,
+    ReceivedWithin,
+    blocks,
+    observe,
+    used,
+)
 
-NAMES = (ATTENTION_RECEIVED, LAST_USED)
+RECEIVED, LAST_USED = AttentionReceived(), LastUsed()
+ALL = (
+    RECEIVED,
+    LAST_USED,
+    *(ReceivedWithin(window) for window in (1, 4)),
+    *(LastQueries(count) for count in (1, 6, 30)),
+    *(QuerySquare(count) for count in (1, 6, 30)),
+    QueryKeyMagnitude(),
+    *(LargestWeight(k, before) for k in (0, 3) for before in (False, True)),
+)
 
 
 def written_out(q, k, mask, scores, window_mask=None):
-    """Both statistics from materialised weights [B, H, G, S, S]."""
-    b, h, _, s, _ = q.shape
-    logits = torch.einsum("bhgqd,bhkd->bhgqk", q, k) * scores.scale
-    if scores.cap is not None:
-        logits = scores.cap * (logits / scores.cap).tanh()
+    """Every statistic from one query after another, whose whole rows of weights are at hand."""
+    s = q.shape[3]
     seen = torch.ones(s, s, dtype=torch.bool).tril() if window_mask is None else window_mask[0, 0]
-    received, last = torch.zeros(b, h, s, dtype=q.dtype), torch.zeros(b, h, s, dtype=q.dtype)
-    for row in range(b):
-        time = 0
-        for i in range(s):
-            if not mask[row, i]:
-                continue
-            time += 1
-            looked_at = [j for j in range(s) if seen[i, j] and mask[row, j]]
-            mean = logits[row, :, :, i, looked_at].softmax(-1).mean(1)
-            received[row, :, looked_at] += mean
-            enough = 1 / (mean > 1e-9).sum(-1, keepdim=True)
-            for head in range(h):
-                for column, is_used in zip(looked_at, mean[head] >= enough[head], strict=True):
-                    if is_used:
-                        last[row, head, column] = time
-    return {ATTENTION_RECEIVED: received, LAST_USED: last}
+    found = {statistic: [] for statistic in ALL}
+    for row in range(len(q)):
+        live = [i for i in range(s) if mask[row, i]]
+        rows = []  # of each live query: its place, what it looks at, logits and weights [H, G, looked at]
+        for i in live:
+            looked_at = [j for j in live if seen[i, j]]
+            logits = torch.einsum("hgd,hkd->hgk", q[row, :, :, i], k[row][:, looked_at]) * scores.scale
+            if scores.cap is not None:
+                logits = scores.cap * (logits / scores.cap).tanh()
+            rows.append((i, looked_at, logits, logits.softmax(-1)))
+        for statistic in ALL:
+            found[statistic].append(WRITTEN_OUT[type(statistic)](q[row], k[row], live, rows, **vars(statistic)))
+    return {statistic: torch.stack(of_rows) for statistic, of_rows in found.items()}
+
+
+def received(q, _k, _live, rows):
+    total = q.new_zeros(q.shape[0], q.shape[2])
+    for _, looked_at, _, weights in rows:
+        total[:, looked_at] += weights.mean(1)
+    return total
+
+
+def last_used(q, _k, _live, rows):
+    last = q.new_zeros(q.shape[0], q.shape[2])
+    for time, (_, looked_at, _, weights) in enumerate(rows, 1):
+        mean = weights.mean(1)
+        enough = 1 / (mean > 1e-9).sum(-1, keepdim=True)
+        for head in range(len(q)):
+            for column, is_used in zip(looked_at, mean[head] >= enough[head], strict=True):
+                if is_used:
+                    last[head, column] = time
+    return last
+
+
+def received_within(q, _k, live, rows, window):
+    total = q.new_zeros(q.shape[:3])
+    for i, looked_at, _, weights in rows:
+        for place, j in enumerate(looked_at):
+            if live.index(i) - live.index(j) < window:
+                total[:, :, j] += weights[:, :, place]
+    return total
+
+
+def last_queries(q, _k, live, _rows, count):
+    queries = [q[:, :, i] for i in live[-count:]]
+    return torch.stack([torch.zeros_like(q[:, :, 0])] * (count - len(queries)) + queries, 2)
+
+
+def query_square(q, _k, live, _rows, count):
+    return torch.stack([q[:, :, i] ** 2 for i in live[-count:]]).mean(0)
+
+
+def query_key_magnitude(q, k, live, _rows):
+    return torch.stack([(q[:, :, i] * k[:, None, i]).abs().sum(1) for i in live]).mean(0)
+
+
+def largest_weight(q, _k, _live, rows, k, before_softmax):
+    found = q.new_full(q.shape[:3], torch.nan)
+    for i, looked_at, logits, weights in rows:
+        if len(looked_at) > k:
+            found[:, :, i] = (logits if before_softmax else weights).sort(-1, descending=True).values[..., k]
+    return found
+
+
+WRITTEN_OUT = {
+    AttentionReceived: received,
+    LastUsed: last_used,
+    ReceivedWithin: received_within,
+    LastQueries: last_queries,
+    QuerySquare: query_square,
+    QueryKeyMagnitude: query_key_magnitude,
+    LargestWeight: largest_weight,
+}
 
 
 def inputs(mask, h=2, g=2, d=4, seed=0, dtype=torch.float64):
@@ -51,16 +124,18 @@ def padded(s, left=(), right=()):
 
 def check(mask, scores, window_mask=None, **more):
     q, k = inputs(mask, **more)
-    found, expected = observe(NAMES, q, k, mask, scores, window_mask), written_out(q, k, mask, scores, window_mask)
-    assert set(found) == set(NAMES)
-    for name in NAMES:
-        torch.testing.assert_close(found[name], expected[name], atol=1e-10, rtol=0)
+    hidden = ~mask[:, None, :, None]  # what stands at padding must not matter
+    found = observe(ALL, q.masked_fill(hidden[:, :, None], 1e3), k.masked_fill(hidden, 1e3), mask, scores, window_mask)
+    expected = written_out(q, k, mask, scores, window_mask)
+    assert set(found) == set(ALL)
+    for statistic in ALL:
+        torch.testing.assert_close(found[statistic], expected[statistic], atol=1e-10, rtol=0, equal_nan=True)
     return found
 
 
 @pytest.fixture(params=[128, 5], ids=["one_block", "many_blocks"])
 def _blocks(request, monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", request.param)
+    monkeypatch.setattr(blocks, "BLOCK", request.param)
 
 
 @pytest.mark.usefixtures("_blocks")
@@ -90,8 +165,8 @@ def test_statistics_equal_those_of_the_whole_matrix_at_any_shape(s, pad, g, seed
 def test_every_live_query_hands_out_a_weight_of_one():
     mask = padded(140, left=(0, 30), right=(11,))
     found = check(mask, Scores(0.5), h=1, g=3)
-    torch.testing.assert_close(found[ATTENTION_RECEIVED].sum(-1)[:, 0], mask.sum(-1).double())
-    assert (found[ATTENTION_RECEIVED].masked_select(~mask[:, None]) == 0).all()
+    torch.testing.assert_close(found[RECEIVED].sum(-1)[:, 0], mask.sum(-1).double())
+    assert (found[RECEIVED].masked_select(~mask[:, None]) == 0).all()
     assert (found[LAST_USED].masked_select(~mask[:, None]) == 0).all()
 
 
@@ -105,10 +180,10 @@ def test_time_starts_at_one_with_the_first_live_query():
 def test_statistics_of_half_precision_are_gathered_in_float32():
     mask = padded(40, left=(0,))
     q, k = inputs(mask, dtype=torch.bfloat16)
-    found = observe(NAMES, q, k, mask, Scores(0.5))
+    found = observe(ALL, q, k, mask, Scores(0.5))
     assert {x.dtype for x in found.values()} == {torch.float32}
-    expected = written_out(q.float(), k.float(), mask, Scores(0.5))[ATTENTION_RECEIVED]
-    torch.testing.assert_close(found[ATTENTION_RECEIVED], expected, atol=0.1, rtol=0.02)
+    expected = written_out(q.float(), k.float(), mask, Scores(0.5))[RECEIVED]
+    torch.testing.assert_close(found[RECEIVED], expected, atol=0.1, rtol=0.02)
 
 
 def test_only_what_was_asked_for_is_gathered():
@@ -122,3 +197,24 @@ def test_used_means_at_least_an_even_share_of_what_counts():
     assert used(weights[:, :, :1])[0, 0, 0].tolist() == [True, True, False, False]
     assert used(weights[:, :, 1:])[0, 0, 0].tolist() == [False, False, True, False]
     assert used(weights)[0, 0, 0].tolist() == [True, True, False, False]
+
+
+def test_a_statistic_is_known_by_its_parameters():
+    assert LastQueries(3) == LastQueries(3) != LastQueries(4)
+    assert len({LastQueries(3), LastQueries(3), QuerySquare(3), RECEIVED, LAST_USED}) == 4
+
+
+def test_attention_weights_are_computed_for_those_alone_that_need_them(monkeypatch):
+    mask = padded(9, left=(0,))
+    q, k = inputs(mask)
+    monkeypatch.setattr(blocks.Block, "logits", property(lambda _: pytest.fail("weights were computed")))
+    observe([LastQueries(2), QuerySquare(2), QueryKeyMagnitude()], q, k, mask, Scores(0.5))
+
+
+def test_exactly_k_tokens_lie_above_the_threshold_of_a_query():
+    mask = padded(40, left=(0,))
+    q, k = inputs(mask, h=1, g=1)
+    threshold = observe([LargestWeight(7)], q, k, None, Scores(0.5))[LargestWeight(7)][0, 0, 0]
+    weights = (q[0, 0, 0] @ k[0, 0].T * 0.5).masked_fill(~torch.ones(40, 40).tril().bool(), -torch.inf).softmax(-1)
+    assert threshold[:7].isnan().all()
+    assert ((weights > threshold[:, None]).sum(-1)[7:] == 7).all()

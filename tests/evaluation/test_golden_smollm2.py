@@ -12,7 +12,7 @@ from support import architectures
 from support.engine_runs import scoring
 from support.paper_tasks import GOLDEN_ARGUMENTS, local_data, smollm2_spec
 
-from harness.attention import statistics
+from harness.attention.statistics import last_used
 from harness.engine import Engine, Prompt
 from harness.evaluation.batches import PLAIN_TOKENS, Limits, batches, compute
 from harness.hf.bridge import Bridge
@@ -123,7 +123,7 @@ def nudged(monkeypatch, engine, cell, prompt, by=ROUNDING):
             )
 
         with monkeypatch.context() as patch:
-            for place in (*places, statistics):
+            for place in (*places, last_used):
                 for name in {"top_newest", "used"} & set(vars(place)):
                     patch.setattr(place, name, off(getattr(place, name)))
             ((answer,),) = engine.run([prompt], [cell.method_at(len(prompt.tokens))])

@@ -6,6 +6,7 @@ from support import random_case
 from support.kernels import DEVICE, Inputs, both, error
 
 from harness import kernels
+from harness.attention.statistics import AttentionReceived
 from harness.kernels import HeavyHitters
 
 
@@ -15,7 +16,7 @@ def test_the_first_step_equals_the_definition():
     received = torch.rand(b, h, n - 1, device=x.k.device)
     column = torch.arange(n - 1, dtype=torch.int32, device=x.k.device).expand(b, h, -1)
     got = kernels.h2o(x.q, x.cache(), HeavyHitters(column, received), k=20)
-    assert error(got, x.expected("h2o", {"attention_received": received}, k=20)) < 1e-5
+    assert error(got, x.expected("h2o", {AttentionReceived(): received}, k=20)) < 1e-5
 
 
 @pytest.mark.parametrize("knobs", [{"k": 6, "local": 6}, {"k": 6, "local": 0}, {"k": 18}, {"k": 20}, {"k": 400}])

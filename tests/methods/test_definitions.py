@@ -44,7 +44,7 @@ def test_a_method_computes_what_its_definition_says(name, data, case, scores, la
     check(name, data.draw(defined()[name].SETTINGS), case, scores, layer)
 
 
-@pytest.mark.parametrize("name", [name for name in methods.names() if methods.find(name).observes])
+@pytest.mark.parametrize("name", [name for name, knobs in KNOBS.items() if methods.create(name, **knobs).observes])
 @given(st.integers(0, 999))
 def test_what_happens_to_a_token_while_decoding_counts_as_much_as_in_the_prompt(name, seed):
     check(name, KNOBS[name], random_case((0, 3), h=2, g=3, p=9, t=24, d=6, seed=seed), Scores(0.9), 0)

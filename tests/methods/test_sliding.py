@@ -8,7 +8,7 @@ from support import VARIANTS, close, each_method, random_case, steps
 
 from harness import methods
 
-FORGETFUL = [v for v in VARIANTS if not methods.find(v[0]).observes]
+FORGETFUL = [(name, knobs) for name, knobs in VARIANTS if not methods.create(name, **knobs).observes]
 """All whose state is not a history of evictions, which no later start can know."""
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from harness.attention import LayerPrefix, top_newest
-from harness.attention.statistics import ATTENTION_RECEIVED
+from harness.attention.statistics import AttentionReceived
 from harness.kernels.binding import KernelBinding, LayerKernel
 from harness.kernels.shared.attend import attend
 from harness.kernels.shared.cache import KVCache
@@ -71,7 +71,7 @@ def h2o(
 
 def _bind(m: H2O) -> KernelBinding:
     def for_layer(prefix: LayerPrefix) -> LayerKernel:
-        return partial(h2o, state=HeavyHitters.of(prefix.statistics[ATTENTION_RECEIVED]), k=m.k, local=m.local)
+        return partial(h2o, state=HeavyHitters.of(prefix.statistics[AttentionReceived()]), k=m.k, local=m.local)
 
     return KernelBinding(for_layer)
 

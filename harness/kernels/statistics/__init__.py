@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from harness.attention.scores import Scores
-from harness.attention.statistics import ATTENTION_RECEIVED, Observe, observe
+from harness.attention.statistics import AttentionReceived, Observe, Statistic, observe
 from harness.kernels.shared.device import Kernel, fits, is_wanted
 from harness.kernels.shared.tiles import power
 
@@ -17,7 +17,7 @@ def attention_received(q: Tensor, k: Tensor, mask: Tensor | None, scale: float, 
     """Sum what each token receives of causal attention weights over queries, averaged over a group: [B, H, S] float32.
 
     q [B, H, G, S, D], k [B, H, S, D]; mask [B, S] bool, False at padding, which neither gives nor receives. The
-    definition is harness/attention/statistics.py.
+    definition is harness/attention/statistics/received.py.
     """
     from harness.kernels.statistics.triton import log_mass_kernel, received_kernel  # needs Triton
 
@@ -42,9 +42,17 @@ def choose_observe(kernel: Kernel, device: torch.device) -> Observe:
 
 
 def observe_by_kernel(
-    names: Collection[str], q: Tensor, k: Tensor, mask: Tensor | None, scores: Scores, window_mask: Tensor | None = None
-) -> dict[str, Tensor]:
-    """Gather statistics as harness.attention.statistics.observe, by kernels where only what H2O asks for is wanted."""
-    if set(names) == {ATTENTION_RECEIVED} and mask is None and fits(q.shape[-1], scores.cap is not None):
-        return {ATTENTION_RECEIVED: attention_received(q, k, mask, scores.scale)}
-    return observe(names, q, k, mask, scores, window_mask)
+    statistics: Collection[Statistic],
+    q: Tensor,
+    k: Tensor,
+    mask: Tensor | None,
+    scores: Scores,
+    window_mask: Tensor | None = None,
+) -> dict[Statistic, Tensor]:
+    """Gather statistics as harness.attention.statistics.observe, what H2O asks for by kernels where they serve."""
+    received = AttentionReceived()
+    served = mask is None and window_mask is None and fits(q.shape[-1], scores.cap is not None)
+    if received not in statistics or not served:
+        return observe(statistics, q, k, mask, scores, window_mask)
+    found = observe([other for other in statistics if other != received], q, k, mask, scores)
+    return {**found, received: attention_received(q, k, mask, scores.scale)}

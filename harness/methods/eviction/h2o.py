@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, Step, age, attend_to, gather_mask, top_newest
-from harness.attention.statistics import ATTENTION_RECEIVED
+from harness.attention.statistics import AttentionReceived, Statistic
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method
 from harness.methods.knob_types import Local, Size, floor, quarter
@@ -53,7 +53,7 @@ class H2O(Method[Kept]):
             arxiv="2306.14048",
         ),
     )
-    observes: ClassVar[frozenset[str]] = frozenset({ATTENTION_RECEIVED})
+    observes: ClassVar[frozenset[Statistic]] = frozenset({AttentionReceived()})
 
     k: Size
     local: Local | None = None

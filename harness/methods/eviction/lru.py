@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from harness.attention import Step
-from harness.attention.statistics import LAST_USED, used
+from harness.attention.statistics import LastUsed, Statistic, used
 from harness.methods.about import About
 from harness.methods.eviction.h2o import H2O
 from harness.methods.selection.sparq import SparQ
@@ -34,7 +34,7 @@ class LRU(H2O):
         note="ties=newest, the default, is not the published method, which ties=torch is (bits per character of "
         "WikiText on SmolLM2: 1.0209 against 1.0158)",
     )
-    observes: ClassVar[frozenset[str]] = frozenset({LAST_USED})
+    observes: ClassVar[frozenset[Statistic]] = frozenset({LastUsed()})
 
     ties: Literal["torch", "newest"] = "newest"
 

@@ -1,0 +1,28 @@
+"""Gathers statistics of the dense prefill that some methods start from: frozen objects, listed by `observes`.
+
+Each is a small class in a page of this package; `observe` walks the prompt once for all that are wanted.
+"""
+
+from harness.attention.statistics.blocks import BLOCK, Block, LayerPrompt
+from harness.attention.statistics.largest import LargestWeight
+from harness.attention.statistics.last_used import LastUsed, used
+from harness.attention.statistics.queries import LastQueries, QueryKeyMagnitude, QuerySquare
+from harness.attention.statistics.received import AttentionReceived, ReceivedWithin
+from harness.attention.statistics.walk import Observe, Statistic, observe
+
+__all__ = [
+    "BLOCK",
+    "AttentionReceived",
+    "Block",
+    "LargestWeight",
+    "LastQueries",
+    "LastUsed",
+    "LayerPrompt",
+    "Observe",
+    "QueryKeyMagnitude",
+    "QuerySquare",
+    "ReceivedWithin",
+    "Statistic",
+    "observe",
+    "used",
+]

@@ -1,0 +1,45 @@
+"""Sums the attention that each prompt token receives, over all queries or over those near it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from harness.attention.statistics.blocks import Block, LayerPrompt
+from harness.attention.statistics.walk import Statistic
+
+
+@dataclass(frozen=True)
+class AttentionReceived(Statistic):
+    """Sums what each token receives of the weights over live queries, averaged over a group: [B, H, S] (H2O)."""
+
+    def begin(self, prompt: LayerPrompt) -> Tensor:
+        """Start from nothing."""
+        return prompt.full(*prompt.k.shape[:3])
+
+    def fold(self, so_far: Tensor, block: Block) -> None:
+        """Add what the block's queries give."""
+        b, h, g, queries, n = block.weights.shape
+        share = (block.live[:, None, None].to(so_far.dtype) / g).expand(b, h, g, queries).reshape(b, h, 1, -1)
+        so_far[..., :n] += (share @ block.weights.view(b, h, g * queries, n)).squeeze(2)
+
+
+@dataclass(frozen=True)
+class ReceivedWithin(Statistic):
+    """Sums what each token receives from live queries less than `window` positions later: [B, H, G, S] (InfLLM).
+
+    Per query head, of weights from the softmax over all that the query sees. A token is at distance 0 of its own query.
+    """
+
+    window: int
+
+    def begin(self, prompt: LayerPrompt) -> Tensor:
+        """Start from nothing."""
+        return prompt.full(*prompt.q.shape[:4])
+
+    def fold(self, so_far: Tensor, block: Block) -> None:
+        """Add what the block's queries give to the tokens near them."""
+        distance = block.time[:, :, None] - block.prompt.time[:, None, : block.end]
+        near = (distance < self.window) & block.live[:, :, None]
+        so_far[..., : block.end] += block.weights.masked_fill(~near[:, None, None], 0).sum(3)

@@ -1,0 +1,72 @@
+"""Gathers statistics of the dense prefill beside the attention itself, in blocks of queries, each walked once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from typing import ClassVar, Protocol
+
+from torch import Tensor
+
+from harness.attention.scores import Scores
+from harness.attention.statistics.blocks import Block, LayerPrompt
+
+
+class Statistic(ABC):
+    """Describes one statistic of a prefill: a frozen dataclass whose fields are its parameters, and its key as well.
+
+    A method says `observes = frozenset({LastQueries(32)})` and reads `prefix.statistics[LastQueries(32)]`. Padding must
+    neither give nor receive.
+    """
+
+    by_token: ClassVar[bool] = True
+    """True if the last axis is the prompt's tokens, which the cache right-aligns; False for [B, ...] of a row's own."""
+    filler: ClassVar[float] = 0.0
+    """What a statistic by token holds at padding."""
+
+    @abstractmethod
+    def begin(self, prompt: LayerPrompt) -> Tensor:
+        """Make the tensor [B, ...] that the blocks are folded into; complete already where no block is needed."""
+
+    def fold(self, so_far: Tensor, block: Block) -> None:
+        """Add a block of queries, in place; blocks come in order, each once."""
+        return
+
+
+class Observe(Protocol):
+    """Gathers statistics as `observe` does, or something that gives the same."""
+
+    def __call__(
+        self,
+        statistics: Collection[Statistic],
+        q: Tensor,
+        k: Tensor,
+        mask: Tensor | None,
+        scores: Scores,
+        window_mask: Tensor | None = None,
+    ) -> dict[Statistic, Tensor]:
+        """Gather the statistics; arguments are those of `observe`."""
+        ...
+
+
+def observe(
+    statistics: Collection[Statistic],
+    q: Tensor,
+    k: Tensor,
+    mask: Tensor | None,
+    scores: Scores,
+    window_mask: Tensor | None = None,
+) -> dict[Statistic, Tensor]:
+    """Gather statistics of a causal prefill in at least float32, each of the shape that it says.
+
+    q [B, H, G, S, D]; k [B, H, S, D]; mask [B, S] bool, False at padding on either side, None if there is none;
+    window_mask [B or 1, 1, S, S] bool replaces plain causality (sliding windows). Padding neither gives nor receives.
+    """
+    if not statistics:
+        return {}
+    prompt = LayerPrompt(q, k, mask, scores, window_mask)
+    found = {statistic: statistic.begin(prompt) for statistic in statistics}
+    for block in prompt.blocks():
+        for statistic, so_far in found.items():
+            statistic.fold(so_far, block)
+    return found
