@@ -20,11 +20,11 @@ from harness.hf.fingerprint import fingerprint
 from harness.hf.folder import check_folder
 from harness.hf.generation import Generation, read_generation
 from harness.hf.hub import pinned
-from harness.hf.packaged import SCHEME, converted, gguf_in_package
+from harness.hf.packaged import converted, gguf_in_packages
 from harness.hf.quantised import check_quantised
 from harness.hf.retry import broken_download
 from harness.hf.rope import check_no_turn, check_reach, turning_point
-from harness.hf.spec import ModelSpec
+from harness.hf.spec import PACKAGE, ModelSpec
 from harness.hf.tokenizer import load_tokenizer
 from harness.hf.trial import takes_mixed_lengths
 from harness.hf.weights import check_one_gpu, check_weights_fit
@@ -128,7 +128,7 @@ class Checkpoint:
 def find(spec: ModelSpec) -> Checkpoint:
     """Read the configuration and refuse what cannot be run. Raises InputError; loads no weights."""
     device = find_device(spec.device)
-    path = _resolve(spec.path)
+    path = _resolve(spec.path, spec)
     check_folder(spec, path)
     spec = replace(spec, revision=pinned(spec.name, path, spec.revision))
     try:
@@ -146,9 +146,11 @@ def find(spec: ModelSpec) -> Checkpoint:
     return found
 
 
-def _resolve(path: str) -> str:
-    if path.startswith(SCHEME):
-        return str(converted(gguf_in_package(path), _convert_gguf))
+def _resolve(path: str, spec: ModelSpec | None = None) -> str:
+    """Return the folder or hub name that a path stands for; `spec` is the model's whose own path it is."""
+    if path.startswith(PACKAGE):
+        gguf = gguf_in_packages(path, spec and spec.sha256, spec and spec.license)
+        return str(converted(gguf, _convert_gguf))
     if path.startswith(SHAPE):
         return str(SHAPES / path.removeprefix(SHAPE))
     return path

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from harness.errors import InputError
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
+PACKAGE = "package:"
+"""Begins a path whose weights lie in Python packages (harness/hf/packaged.py)."""
 
 
 @dataclass(frozen=True)
 class ModelSpec:
     """Names a model and how to load it.
 
-    `path` is a hub id, a local folder, package:NAME/FILE.gguf for weights inside a package, or shape:NAME for a folder
-    of harness/hf/shapes/, to be used with random_weights. `tokenizer` is such a path where another one is borrowed.
+    `path` is a hub id, a local folder, package:NAME==VERSION/FILE.gguf for weights inside a package (or several such
+    parts, with spaces between, that make a file of hash sha256), or shape:NAME for a folder of harness/hf/shapes/, to
+    be used with random_weights. `tokenizer` is such a path where another one is borrowed. `license` names terms that
+    whoever runs the model agrees to, where they ask for it; every run says them.
     max_length overrides the architecture's own limit on positions; reallocate and trivia_cue are how the paper ran
     this family (SparQ's reallocation, the words before a TriviaQA answer).
     """
@@ -22,6 +26,8 @@ class ModelSpec:
     name: str
     path: str
     gguf_file: str | None = None
+    sha256: str | None = None
+    license: str | None = None
     tokenizer: str | None = None
     revision: str | None = None
     dtype: str = "float32"
@@ -39,3 +45,5 @@ class ModelSpec:
             raise InputError(f"model.dtype={self.dtype} is unknown: choose from {', '.join(DTYPES)}")
         if self.max_length is not None and self.max_length < 1:
             raise InputError(f"model.max_length={self.max_length} must be at least 1")
+        if self.sha256 is not None and not self.path.startswith(PACKAGE):
+            raise InputError(f"model.sha256 is of a file in packages ({PACKAGE}...), {self.path} is none: leave it null")

@@ -32,6 +32,8 @@ class Console:
     def announce(self, folder: Path, job: Job, data: str, plan: Plan) -> None:
         """Say what is about to run, and what cannot."""
         self._out.rule(escape(f"{job.model.name} on {job.task.label}"))
+        if job.model.license:
+            self.say(f"{job.model.name} is used under its own terms: {job.model.license}")
         if job.data.kind == "auto" and data == "embedded":
             self._out.print("[yellow]The hub cannot be reached: using the embedded corpus (data=hub insists).[/]")
         for skip in plan.skipped:
