@@ -4,6 +4,10 @@
 class InputError(ValueError):
     """Means that something the user asked for cannot be done; the message says what and names the fix. Exit code 2."""
 
+    def __str__(self) -> str:
+        """Return the message as one line, whatever names of the user's are quoted in it."""
+        return super().__str__().replace("\n", "\\n")
+
 
 class RunError(RuntimeError):
     """Means that a run could not be finished as asked; the message says why and what to do. Exit code 1."""

@@ -128,7 +128,7 @@ class Checkpoint:
 def find(spec: ModelSpec) -> Checkpoint:
     """Read the configuration and refuse what cannot be run. Raises InputError; loads no weights."""
     device = find_device(spec.device)
-    path = _resolve(spec.path, spec)
+    path = _resolve(spec.path, spec.sha256, spec.license)
     check_folder(spec, path)
     spec = replace(spec, revision=pinned(spec.name, path, spec.revision))
     try:
@@ -146,11 +146,9 @@ def find(spec: ModelSpec) -> Checkpoint:
     return found
 
 
-def _resolve(path: str, spec: ModelSpec | None = None) -> str:
-    """Return the folder or hub name that a path stands for; `spec` is the model's whose own path it is."""
+def _resolve(path: str, sha256: str | None = None, terms: str | None = None) -> str:
     if path.startswith(PACKAGE):
-        gguf = gguf_in_packages(path, spec and spec.sha256, spec and spec.license)
-        return str(converted(gguf, _convert_gguf))
+        return str(converted(gguf_in_packages(path, sha256, terms), _convert_gguf))
     if path.startswith(SHAPE):
         return str(SHAPES / path.removeprefix(SHAPE))
     return path

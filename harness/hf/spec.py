@@ -46,4 +46,4 @@ class ModelSpec:
         if self.max_length is not None and self.max_length < 1:
             raise InputError(f"model.max_length={self.max_length} must be at least 1")
         if self.sha256 is not None and not self.path.startswith(PACKAGE):
-            raise InputError(f"model.sha256 is of a file in packages ({PACKAGE}...), {self.path} is none: leave it null")
+            raise InputError(f"model.sha256 is of a file in packages ({PACKAGE}...), {self.path} is none: use null")

@@ -45,7 +45,8 @@ def parts(install):
 
 
 def cached(tmp_path):
-    return sorted(file.name for file in (tmp_path / "cache" / "models" / SHA256[:12]).glob("*") if file.suffix != ".lock")
+    files = (tmp_path / "cache" / "models" / SHA256[:12]).glob("*")
+    return sorted(file.name for file in files if file.suffix != ".lock")
 
 
 def refusal(path=PATH, *more):
@@ -55,26 +56,29 @@ def refusal(path=PATH, *more):
     return str(refused.value)
 
 
-def test_parts_are_joined_in_the_order_in_which_they_are_named(parts, tmp_path):
+@pytest.mark.usefixtures("parts")
+def test_parts_are_joined_in_the_order_in_which_they_are_named(tmp_path):
     joined = gguf_in_packages(PATH, SHA256)
     assert joined.read_bytes() == WHOLE
     assert cached(tmp_path) == [joined.name] == ["tiny.gguf"]
 
 
-def test_what_was_joined_once_is_not_joined_again(parts):
+@pytest.mark.usefixtures("parts")
+def test_what_was_joined_once_is_not_joined_again():
     first = gguf_in_packages(PATH, SHA256).stat()
     again = gguf_in_packages(PATH, SHA256).stat()
     assert (again.st_ino, again.st_mtime_ns) == (first.st_ino, first.st_mtime_ns)
 
 
-def test_callers_that_ask_at_once_all_get_the_whole_file(parts):
+@pytest.mark.usefixtures("parts")
+def test_callers_that_ask_at_once_all_get_the_whole_file():
     found = []
-    asking = [threading.Thread(target=lambda: found.append(gguf_in_packages(PATH, SHA256).read_bytes())) for _ in "1234"]
+    asking = [threading.Thread(target=lambda: found.append(gguf_in_packages(PATH, SHA256))) for _ in "1234"]
     for one in asking:
         one.start()
     for one in asking:
         one.join()
-    assert found == [WHOLE] * 4
+    assert [joined.read_bytes() for joined in found] == [WHOLE] * 4
 
 
 def test_all_that_is_missing_is_named_with_one_command_and_the_terms(install):
@@ -104,7 +108,8 @@ def test_parts_that_make_another_file_are_refused_and_leave_nothing(parts, tmp_p
     assert gguf_in_packages(PATH, SHA256).read_bytes() == WHOLE
 
 
-def test_a_join_that_was_killed_is_done_over_and_leaves_nothing(parts, tmp_path):
+@pytest.mark.usefixtures("parts")
+def test_a_join_that_was_killed_is_done_over_and_leaves_nothing(tmp_path):
     folder = tmp_path / "cache" / "models" / SHA256[:12]
     folder.mkdir(parents=True)
     (folder / "tiny.partial").write_bytes(WHOLE[:12])
@@ -113,7 +118,8 @@ def test_a_join_that_was_killed_is_done_over_and_leaves_nothing(parts, tmp_path)
     assert cached(tmp_path) == [joined.name]
 
 
-def test_a_join_that_fails_leaves_nothing_under_the_name_of_the_whole(parts, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("parts")
+def test_a_join_that_fails_leaves_nothing_under_the_name_of_the_whole(tmp_path, monkeypatch):
     def full(*_):
         raise OSError("No space left on device")
 
@@ -124,16 +130,18 @@ def test_a_join_that_fails_leaves_nothing_under_the_name_of_the_whole(parts, tmp
     assert cached(tmp_path) == []
 
 
-def test_a_joined_file_that_went_bad_in_the_cache_is_refused(parts):
+@pytest.mark.usefixtures("parts")
+def test_a_joined_file_that_went_bad_in_the_cache_is_refused():
     gguf_in_packages(PATH, SHA256).write_bytes(b"rotten")
     assert refusal(PATH, SHA256).endswith(": remove it")
 
 
-def test_parts_without_a_hash_are_refused(parts):
+@pytest.mark.usefixtures("parts")
+def test_parts_without_a_hash_are_refused():
     assert "model.sha256" in refusal(PATH)
 
 
-def test_one_whole_file_is_taken_where_it_lies(install, tmp_path):
+def test_one_whole_file_is_taken_where_it_lies(install):
     file = install("made-up", "whole.gguf", WHOLE)
     assert gguf_in_packages("package:made-up==1.0/whole.gguf") == file
     assert gguf_in_packages("package:made-up/whole.gguf", SHA256) == file

@@ -105,7 +105,7 @@ def test_a_key_that_nothing_reads_is_refused_at_every_level(key, value):
         holder = functools.reduce(lambda inner, name: inner[name], place, config)
         if key not in holder and (place, key) not in {((section,), field) for section, field in FIELDS}:
             holder[key] = value
-            with pytest.raises(InputError, match=re.escape(key)):
+            with pytest.raises(InputError, match=re.escape(key.replace("\n", "\\n"))):
                 Job.of(config)
 
 
