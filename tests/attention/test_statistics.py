@@ -23,7 +23,7 @@ RECEIVED, LAST_USED = AttentionReceived(), LastUsed()
 ALL = (
     RECEIVED,
     LAST_USED,
-    *(ReceivedWithin(window) for window in (1, 4)),
+    *(ReceivedWithin(window) for window in (1, 4, 7)),
     *(LastQueries(count) for count in (1, 6, 30)),
     *(QuerySquare(count) for count in (1, 6, 30)),
     QueryKeyMagnitude(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from harness.attention.statistics.blocks import Block, LayerPrompt
@@ -40,6 +41,8 @@ class ReceivedWithin(Statistic):
 
     def fold(self, so_far: Tensor, block: Block) -> None:
         """Add what the block's queries give to the tokens near them."""
-        distance = block.time[:, :, None] - block.prompt.time[:, None, : block.end]
-        near = (distance < self.window) & block.live[:, :, None]
-        so_far[..., : block.end] += block.weights.masked_fill(~near[:, None, None], 0).sum(3)
+        first = max(0, block.start - self.window + 1)  # older tokens are out of reach of the whole block
+        column = torch.arange(first, block.end, device=so_far.device)
+        near = column[block.start - first :, None] - column < self.window  # live tokens are side by side
+        given = near & block.live[:, None, None, :, None]
+        so_far[..., first : block.end] += (block.weights[..., first:] * given).sum(3)
