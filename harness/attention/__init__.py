@@ -5,22 +5,37 @@ Shape legend (used in every docstring of the package):
     S prompt tokens   N cached tokens, the newest included   K kept tokens   T decode steps
 """
 
+from harness.attention.draws import uniform
+from harness.attention.meter import Meter
 from harness.attention.rope import Rope
 from harness.attention.scores import Scores, softmax
-from harness.attention.selection import MeanValue, age, attend_to, gather_mask, gather_tokens, top_newest
+from harness.attention.selection import (
+    MeanValue,
+    age,
+    attend_to,
+    attend_where,
+    columns_of,
+    gather_mask,
+    gather_tokens,
+    top_newest,
+)
 from harness.attention.step import LayerPrefix, LayerShape, Step
 
 __all__ = [
     "LayerPrefix",
     "LayerShape",
     "MeanValue",
+    "Meter",
     "Rope",
     "Scores",
     "Step",
     "age",
     "attend_to",
+    "attend_where",
+    "columns_of",
     "gather_mask",
     "gather_tokens",
     "softmax",
     "top_newest",
+    "uniform",
 ]

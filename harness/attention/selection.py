@@ -52,15 +52,50 @@ def gather_mask(mask: Tensor, index: Tensor) -> Tensor:
     return mask.expand(-1, index.shape[1], -1).gather(2, index)
 
 
-def attend_to(step: Step, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Attend exactly to the tokens at index [B, H, K].
+def attend_to(step: Step, index: Tensor, live: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Attend exactly to the tokens at index [B, H, K], of which only those count where `live` [B, H, K] is True.
 
     Returns the output [B, H, G, D] and the weights [B, H, G, K].
     """
     mask = gather_mask(step.mask, index)
+    if live is not None:
+        mask = mask & live
     logits = step.scores(step.q, gather_tokens(step.k, index))
     weights = softmax(logits, mask[:, :, None])
     return weights.to(step.v.dtype) @ gather_tokens(step.v, index), weights
+
+
+def attend_where(step: Step, kept: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Attend exactly, each query head to its own tokens: kept [B, H, G or 1, N] bool, ragged counts allowed.
+
+    What is read is the union over the group of each KV head. `bias`, of the same shape or broadcast to it, is added to
+    the logits. Returns the output [B, H, G, D]; a query head that keeps nothing gives zeros.
+    """
+    kept = kept & step.mask[:, :, None]
+    index, live = columns_of(kept.any(2))
+    chosen = index[:, :, None]
+    own = kept.gather(3, chosen.expand(-1, -1, kept.shape[2], -1)) & live[:, :, None]
+    logits = step.scores(step.q, gather_tokens(step.k, index))
+    if bias is not None:
+        bias = bias.expand(*kept.shape[:2], bias.shape[2], kept.shape[3])
+        logits = logits + bias.gather(3, chosen.expand(-1, -1, bias.shape[2], -1))
+    weights = softmax(logits, own).nan_to_num(0)
+    return weights.to(step.v.dtype) @ gather_tokens(step.v, index)
+
+
+def columns_of(kept: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the columns that kept [B, H, N] holds, oldest first: index and live [B, H, K], K the most of any head.
+
+    A head that keeps fewer is filled up with its newest column, dead.
+    """
+    counts = kept.sum(-1, keepdim=True)
+    most = max(int(counts.max()), 1)
+    n = kept.shape[-1]
+    columns = torch.arange(n, device=kept.device)
+    newest = torch.where(kept, columns, 0).amax(-1, keepdim=True)
+    index = torch.where(kept, columns, n).topk(most, largest=False).values
+    live = torch.arange(most, device=kept.device) < counts
+    return torch.where(live, index, newest), live
 
 
 class MeanValue:

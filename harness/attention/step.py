@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
+from harness.attention.rope import Rope
 from harness.attention.scores import Scores
 from harness.attention.statistics import Statistic
 
@@ -15,13 +17,15 @@ from harness.attention.statistics import Statistic
 class LayerShape:
     """Describes an attention layer: KV heads, head dimension, and how many tokens it sees at most (None: all).
 
-    A `chunked` layer sees those since the latest multiple of `window`, others the newest `window`.
+    A `chunked` layer sees those since the latest multiple of `window`, others the newest `window`. `group` counts the
+    query heads of a KV head.
     """
 
     kv_heads: int
     head_dim: int
     window: int | None = None
     chunked: bool = False
+    group: int = 1
 
     def visible(self, n: int) -> int:
         """Count the tokens that a query sees when n are cached."""
@@ -32,10 +36,13 @@ class LayerShape:
 
 @dataclass(frozen=True)
 class LayerPrefix:
-    """Holds what a layer hands to a method once the shared dense prefill is done. Read only.
+    """Holds what a layer hands to a method once the shared dense prefill is done. Read only, but for `shared`.
 
     k, v: [B, H, S, D] views of the cache, newest token last, zero at padding. mask: [B, 1, S] bool, False at padding.
-    statistics: what the method's `observes` asked for (harness/attention/statistics). decode_steps: how many will come.
+    statistics: what the method's `observes` asked for (harness/attention/statistics). decode_steps: how many are to come. layer: this one's number of
+    `layers`. rope: the layer's rotary embedding, for methods that need it. calibration: what the method learnt of this
+    layer beforehand. shared: belongs to the decode stream, and is the same for all its layers; several steps of a layer
+    may run before the next layer's.
     """
 
     k: Tensor
@@ -43,7 +50,21 @@ class LayerPrefix:
     mask: Tensor
     decode_steps: int
     layer: int = 0
+    layers: int = 1
     statistics: Mapping[Statistic, Tensor] = field(default_factory=dict)
+    rope: Rope | None = None
+    calibration: Any = None
+    shared: dict[Any, Any] = field(default_factory=dict)
+
+    @property
+    def lengths(self) -> Tensor:
+        """Count the live prompt tokens of each row, [B]."""
+        return self.mask.sum((1, 2))
+
+    @property
+    def first(self) -> Tensor:
+        """Return the column of each row's first live token, [B]: column c is at position c - first."""
+        return self.mask.shape[-1] - self.lengths
 
 
 @dataclass(frozen=True)

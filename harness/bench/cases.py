@@ -133,7 +133,7 @@ def prompt_of(method: Method[Any], step: Step, decoded: int, layer: int = 0) -> 
     prompt = LayerPrompt(step.q[:, :, :, None].expand(-1, -1, -1, s, -1), k, None, step.scores)
     shapes = {statistic: statistic.begin(prompt).shape for statistic in sorted(method.observes, key=repr)}
     statistics = {name: torch.rand(shape, generator=generator, device=k.device) for name, shape in shapes.items()}
-    return LayerPrefix(k, v, step.mask[..., :s], decoded, layer, statistics)
+    return LayerPrefix(k, v, step.mask[..., :s], decoded, layer, statistics=statistics)
 
 
 def repeated(method: Method[Any], step: Step, layer: int = 0) -> Callable[[Step], Tensor]:

@@ -125,7 +125,9 @@ def _outputs(method: Method[Any], step: Step, prompt: LayerPrefix, row: slice) -
     change = ROUNDING[step.k.dtype] * (2 * torch.rand(q.shape, generator=generator, device=q.device, dtype=q.dtype) - 1)
     s, mask = prompt.k.shape[2], step.mask[row]
     for query in (q - q * change, q + q * change):
-        state = method.start(LayerPrefix(k[:, :, :s], v[:, :, :s], mask[..., :s], step.length - s, prompt.layer, known))
+        state = method.start(
+            LayerPrefix(k[:, :, :s], v[:, :, :s], mask[..., :s], step.length - s, prompt.layer, statistics=known)
+        )
         for n in range(s + 1, step.length + 1):
             output = method.attend(Step(query, k[:, :, :n], v[:, :, :n], mask[..., :n], step.scores), state)
         yield output

@@ -6,12 +6,13 @@ decode step attends to. Shape legend: harness/attention/__init__.py; T is the nu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from harness.attention.rope import Rope
 from harness.attention.statistics import Statistic
 
 
@@ -49,12 +50,20 @@ class PromptCache:
     """Holds the buffers of all layers for B prompts of `lengths` tokens, each with its number of decode `steps`.
 
     `prompt` is the longest length, `decode_steps` the most steps, `final` counts the tokens of every row at its end, if
-    they are known. `count` [B] is the lengths once more, on the device: copying them there takes as long as the device
-    has work. `mask` [B, 1, S + T] is False at padding.
+    they are known. `ropes` are those of the layers, if any method needs them. `count` [B] is the lengths once more, on
+    the device: copying them there takes as long as the device has work. `mask` [B, 1, S + T] is False at padding.
     """
 
-    def __init__(self, lengths: list[int], steps: list[int], device: torch.device, final: int | None = None) -> None:
+    def __init__(
+        self,
+        lengths: list[int],
+        steps: list[int],
+        device: torch.device,
+        final: int | None = None,
+        ropes: Sequence[Rope | None] = (),
+    ) -> None:
         self.lengths = lengths
+        self.ropes = ropes
         self.final = final
         self.decode_steps = max(steps)
         self.prompt = max(lengths)

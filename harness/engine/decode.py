@@ -13,6 +13,7 @@ from harness.attention import LayerPrefix, Step
 from harness.engine.activity import Activity
 from harness.engine.cache import DecodedKV, LayerCache, NewColumns, PromptCache
 from harness.engine.device import Clock, make_clock
+from harness.engine.measured import Measured
 from harness.engine.model import LayerCall
 from harness.kernels import KernelBinding, extend, find_binding
 from harness.methods import Method
@@ -51,31 +52,44 @@ class Decode:
 class DecodeStream:
     """Decodes a batch under one method, from the prompts that all methods share.
 
-    Its `kernel`, if there is one, computes the method's attention. By layer it holds the method's state and the tokens
-    that it decoded; `clock` times its attention.
+    Its `kernel`, if there is one, computes the method's attention, and `dense` that of the layers which the method
+    leaves as they are. By layer it holds the method's state, what the method learnt beforehand, and the tokens that it
+    decoded; `shared` is for all layers. `clock` times its attention, `measured` sums what it says that it moved.
     """
 
     method: Method[Any]
     kernel: KernelBinding | None
+    dense: Method[Any] | KernelBinding
     cache: PromptCache
     activity: Activity
     clock: Clock
+    measured: Measured | None = None
+    calibration: Sequence[Any] = ()
+    shared: dict[Any, Any] = field(default_factory=dict)
     states: dict[int, Any] = field(default_factory=dict)
     decoded: dict[int, DecodedKV] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, method: Method[Any], cache: PromptCache, kernel: KernelBinding | None = None) -> DecodeStream:
+    def of(
+        cls,
+        method: Method[Any],
+        cache: PromptCache,
+        kernel: KernelBinding | None = None,
+        calibration: Sequence[Any] = (),
+    ) -> DecodeStream:
         """Make a stream that has decoded nothing."""
         device = cache.mask.device
         dense = (find_binding(Dense()) if kernel else None) or Dense()
         activity = Activity(dense, len(cache.lengths), device)
         if method.is_dense:
             activity.close()
-        return cls(method, kernel, cache, activity, make_clock(device))
+        measured = Measured(len(cache.lengths), cache.decode_steps, device) if method.measured else None
+        return cls(method, kernel, dense, cache, activity, make_clock(device), measured, calibration)
 
     def attend(self, call: LayerCall, new: NewColumns) -> Tensor:
         """Compute the output [B, Hq, T, D] of the T new tokens in one layer."""
-        attention = self.kernel or self.method
+        acts = self.method.exemption.acts_in(call.layer, call.window_mask is not None)
+        attention = (self.kernel or self.method) if acts else self.dense
         layer = self.cache.layers[call.layer]
         with self.clock.running():
             self._write_tokens(call, layer, new)
@@ -83,9 +97,17 @@ class DecodeStream:
                 self.states[call.layer] = attention.start(self._prefix(call.layer))
             steps = [self._step(call, layer, new, t) for t in range(call.q.shape[2])]
             outputs = [attention.attend(step, self.states[call.layer]) for step in steps]
-        if self.activity.is_open(new.done):
+        if self.measured:
+            self.measured.note(new.done, steps, self._metered(call.layer, len(steps)) if acts else None)
+        if acts and self.activity.is_open(new.done):
             self.activity.compare(self._prefix(call.layer), new, steps, outputs)
         return torch.stack([output.flatten(1, 2) for output in outputs], 2)
+
+    def _metered(self, layer: int, count: int) -> list[Tensor]:
+        """Return the bits [B] of the latest steps of a layer. The method must have noted one entry per step."""
+        meter = self.method.meter(self.states[layer])
+        assert meter is not None, f"{type(self.method).__name__} is measured and keeps no meter"
+        return meter.steps[-count:]
 
     def _write_tokens(self, call: LayerCall, layer: LayerCache, new: NewColumns) -> None:
         """Put this stream's tokens, old and new, behind the prompt, where those of another stream may be."""
@@ -104,7 +126,18 @@ class DecodeStream:
     def _prefix(self, layer: int) -> LayerPrefix:
         cache, s = self.cache.layers[layer], self.cache.prompt
         k, v, mask = cache.k[:, :, :s], cache.v[:, :, :s], self.cache.mask[..., :s]
-        return LayerPrefix(k, v, mask, self.cache.decode_steps, layer, cache.statistics)
+        return LayerPrefix(
+            k,
+            v,
+            mask,
+            self.cache.decode_steps,
+            layer,
+            len(self.cache.layers),
+            cache.statistics,
+            self.cache.ropes[layer] if self.cache.ropes else None,
+            self.calibration[layer] if self.calibration else None,
+            self.shared,
+        )
 
     def _step(self, call: LayerCall, layer: LayerCache, new: NewColumns, t: int) -> Step:
         """Describe the decode step of new token t to the method or, with free columns behind it, to the kernel."""

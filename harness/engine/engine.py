@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from harness.attention.rope import Rope
 from harness.engine.cache import PromptCache
 from harness.engine.decode import DecodeStream
 from harness.engine.device import current, wait_for
@@ -33,11 +34,21 @@ class Engine:
     """Runs batches of prompts through a model under several methods.
 
     `prefill_tokens` bounds one prefill pass, padding included; `kernel` chooses between torch and Triton for the
-    methods' attention ("auto": Triton where it can serve them).
+    methods' attention ("auto": Triton where it can serve them). `ropes` are the rotary embeddings of the layers, for
+    methods that need them, `calibrations` what methods learnt of each layer beforehand.
     """
 
-    def __init__(self, model: Model, prefill_tokens: int = 2048, kernel: Kernel = "auto") -> None:
+    def __init__(
+        self,
+        model: Model,
+        prefill_tokens: int = 2048,
+        kernel: Kernel = "auto",
+        ropes: Sequence[Rope | None] = (),
+        calibrations: Mapping[Method[Any], Sequence[Any]] | None = None,
+    ) -> None:
         self._model = model
+        self._ropes = ropes
+        self._calibrations = calibrations or {}
         self._kernel: Kernel = kernel
         self._prefill_tokens = prefill_tokens
 
@@ -59,7 +70,8 @@ class Engine:
         """Find where the first number that is not finite appears when the method decodes the prompt, in words."""
         watched = WatchedModel(self._model)
         with contextlib.suppress(NotFiniteError):
-            Engine(watched, self._prefill_tokens, self._kernel).run([prompt], [method])
+            engine = Engine(watched, self._prefill_tokens, self._kernel, self._ropes, self._calibrations)
+            engine.run([prompt], [method])
         return watched.first_not_finite
 
     def _rows(self, batch: Sequence[Prompt]) -> list[list[int]]:
@@ -82,13 +94,14 @@ class Engine:
             session.score(logits)
         session.share_time(time.perf_counter() - begin)
         session.note_activity()
+        session.note_measured()
         return session.outputs
 
     def _prefill(self, batch: Sequence[Prompt], methods: list[Method[Any]]) -> Prefilled:
         """Fill a cache, with the statistics that any of the methods observes."""
         device = self._model.device
         lengths = [len(prompt.tokens) for prompt in batch]
-        cache = PromptCache(lengths, [prompt.steps for prompt in batch], device, self._final(batch))
+        cache = PromptCache(lengths, [prompt.steps for prompt in batch], device, self._final(batch), self._ropes)
         observes = frozenset().union(*(m.observes for m in methods))
         observe = choose_observe(self._kernel, device)
         pattern = methods[0].prefill_mask(max(lengths)).to(device) if methods[0].masks_prefill else None
@@ -109,7 +122,9 @@ class Engine:
 
     def _stream(self, method: Method[Any], cache: PromptCache) -> DecodeStream:
         kernels_fit = fits(cache.head_dim, self._model.capped)
-        return DecodeStream.of(method, cache, choose_binding(method, self._kernel, self._model.device, kernels_fit))
+        binding = choose_binding(method, self._kernel, self._model.device, kernels_fit)
+        learnt = self._calibrations[method] if "calibration" in method.needs else ()
+        return DecodeStream.of(method, cache, binding, learnt)
 
 
 def _by_prefill(methods: Sequence[Method[Any]]) -> list[list[int]]:

@@ -62,7 +62,8 @@ class Output:
     """Holds what one method made of one prompt.
 
     The tokens, their negative log-likelihoods (nats), whether each was the greedy choice, whether the method ever
-    changed an attention output, and its share of the decoding time.
+    changed an attention output, its share of the decoding time, and the share of dense's bytes that its decode steps
+    moved, where the method measures it.
     """
 
     tokens: list[int] = field(default_factory=list)
@@ -70,6 +71,7 @@ class Output:
     greedy: list[bool] = field(default_factory=list)
     active: bool = False
     seconds: float = 0.0
+    share: float | None = None
 
 
 def padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:

@@ -72,6 +72,14 @@ class Session:
             for output, changed_at in zip(outputs, stream.activity.changed_at(), strict=True):
                 output.active = changed_at < len(output.tokens) - 1  # step 0 makes the second token
 
+    def note_measured(self) -> None:
+        """Note what share of dense's bytes each output took, where the method measured it."""
+        for stream, outputs in zip(self._streams, self.outputs, strict=True):
+            if stream.measured is not None:
+                shares = stream.measured.shares([len(output.tokens) - 1 for output in outputs])
+                for output, share in zip(outputs, shares, strict=True):
+                    output.share = share
+
     def _note(self, logits: Tensor, tokens: Tensor, done: int) -> None:
         """Note tokens [R, T] and what the logits [R, T, V] say of them, which waits for the device.
 

@@ -36,7 +36,9 @@ class _Shapes:
         if call.layer in self.layers:
             raise InputError(f"its layer {call.layer} attends more than once for a token, methods here act on one call")
         masked = call.window_mask is not None
-        self.layers[call.layer] = LayerShape(h, d, self.window if masked else None, masked and self.chunked)
+        self.layers[call.layer] = LayerShape(
+            h, d, self.window if masked else None, masked and self.chunked, call.q.shape[1] // h
+        )
         return torch.zeros_like(call.q)
 
 

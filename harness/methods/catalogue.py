@@ -12,7 +12,11 @@ from typing import Any
 import harness.methods
 from harness.errors import InputError
 from harness.methods.contract import Method
+from harness.methods.exemption import Exemption
 from harness.methods.ratio import Budget
+
+SHARED = tuple(field.name for field in dataclasses.fields(Exemption))
+"""Names the knobs that every method has."""
 
 
 def names() -> list[str]:
@@ -30,8 +34,10 @@ def find(name: str) -> type[Method[Any]]:
 
 
 def knobs(cls: type[Method[Any]]) -> dict[str, Any]:
-    """Return knob names and defaults; dataclasses.MISSING where there is no default."""
-    return {f.name: f.default for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    """Return knob names and defaults; dataclasses.MISSING where there is no default. Dense has none to exempt."""
+    found = {f.name: f.default for f in dataclasses.fields(cls)}
+    own = {name: default for name, default in found.items() if name not in SHARED}
+    return own if cls.is_dense else own | {name: found[name] for name in SHARED}
 
 
 def open_knobs(name: str, given: Mapping[str, Any]) -> list[str]:
@@ -68,8 +74,13 @@ def solve(name: str, budget: Budget, **fixed: Any) -> Method[Any]:
 
 
 def settings(method: Method[Any]) -> dict[str, Any]:
-    """Return the knobs of a method as a plain dictionary."""
-    return dataclasses.asdict(method)  # type: ignore[call-overload,no-any-return]
+    """Return the knobs of a method as a plain dictionary.
+
+    Of those that every method has, those are left out that neither say anything here nor by default.
+    """
+    neutral, defaults = dataclasses.asdict(Exemption()), knobs(type(method))
+    given = {name: getattr(method, name) for name in defaults}
+    return {name: v for name, v in given.items() if name not in neutral or not v == defaults[name] == neutral[name]}
 
 
 def facts(name: str) -> dict[str, Any]:

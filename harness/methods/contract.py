@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import torch
 from torch import Tensor
 
-from harness.attention import LayerPrefix, Step
+from harness.attention import LayerPrefix, Meter, Step
 from harness.attention.statistics import Statistic
 from harness.methods.about import About
+from harness.methods.cost import ELEMENT, Cost, LayerAt
+from harness.methods.exemption import DenseLayers, Exemption, Layers
 from harness.methods.knob_types import check_types
 from harness.methods.ratio import Budget
 
 S = TypeVar("S")
+Need = Literal["rope", "calibration", "weights"]
+"""What a method must be given besides the cache: a layer's rotary embedding, prompts to learn from, the weights."""
 
 
+@dataclass(frozen=True)
 class Method(ABC, Generic[S]):
     """Computes the attention of decode steps: a frozen dataclass of knobs, all that changes is in the state of `start`.
 
-    Knobs are checked by their types when a method is made (harness/methods/knob_types.py), which raises InputError.
-    Shape legend: harness/attention/__init__.py.
+    Knobs are checked by their types when a method is made (harness/methods/knob_types.py), which raises InputError. Two
+    belong to every method, and the engine heeds them: `dense_layers` stay dense, as do those with a window where
+    `layers` is "full". Shape legend: harness/attention/__init__.py.
     """
 
     about: ClassVar[About]
@@ -30,6 +38,15 @@ class Method(ABC, Generic[S]):
     """True for dense attention, which is not expected to change any output."""
     oracle: ClassVar[bool] = False
     """True for a control whose choice reads K without paying for it."""
+    simulated: ClassVar[bool] = False
+    """True where choosing is charged as an index is said to read, which is not what is read here."""
+    layered: ClassVar[bool] = False
+    """True if the cost depends on the layer's number."""
+    excused: ClassVar[Mapping[str, str]] = {}
+    """Laws (tests/methods/laws) that the definition cannot meet, with the reason."""
+
+    dense_layers: DenseLayers = field(default=0, kw_only=True)
+    layers: Layers = field(default="all", kw_only=True)
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -43,12 +60,8 @@ class Method(ABC, Generic[S]):
         """Compute the attention output [B, H, G, D] of one decode step. May update `state`, never `step`."""
 
     @abstractmethod
-    def kept_tokens(self, n: int) -> int:
-        """Count the tokens that a step attends to exactly when n are cached, the newest included."""
-
-    @abstractmethod
-    def transfers(self, n: int, d: int) -> float:
-        """Count the elements moved per KV head and decode step at n cached tokens and head dimension d."""
+    def cost(self, at: LayerAt) -> Cost:
+        """Count the bits that a KV head moves in a decode step and holds; a plan's estimate if they are `measured`."""
 
     @classmethod
     @abstractmethod
@@ -61,9 +74,36 @@ class Method(ABC, Generic[S]):
         return frozenset()
 
     @property
+    def needs(self) -> frozenset[Need]:
+        """Return what the method must be given besides the cache."""
+        return frozenset()
+
+    @property
+    def measured(self) -> bool:
+        """Return True if what a step moves depends on the data: tables then report what `meter` counted."""
+        return False
+
+    def meter(self, state: S) -> Meter | None:
+        """Return the meter that a measured method keeps in a layer's state."""
+        return None
+
+    @property
+    def exemption(self) -> Exemption:
+        """Return the layers that stay dense."""
+        return Exemption(self.dense_layers, self.layers)
+
+    @property
     def resolved(self) -> Self:
         """Return the same method with knobs that were left null set to what they stand for."""
         return self
+
+    def state_elements(self, at: LayerAt) -> float:
+        """Count the elements that the state of a KV head takes here beside the cache, with which memory is planned."""
+        return max(0.0, self.cost(at).held - at.cache) / ELEMENT
+
+    def transfers(self, n: int, d: int) -> float:
+        """Count the elements that a lone KV head of one query head moves at n cached tokens and head dimension d."""
+        return self.cost(LayerAt(n, d, prompt=n)).moved / ELEMENT
 
     @property
     def masks_prefill(self) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 from harness.methods.contract import Method
+from harness.methods.cost import Cost, LayerAt
 from harness.methods.knob_types import Size, floor
 from harness.methods.ratio import Budget, largest_knob
 
@@ -18,13 +19,9 @@ class ExactlyK(Method[S]):
 
     k: Size
 
-    def kept_tokens(self, n: int) -> int:
-        """Keep k of n."""
-        return min(self.k, n)
-
-    def transfers(self, n: int, d: int) -> float:
-        """Count 2kD + 2D: k rows of K and V read, one of each written."""
-        return 2 * min(self.k, n) * d + 2 * d
+    def cost(self, at: LayerAt) -> Cost:
+        """Count k rows of K and V as read, one of each as written: 2kD + 2D elements. The cache stays whole."""
+        return Cost(attend=at.tokens(min(self.k, at.n)), write=at.newest, held=at.cache)
 
     @classmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:

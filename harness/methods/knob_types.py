@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from types import NoneType
 from typing import Annotated, Any, Literal
@@ -17,6 +17,19 @@ class AtLeast:
     """Holds the smallest value that a number may have."""
 
     value: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Is:
+    """Holds what a value has to be, in words and as a test of values of some types; true and false are no numbers."""
+
+    words: str
+    fits: Callable[[Any], bool]
+    types: tuple[type, ...] = (int, float)
+
+    def admits(self, value: object) -> bool:
+        """Return True if the value is of one of the types and fits."""
+        return isinstance(value, self.types) and not isinstance(value, bool) and self.fits(value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +48,13 @@ Local = Annotated[int, AtLeast(0), Within("k")]
 """Counts the newest tokens that are always kept, of k."""
 Initial = Annotated[int, AtLeast(0), Within("k", left=1)]
 """Counts the oldest tokens that are always kept, of a k that the newest token counts in too."""
+
+Share = Annotated[float, Is("a share above 0, at most 1", lambda value: 0 < value <= 1)]
+"""Holds a part of a whole that may not be nothing."""
+Positive = Annotated[float, Is("a number above 0", lambda value: 0 < value < float("inf"))]
+"""Holds a number without which nothing would be left."""
+Odd = Annotated[int, Is("an odd number of at least 1", lambda value: value >= 1 and value % 2 == 1, (int,))]
+"""Counts neighbours around a middle, which is one of them: 1 is the middle alone."""
 
 
 def least(cls: Any, knob: str) -> int | None:
@@ -108,6 +128,9 @@ def _wanted(kind: Any, value: Any) -> str:
     if NoneType in options:
         (rest,) = (option for option in options if option is not NoneType)
         return "" if value is None else _wanted(rest, value)
+    tests = [extra for extra in getattr(kind, "__metadata__", ()) if isinstance(extra, Is)]
+    if tests:
+        return next((test.words for test in tests if not test.admits(value)), "")
     if typing.get_origin(kind) is Annotated:
         low = next(extra.value for extra in kind.__metadata__ if isinstance(extra, AtLeast))
         fits = isinstance(value, options[0]) and not isinstance(value, bool) and value >= low

@@ -1,51 +1,55 @@
-"""Solves a method's knobs for a compression ratio over all layers of a model, as they are."""
+"""Solves a method's knobs for a ratio of bytes, moved or held, over all layers of a model, as they are."""
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from harness.attention import LayerShape
 from harness.errors import InputError
-from harness.methods.cost import Costed, dense_transfers, transfers_of_kinds
+from harness.methods.cost import ELEMENT, Cost, Costed, Stack
+from harness.methods.exemption import Exemption
 from harness.methods.knob_types import floor
 
 M = TypeVar("M", bound=Costed)
 EXACT = 0.02
 """Share of the budget that a method may leave unused although its knob could not be larger."""
+Of = Literal["moved", "held"]
+"""What is bounded: what a decode step moves, or what the cache holds between steps."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Bounds what a decode step may move over all layers and KV heads: dense's transfers at n tokens over `ratio`.
+    """Bounds what all layers and KV heads together move in a decode step, or hold: dense's at n tokens over `ratio`.
 
     The same ratio is the same share of bytes under every method and on every architecture: windows, widths and KV heads
-    of each layer count as they are.
+    of each layer count as they are, and layers that a method leaves dense as dense.
     """
 
     ratio: float
     n: int
     layers: tuple[LayerShape, ...]
+    of: Of = "moved"
 
     @cached_property
     def allowed(self) -> float:
-        """Return the most elements that a step may move."""
-        kinds = self._kinds.items()
-        dense = (count * s.kv_heads * dense_transfers(s.visible(self.n), s.head_dim) for s, count in kinds)
-        return sum(dense) / self.ratio
+        """Return the most elements that may be moved, or held."""
+        return self._elements(self._stack.dense(self.n)) / self.ratio
 
     @property
     def tokens(self) -> int:
         """Return the most tokens that a layer sees: a method that keeps as many drops none."""
-        return max(layer.visible(self.n) for layer in self._kinds)
+        return max(layer.visible(self.n) for layer in set(self.layers))
 
     @property
     def width(self) -> int:
         """Return the largest head dimension of a layer: a method that reads as many channels reads all."""
-        return max(layer.head_dim for layer in self._kinds)
+        return max(layer.head_dim for layer in set(self.layers))
 
     @property
     def words(self) -> str:
@@ -55,44 +59,62 @@ class Budget:
         seen = "".join(f", {count} see {tokens}" for tokens, count in fewer.items())
         return f"at {self.n} tokens in {len(self.layers)} layers of head dimension {widths}{seen}"
 
-    def moved(self, method: Costed) -> float:
-        """Count what a step moves under a method."""
-        return transfers_of_kinds(method, self._kinds, self.n)
+    @property
+    def may(self) -> str:
+        """Say what is bounded, and by how much: "a step may move 1,000 elements"."""
+        subject = "a step may move" if self.of == "moved" else "the cache may hold"
+        return f"{subject} {self.allowed:,.0f} elements"
+
+    def spent(self, method: Costed) -> float:
+        """Count the elements that a method moves in a step, or holds."""
+        return self._elements(self._stack.cost(method, self.n))
+
+    def acting(self, exemption: Exemption) -> Budget:
+        """Return what is left for the layers that are not exempt, once the others have taken what dense takes."""
+        layers = self._stack.acting(exemption)
+        if len(layers) == len(self.layers):
+            return self
+        dense = self._elements(Stack(layers).dense(self.n))
+        left = self.allowed - (self._elements(self._stack.dense(self.n)) - dense)
+        return Budget(dense / left if left > 0 else math.inf, self.n, layers, self.of)
 
     def keys(self, r: int) -> int:
         """Count the entries of K over all layers if r channels of it are read."""
-        kinds = self._kinds.items()
+        kinds = Counter(self.layers).items()
         return sum(count * s.kv_heads * min(r, s.head_dim) * s.visible(self.n) for s, count in kinds)
 
+    def _elements(self, cost: Cost) -> float:
+        return (cost.moved if self.of == "moved" else cost.held) / ELEMENT
+
     @cached_property
-    def _kinds(self) -> Counter[LayerShape]:
-        return Counter(self.layers)
+    def _stack(self) -> Stack:
+        return Stack(self.layers)
 
 
 def largest_knob(build: Callable[..., M], knob: str, bounds: tuple[int, int], budget: Budget, **fixed: Any) -> M:
     """Find the method with the largest integer `knob` within bounds that keeps to the budget.
 
-    Transfers must not fall as the knob grows. Raises InputError when even the lower bound moves too much, or the upper
+    The cost must not fall as the knob grows. Raises InputError when even the lower bound moves too much, or the upper
     one too little: the other knobs fix another ratio.
     """
 
-    def moved(value: int) -> float:
-        return budget.moved(build(**{**fixed, knob: value}))
+    def spent(value: int) -> float:
+        return budget.spent(build(**{**fixed, knob: value}))
 
     low, high = bounds[0], max(bounds)
     for value, out_of_reach, fix in (
-        (low, moved(low) > budget.allowed, ""),
+        (low, spent(low) > budget.allowed, ""),
         (
             high,
-            moved(high) < (1 - EXACT) * budget.allowed,
+            spent(high) < (1 - EXACT) * budget.allowed,
             " and no more: raise the other knobs, or let them be solved",
         ),
     ):
         if out_of_reach:
             also = "".join(f"{name}={given}, " for name, given in fixed.items() if name in ("r", "k"))
-            with_these = f"with {also}{knob}={value} it moves {moved(value):,.0f}{fix}"
-            raise InputError(f"a step may move {budget.allowed:,.0f} elements, {with_these}")
-    return build(**{**fixed, knob: _largest(lambda value: moved(value) <= budget.allowed, low, high)})
+            verb = "moves" if budget.of == "moved" else "holds"
+            raise InputError(f"{budget.may}, with {also}{knob}={value} it {verb} {spent(value):,.0f}{fix}")
+    return build(**{**fixed, knob: _largest(lambda value: spent(value) <= budget.allowed, low, high)})
 
 
 def rank_and_tokens(build: type[M], budget: Budget, **fixed: Any) -> M:
@@ -104,8 +126,14 @@ def rank_and_tokens(build: type[M], budget: Budget, **fixed: Any) -> M:
     given = {knob: value for knob, value in fixed.items() if value is not None}
     if "k" in given:
         return largest_knob(build, "r", (1, budget.width), budget, **given)
-    given.setdefault("r", _half_for_choosing(budget))
+    given.setdefault("r", _half_for_choosing(budget.acting(exemption_of(build, fixed))))
     return largest_knob(build, "k", (floor(build, "k", **given), budget.tokens), budget, **given)
+
+
+def exemption_of(build: type[Any], fixed: Mapping[str, Any]) -> Exemption:
+    """Return the layers that a method leaves dense, by its defaults and the knobs that are fixed."""
+    defaults = {field.name: field.default for field in dataclasses.fields(build)}
+    return Exemption(*(fixed.get(knob, defaults[knob]) for knob in ("dense_layers", "layers")))
 
 
 def _half_for_choosing(budget: Budget) -> int:

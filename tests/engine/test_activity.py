@@ -30,8 +30,7 @@ class OneLayer(Method):
             return step.newest_v[:, :, None].expand_as(step.q)
         return Dense().attend(step, None)
 
-    kept_tokens = Dense.kept_tokens
-    transfers = Dense.transfers
+    cost = Dense.cost
     at = Dense.at
 
 

@@ -2,13 +2,11 @@
 
 import dataclasses
 
-import pytest
 import torch
 from support import VARIANTS, each_method, random_case, steps
 from support.tracing import trace
 
 from harness import methods
-from harness.attention import MeanValue
 from harness.methods.controls.oracle_topk import OracleTopK
 from harness.methods.cost import dense_transfers
 
@@ -26,18 +24,6 @@ def test_entries_with_a_gradient_are_paid_for(name, knobs, layer):
         used = sum((grad != 0).sum((2, 3)) for grad in grads if grad is not None)
         assert used.max() > 0
         assert used.max() <= method.transfers(step.length, 8)
-
-
-@each_method()
-@pytest.mark.parametrize("p", [3, 40])
-def test_as_many_tokens_are_attended_to_as_the_method_says(name, knobs, layer, p):
-    method, case = methods.create(name, **knobs), random_case(pads=(0, 0), p=p)
-    for step, state in steps(case, method, layer=layer):
-        v = step.v.clone().requires_grad_(True)
-        output = method.attend(dataclasses.replace(step, v=v), state)
-        (grad,) = torch.autograd.grad(output.sum(), v)
-        more = (grad != 0).any(3).sum(2) - method.kept_tokens(step.length)
-        assert ((more == 0) | (more == isinstance(state, MeanValue))).all()  # the newest V enters the mean besides
 
 
 def entries_read(method, step, state):

@@ -143,8 +143,7 @@ class Looking(Method[int]):
     seen: dict[int, list[tuple[int, int, int, int]]] = field(default_factory=dict)
     is_dense = True
     about = Dense.about
-    kept_tokens = Dense.kept_tokens
-    transfers = Dense.transfers
+    cost = Dense.cost
     at = Dense.at
 
     def start(self, prefix):

@@ -8,7 +8,8 @@ from support import KNOBS, one_layer
 from harness import methods
 from harness.attention import LayerShape
 from harness.errors import InputError
-from harness.methods.cost import dense_transfers, transfers
+from harness.methods.cost import ELEMENT, Cost, dense_transfers, transfers
+from harness.methods.exemption import Exemption
 from harness.methods.knob_types import floor
 from harness.methods.ratio import largest_knob
 
@@ -119,8 +120,10 @@ def test_the_search_finds_what_trying_all_finds(low, span, allowed):
         def __init__(self, knob):
             self.knob = knob
 
-        def transfers(self, n, d):
-            return self.knob // 3
+        exemption, layered = Exemption(), False
+
+        def cost(self, _at):
+            return Cost(attend=ELEMENT * (self.knob // 3))
 
     high = low + max(0, span)
     budget = one_layer(dense_transfers(50, 1) / allowed, 50, 1)

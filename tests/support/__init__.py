@@ -68,7 +68,8 @@ def steps(case, method, scores=None, sliding_window=None, layer=0):
     scores = scores or Scores(d**-0.5)
     of_heads = mask[:, None]
     statistics = observe(method.observes, grouped[:, :, :, :p], k[:, :, :p], mask[:, :p], scores)
-    state = method.start(LayerPrefix(k[:, :, :p], v[:, :, :p], of_heads[..., :p], total - p, layer, statistics))
+    prefix = LayerPrefix(k[:, :, :p], v[:, :, :p], of_heads[..., :p], total - p, layer, statistics=statistics)
+    state = method.start(prefix)
     for n in range(p + 1, total + 1):
         seen = of_heads[..., :n]
         if sliding_window is not None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from harness.attention import LayerPrefix, Step, age, attend_to, top_newest
 from harness.methods.about import About
 from harness.methods.contract import Method
+from harness.methods.cost import Cost, LayerAt
 from harness.methods.knob_types import Size
 from harness.methods.ratio import Budget, largest_knob
 
@@ -36,13 +37,9 @@ class Strided(Method[None]):
         index = top_newest(chosen, self.k)
         return attend_to(step, index.expand(-1, step.k.shape[1], -1))[0]
 
-    def kept_tokens(self, n: int) -> int:
-        """Keep k of n."""
-        return min(self.k, n)
-
-    def transfers(self, n: int, d: int) -> float:
-        """Count 2kD + 2D: k rows of K and V read, one of each written."""
-        return 2 * min(self.k, n) * d + 2 * d
+    def cost(self, at: LayerAt) -> Cost:
+        """Count k rows of K and V as read, one of each as written; the whole cache is held."""
+        return Cost(attend=at.tokens(min(self.k, at.n)), write=at.newest, held=at.cache)
 
     @classmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:

@@ -11,7 +11,7 @@ from harness.attention.scores import softmax
 from harness.errors import InputError
 from harness.methods.about import About
 from harness.methods.contract import Method
-from harness.methods.cost import dense_transfers
+from harness.methods.cost import Cost, LayerAt, dense_cost
 from harness.methods.ratio import Budget
 
 __all__ = ["Dense"]
@@ -35,13 +35,9 @@ class Dense(Method[None]):
         weights = softmax(step.scores(step.q, step.k), step.mask[:, :, None])
         return weights.to(step.v.dtype) @ step.v
 
-    def kept_tokens(self, n: int) -> int:
-        """Keep all n."""
-        return n
-
-    def transfers(self, n: int, d: int) -> float:
-        """Count 2ND + 2D: all of K and V read, one token of each written."""
-        return dense_transfers(n, d)
+    def cost(self, at: LayerAt) -> Cost:
+        """Count all of K and V as read, one token of each as written: 2ND + 2D elements."""
+        return dense_cost(at)
 
     @classmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:

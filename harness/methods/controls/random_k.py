@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, Step, age, attend_to, top_newest
+from harness.attention.draws import mix
 from harness.methods.about import About
 from harness.methods.exactly_k import ExactlyK
 from harness.methods.knob_types import Count, layer_seed
 
 __all__ = ["RandomK"]
-
-
-N = TypeVar("N", Tensor, int)
 
 
 @dataclass
@@ -47,13 +45,6 @@ class RandomK(ExactlyK[Draw]):
         state.step += 1
         ages = age(step.mask)
         heads = torch.arange(step.k.shape[1], device=ages.device)[None, :, None]
-        luck = _hash(ages + _hash(heads + _hash(state.stream * 104_729 + state.step)))
+        luck = mix(ages + mix(heads + mix(state.stream * 104_729 + state.step)))
         luck = luck.float().masked_fill(ages == 0, torch.inf).masked_fill(~step.mask, -torch.inf)
         return attend_to(step, top_newest(luck, self.k))[0]
-
-
-def _hash(x: N) -> N:
-    """Mix integers to 0 .. 2^31 - 1, the same on every device."""
-    for factor in (0x45D9F3B, 0x119DE1F3):
-        x = ((x ^ (x >> 16)) * factor) & 0x7FFFFFFF
-    return x ^ (x >> 16)

@@ -12,6 +12,7 @@ from harness.attention import LayerPrefix, Step, age, attend_to, gather_mask, to
 from harness.attention.statistics import AttentionReceived, Statistic
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method
+from harness.methods.cost import Cost, LayerAt
 from harness.methods.knob_types import Local, Size, floor, quarter
 from harness.methods.ratio import Budget, largest_knob
 
@@ -89,13 +90,15 @@ class H2O(Method[Kept]):
         """Add the step's weights [B, H, G, K], averaged over the group, to the score [B, H, K]."""
         return score + weights.mean(2)
 
-    def kept_tokens(self, n: int) -> int:
-        """Keep k, and the newest besides."""
-        return min(self.k + 1, n)
-
-    def transfers(self, n: int, d: int) -> float:
-        """Count 2kD + 2D for K and V, 2N + 1 for the scores."""
-        return 2 * min(self.k, n) * d + 2 * d + 2 * n + 1
+    def cost(self, at: LayerAt) -> Cost:
+        """Count 2kD + 2D elements for K and V, 2N + 1 for the scores; what is kept is held, with its scores."""
+        kept = min(self.k + 1, at.n)
+        return Cost(
+            choose=at.elements(at.n),
+            attend=at.tokens(min(self.k, at.n)),
+            write=at.newest + at.elements(at.n + 1),
+            held=at.tokens(kept) + at.elements(kept),
+        )
 
     @classmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from harness.attention import LayerPrefix, Step, age, attend_to, top_newest
 from harness.methods.about import About, Paper
+from harness.methods.cost import Cost, LayerAt
 from harness.methods.exactly_k import ExactlyK
 from harness.methods.knob_types import Initial
 
@@ -48,6 +49,10 @@ class LMInfinite(ExactlyK[None]):
         recency = (-age(step.mask)).float().masked_fill(oldest, torch.inf).masked_fill(~step.mask, -torch.inf)
         index = top_newest(recency, self.k)
         return attend_to(step, index.expand(-1, step.k.shape[1], -1))[0]
+
+    def cost(self, at: LayerAt) -> Cost:
+        """Count 2kD + 2D elements as moved; the k tokens of the pattern are all that is held."""
+        return replace(super().cost(at), held=at.tokens(min(self.k, at.n)))
 
     @property
     def masks_prefill(self) -> bool:

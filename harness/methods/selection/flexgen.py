@@ -13,6 +13,7 @@ from harness.attention.scores import softmax
 from harness.errors import InputError
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method
+from harness.methods.cost import Cost, LayerAt
 from harness.methods.knob_types import Size
 from harness.methods.ratio import Budget, largest_knob
 
@@ -73,13 +74,11 @@ class FlexGen(Method[MeanValue | None]):
         mean = torch.where(dropped > 0, total / dropped.clamp_min(1), 0)
         return ((1 - weights.sum(3, keepdim=True)) * mean[:, :, None]).to(values.dtype)
 
-    def kept_tokens(self, n: int) -> int:
-        """Read V of k of n."""
-        return min(self.k, n)
-
-    def transfers(self, n: int, d: int) -> float:
-        """Count ND + kD + 2D, and 2D more for the running sum of V."""
-        return n * d + min(self.k, n) * d + (4 if self.reallocate else 2) * d
+    def cost(self, at: LayerAt) -> Cost:
+        """Count ND + kD + 2D elements, and 2D more for the running sum of V, which is held besides."""
+        mean = at.keys(1) if self.reallocate else 0
+        attend = at.keys(min(self.k, at.n)) + mean
+        return Cost(choose=at.keys(at.n), attend=attend, write=at.newest + mean, held=at.cache + mean)
 
     @classmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:

@@ -11,6 +11,7 @@ from torch import Tensor
 from harness.attention import LayerPrefix, MeanValue, Step
 from harness.methods.about import About
 from harness.methods.contract import Method
+from harness.methods.cost import Cost, LayerAt
 from harness.methods.knob_types import Count, Local, Size, layer_seed, quarter
 from harness.methods.ratio import Budget, rank_and_tokens
 from harness.methods.selection.sparq import SparQ, attend_to_best
@@ -67,14 +68,16 @@ class LowRank(Method[Projected]):
         mean = state.mean.update(step) if state.mean else None
         return attend_to_best(step, logits, self.k, quarter(self.k, self.local), mean)
 
-    def kept_tokens(self, n: int) -> int:
-        """Keep k, and the newest besides."""
-        return min(self.k + 1, n)
-
-    def transfers(self, n: int, d: int) -> float:
-        """Count rN + 2kD + 2D as SparQ, r to store the newest projected key, 2D for the running mean of V."""
-        r = min(self.r, d)
-        return r * n + 2 * min(self.k, n) * d + r + (4 if self.reallocate else 2) * d
+    def cost(self, at: LayerAt) -> Cost:
+        """Count rN + 2kD + 2D elements as SparQ, r to store the newest projected key, 2D for the running mean of V."""
+        r = min(self.r, at.head_dim)
+        mean = at.keys(1) if self.reallocate else 0
+        return Cost(
+            choose=at.elements(r * at.n),
+            attend=at.tokens(min(self.k, at.n)) + mean,
+            write=at.newest + at.elements(r) + mean,
+            held=at.cache + at.elements(r * at.n) + mean,
+        )
 
     @classmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:

@@ -13,6 +13,7 @@ from harness.attention import LayerPrefix, MeanValue, Step, age, attend_to, top_
 from harness.attention.scores import softmax
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method
+from harness.methods.cost import Cost, LayerAt
 from harness.methods.knob_types import Local, Size, quarter
 from harness.methods.ratio import Budget, rank_and_tokens
 
@@ -80,13 +81,15 @@ class SparQ(Method[MeanValue | None]):
         covered = q.abs().to(magnitude.dtype).sum(3, keepdim=True) / magnitude.sum(3, keepdim=True)
         return step.scores((q / covered.nan_to_num(1).sqrt().clamp_min(1e-6)).to(q.dtype), k)
 
-    def kept_tokens(self, n: int) -> int:
-        """Keep k, and the newest besides."""
-        return min(self.k + 1, n)
-
-    def transfers(self, n: int, d: int) -> float:
-        """Count rN + 2kD + 3D, and 2D more for the running mean of V (K is stored twice: paper, section 4)."""
-        return min(self.r, d) * n + 2 * min(self.k, n) * d + (5 if self.reallocate else 3) * d
+    def cost(self, at: LayerAt) -> Cost:
+        """Count rN + 2kD + 3D elements, and 2D more for the running mean of V (K is stored twice: paper, section 4)."""
+        mean = at.keys(1) if self.reallocate else 0
+        return Cost(
+            choose=at.elements(min(self.r, at.head_dim) * at.n),
+            attend=at.tokens(min(self.k, at.n)) + mean,
+            write=at.newest + at.keys(1) + mean,
+            held=at.cache + at.keys(at.n) + mean,
+        )
 
     @classmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:
