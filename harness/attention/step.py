@@ -39,10 +39,10 @@ class LayerPrefix:
     """Holds what a layer hands to a method once the shared dense prefill is done. Read only, but for `shared`.
 
     k, v: [B, H, S, D] views of the cache, newest token last, zero at padding. mask: [B, 1, S] bool, False at padding.
-    statistics: what the method's `observes` asked for (harness/attention/statistics). decode_steps: how many are to come. layer: this one's number of
-    `layers`. rope: the layer's rotary embedding, for methods that need it. calibration: what the method learnt of this
-    layer beforehand. shared: belongs to the decode stream, and is the same for all its layers; several steps of a layer
-    may run before the next layer's.
+    statistics: what the method's `observes` asked for (harness/attention/statistics). decode_steps: how many are to
+    come. layer: this one's number of `layers`. rope: the layer's rotary embedding, for methods that need it.
+    calibration: what the method learnt of this layer beforehand. shared: belongs to the decode stream, the same for all
+    its layers; several steps of a layer may run before the next layer's.
     """
 
     k: Tensor
