@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from harness.attention import LayerShape
+from harness.attention import LayerShape, Rope
 from harness.engine import Prompt
 from harness.engine.device import find_device
 from harness.errors import InputError, first_line
@@ -24,6 +24,7 @@ from harness.hf.packaged import converted, gguf_in_packages
 from harness.hf.quantised import check_quantised
 from harness.hf.retry import broken_download
 from harness.hf.rope import check_no_turn, check_reach, turning_point
+from harness.hf.rotary import Ropes, find_ropes
 from harness.hf.spec import PACKAGE, ModelSpec
 from harness.hf.tokenizer import load_tokenizer
 from harness.hf.trial import takes_mixed_lengths
@@ -75,6 +76,18 @@ class Checkpoint:
         for prompt in (prompt for prompt in prompts if prompt.forced is None):
             check_no_turn(self.spec.name, turn, len(prompt.tokens), len(prompt.tokens) + prompt.steps - 1)
 
+    def ropes(self) -> tuple[Rope | None, ...]:
+        """Find the rotary embedding of each layer; None where there is none that holds at all lengths asked for.
+
+        It tries a small copy, once per process: a matter of seconds, without weights.
+        """
+        return self._ropes().layers
+
+    def rope_refusal(self) -> str | None:
+        """Say in a sentence why a layer has no rotary embedding that a method could use; None if all have one."""
+        refusal = self._ropes().refusal
+        return refusal and f"model '{self.spec.name}': {refusal}"
+
     def generation(self) -> Generation:
         """Read what the checkpoint says of generation. Raises InputError."""
         return read_generation(self.spec.name, self.path, self.config, self.spec.revision)
@@ -94,6 +107,10 @@ class Checkpoint:
         """Hash the identity of the tokenizer, chat templates included, borrowed or not."""
         path, revision, gguf = self._tokenizer_source()
         return fingerprint(path, weights=False, revision=revision, also=gguf)
+
+    def _ropes(self) -> Ropes:
+        widths, dtype = [layer.head_dim for layer in self.layers], getattr(torch, self.spec.dtype)
+        return find_ropes(self.config, widths, self.max_length, dtype, self.spec.trust_remote_code)
 
     def _tokenizer_source(self) -> tuple[str, str | None, str | None]:
         """Return path, revision and GGUF file of the tokenizer; the last two are the model's, not a borrowed one's."""

@@ -20,24 +20,34 @@ def shrunken(config: Any, narrow: bool = True) -> Any:
 
     `narrow` makes the hidden state less wide than all heads, where the configuration knows the two apart.
     """
-    small = copy.deepcopy(config)
-    text = small.get_text_config()
-    _narrow(text, narrow)
+    small = _narrowed(config, narrow, HEADS, GROUPS)
     for part in _parts(small):
         _shorten(part)
-        _forget(part)
-    for other in _others(small):
-        _put(other, num_hidden_layers=1, depth=1, num_layers=1, intermediate_size=INNER)
-    _cut_layers(text)
+    _cut_layers(small.get_text_config())
     return small
 
 
-def _narrow(text: Any, narrow: bool) -> None:
+def narrowed(config: Any, narrow: bool = True) -> Any:
+    """Return a copy with one head, all layers and all lengths: its layers' rotary embeddings are the original's."""
+    return _narrowed(config, narrow, 1, 1)
+
+
+def _narrowed(config: Any, narrow: bool, heads: int, group: int) -> Any:
+    small = copy.deepcopy(config)
+    _narrow(small.get_text_config(), narrow, heads, group)
+    for part in _parts(small):
+        _forget(part)
+    for other in _others(small):
+        _put(other, num_hidden_layers=1, depth=1, num_layers=1, intermediate_size=INNER)
+    return small
+
+
+def _narrow(text: Any, narrow: bool, most: int, group: int) -> None:
     heads, kv_heads = text.num_attention_heads, _get(text, "num_key_value_heads") or text.num_attention_heads
-    fewer = min(kv_heads, HEADS)
-    query_heads = fewer * min(heads // kv_heads, GROUPS)
+    fewer = min(kv_heads, most)
+    query_heads = fewer * min(heads // kv_heads, group)
     width = _get(text, "head_dim")
-    apart = narrow and "head_dim" in vars(text)
+    apart = narrow and width is not None and "head_dim" in vars(text)
     hidden = HIDDEN if apart else query_heads * (width or text.hidden_size // heads)
     _put(text, num_attention_heads=query_heads, num_key_value_heads=fewer, hidden_size=hidden)
     _put(text, word_embed_proj_dim=hidden, initializer_range=hidden**-0.5)

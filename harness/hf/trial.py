@@ -78,17 +78,18 @@ def _small_copy(kind: _Kind) -> _Copy:
     failure: Exception | None = None
     for narrow in (True, False):
         try:
-            model = _build(shrunken(kind.config, narrow), kind.trust_remote_code)
+            model = random_copy(shrunken(kind.config, narrow), torch.float64, kind.trust_remote_code)
             return _Copy(model, {prompt: _asked(model, prompt) for prompt in PROMPTS})
         except Exception as error:  # widths that do not fit together
             failure = error
     raise InputError(f"no small copy of it runs, which would be compared with its own attention: {failure}")
 
 
-def _build(config: Any, trust_remote_code: bool) -> Any:
+def random_copy(config: Any, dtype: torch.dtype, trust_remote_code: bool) -> Any:
+    """Make a model with random weights, the same for the same configuration."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        given = {"attn_implementation": "eager", "dtype": torch.float64, "trust_remote_code": trust_remote_code}
+        given = {"attn_implementation": "eager", "dtype": dtype, "trust_remote_code": trust_remote_code}
         return AutoModelForCausalLM.from_config(config, **given).eval().requires_grad_(False)
 
 
