@@ -1,6 +1,6 @@
 """Composes configurations from conf/ with Hydra. Nobody else knows Hydra or reads conf/.
 
-Nothing here needs torch before a model is asked for, so that --help and --cfg answer at once.
+Nothing here needs torch before something is composed, so that --help answers at once.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 CONF = asset("conf")
 GROUPS = ("model", "task", "data", "budget", "experiment", "launcher")
 """The folders of conf/ from which one file is chosen by name; those of method/ are all part of every configuration."""
+PLAIN = (bool, int, float, str)
+"""Kinds of values that a configuration shows; for any other default of a knob it has null, which leaves the default."""
 NOISE = ("full_key", "object_type", "reference_type", "Set the", "Config search path", "provider=")
 """Beginnings of lines of Hydra's errors that say where it looked, not what is wrong."""
 
@@ -125,9 +127,18 @@ def _plain(config: DictConfig) -> dict[str, Any]:
 
 
 def _collect_methods() -> None:
-    """Let every file of conf/method/ into the configuration as method.NAME, without a list that grows."""
-    node = {"defaults": [{f"method@method.{file.stem}": file.stem} for file in _files("method")]}
-    ConfigStore.instance().store(name="every_method", node=node)
+    """Let the knobs of every method into the configuration as method.NAME, and the files of conf/method/ over them."""
+    from harness import methods
+
+    files = [{f"method@method.{file.stem}": file.stem} for file in _files("method")]
+    knobs = {name: _knobs(methods.knobs(methods.find(name))) for name in methods.names()}
+    ConfigStore.instance().store(name="every_method", node={"defaults": ["_self_", *files], "method": knobs})
+
+
+def _knobs(defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a method's knobs as a configuration begins with them: null is left to the solver or to the default."""
+    own = {knob: default if isinstance(default, PLAIN) else None for knob, default in defaults.items()}
+    return {knob: "${seed}" if knob == "seed" else default for knob, default in own.items()}
 
 
 @contextmanager

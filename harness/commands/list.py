@@ -12,8 +12,8 @@ from harness.commands.compose import GROUPS, choices
 from harness.commands.parser import Parser
 
 ABOUT = "List the models, methods with their knobs, tasks, data, budgets, experiments and launchers to choose from."
-NOTE = """`harness run` takes a name as GROUP=NAME, such as task=squad, and methods as 'methods=[dense,sparq]'. Knobs
-without a value here are solved for each of `ratios`; method.sparq.k=64 sets one.
+NOTE = """`harness run` takes a name as GROUP=NAME, such as task=squad, and methods as 'methods=[dense,sparq]', or all.
+Knobs without a value here are solved for each of `ratios`; method.sparq.k=64 sets one.
 """
 
 
@@ -26,7 +26,7 @@ def run(_: argparse.Namespace) -> None:
     """Print methods with their knobs and every choice of conf/, from the files that define them."""
     from harness import methods  # needs torch, which --help does not
 
-    sections = {"methods=[...]": {name: _method(name) for name in methods.names()}}
+    sections = {"methods=all or methods=[...]": {name: _method(name) for name in methods.names()}}
     sections |= {f"{group}=": choices(group) for group in GROUPS}
     sys.stdout.write("\n".join(_section(title, lines) for title, lines in sections.items()))
 
@@ -46,4 +46,5 @@ def _method(name: str) -> str:
     shown = (knob if default is dataclasses.MISSING else f"{knob}={default}" for knob, default in knobs)
     summary = (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
     note = f" Note: {cls.about.note}." if cls.about.note else ""
+    note += f" Not runnable: {cls.about.not_runnable}." if cls.about.not_runnable else ""
     return f"{cls.about.title} ({', '.join(shown)}): {summary}{note}{source}"

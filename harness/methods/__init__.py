@@ -3,12 +3,14 @@
 from harness.methods.catalogue import (
     bibliography,
     check_knobs,
+    check_runnable,
     create,
     facts,
     find,
     knobs,
     names,
     open_knobs,
+    runnable,
     settings,
     solve,
 )
@@ -22,6 +24,7 @@ __all__ = [
     "Method",
     "bibliography",
     "check_knobs",
+    "check_runnable",
     "create",
     "decode",
     "facts",
@@ -30,6 +33,7 @@ __all__ = [
     "least",
     "names",
     "open_knobs",
+    "runnable",
     "settings",
     "solve",
 ]

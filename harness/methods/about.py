@@ -49,11 +49,13 @@ class Paper:
 class About:
     """Describes a method; its family is the folder of its file, and the folder `controls` holds what is no technique.
 
-    `note` says in a clause what differs from the publication, and stands wherever the method is listed. `title`,
-    `access` and `note` must be literals: the report reads them from the file, without importing it (and torch).
+    `note` says in a clause what differs from the publication, and stands wherever the method is listed. `not_runnable`
+    says in a clause what no run has that the method needs; it is listed, and refused by a grid. `title`, `access` and
+    `note` must be literals: the report reads them from the file, without importing it (and torch).
     """
 
     title: str
     access: Access
     paper: Paper | None = None
     note: str = ""
+    not_runnable: str = ""

@@ -24,6 +24,17 @@ def names() -> list[str]:
     return sorted(_modules())
 
 
+def runnable() -> list[str]:
+    """List the methods that a grid can run, in alphabetical order."""
+    return [name for name in names() if not find(name).about.not_runnable]
+
+
+def check_runnable(name: str) -> None:
+    """Raise InputError, with its reason, for a method that no run can use."""
+    if reason := find(name).about.not_runnable:
+        raise InputError(f"method '{name}' cannot be run: {reason}")
+
+
 def find(name: str) -> type[Method[Any]]:
     """Return the class that a method's file exports. Raises InputError for an unknown name."""
     if name not in names():

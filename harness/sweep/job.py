@@ -82,7 +82,7 @@ class Job:
         _check_keys(config)
         job = cls(
             **{section: build(kind, config[section], section) for section, kind in SECTIONS.items()},
-            methods=tuple(typed("methods", config["methods"], list[str])),
+            methods=_methods(config["methods"]),
             ratios=tuple(typed("ratios", config["ratios"], list[float])),
             knobs=_knobs(config["method"]),
             limit=_limit(config["limit"]),
@@ -93,6 +93,12 @@ class Job:
         )
         check_grid(job.methods, job.knobs, job.ratios)
         return job
+
+
+def _methods(given: Any) -> tuple[str, ...]:
+    """Read which methods are asked for: a list of names, or all that can be run."""
+    named: list[str] | str = typed("methods", given, list[str] | Literal["all"])
+    return tuple(methods.runnable() if isinstance(named, str) else named)
 
 
 def _limit(given: Any) -> int | float | None:

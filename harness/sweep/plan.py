@@ -31,10 +31,11 @@ class Plan:
 
 
 def check_grid(names: Sequence[str], knobs: Mapping[str, Mapping[str, Any]], ratios: Sequence[float]) -> None:
-    """Raise InputError for unknown methods or knobs and for ratios below 1."""
+    """Raise InputError for methods or knobs that are unknown or cannot be run, and for ratios below 1."""
     if not names:
         raise InputError("methods=[] runs nothing: name at least one, for example methods=[dense,sparq]")
     for name in names:
+        methods.check_runnable(name)
         methods.check_knobs(name, dict(knobs.get(name, {})))
     for ratio in ratios:
         check_ratio(ratio)

@@ -16,6 +16,7 @@ import harness.methods.eviction
 from harness import methods
 from harness.__main__ import main
 from harness.attention.scores import Scores
+from harness.commands.compose import compositions
 from harness.evaluation.suite import Suite
 from harness.evaluation.tasks import load_paper_task
 from harness.methods import catalogue, decode
@@ -23,6 +24,7 @@ from harness.report import figures
 from harness.report.drawing.save import save
 from harness.report.load import load
 from harness.report.sources import Sources
+from harness.sweep.job import Job
 
 ADDING = Path(__file__).parents[2] / "docs" / "adding"
 QUOTED = re.compile(r"^```\w+ file=(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -57,6 +59,12 @@ def test_every_example_is_quoted_by_a_page():
 def test_the_example_of_a_method_is_found_by_its_file(strided):
     assert strided in methods.names()
     assert methods.facts(strided)["family"] == "eviction"
+
+
+def test_the_example_of_a_method_can_be_named_and_set_on_the_command_line(strided):
+    (config,) = compositions(["methods=all", "method.strided.k=7"])
+    assert config["method"][strided]["k"] == 7
+    assert strided in Job.of(config).methods
 
 
 def test_the_example_of_a_method_is_dense_with_a_full_budget(strided):

@@ -200,7 +200,7 @@ def test_a_cache_of_responses_is_refused_because_it_does_not_know_the_method(com
 
 def test_a_method_s_usual_knobs_depend_on_the_model():
     assert method_knobs("sparq", model_spec("llama-3-8b"))["reallocate"] is False
-    assert method_knobs("sparq", model_spec("llama-2-7b")) == {"k": 128, "reallocate": True}
+    assert method_knobs("sparq", model_spec("llama-2-7b")).items() >= {"k": 128, "reallocate": True}.items()
 
 
 @pytest.fixture

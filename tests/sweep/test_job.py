@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import methods
+from harness.commands.compose import compositions
 from harness.data.sources import DataSpec
 from harness.errors import InputError
 from harness.hf.spec import ModelSpec
@@ -112,3 +113,31 @@ def test_a_key_that_nothing_reads_is_refused_at_every_level(key, value):
 def test_a_missing_key_is_named():
     with pytest.raises(InputError, match=r"model\.path is missing"):
         build(ModelSpec, {"name": "m"}, "model")
+
+
+def test_all_methods_are_those_that_can_be_run():
+    assert list(Job.of({**GOOD, "methods": "all"}).methods) == methods.runnable() == methods.names()
+
+
+def test_a_method_that_no_run_can_use_is_no_part_of_all_and_is_refused_with_its_reason(monkeypatch):
+    cls = methods.find("sparq")
+    monkeypatch.setattr(cls, "about", dataclasses.replace(cls.about, not_runnable="needs what nobody has"))
+    assert set(methods.names()) - set(Job.of({**GOOD, "methods": "all"}).methods) == {"sparq"}
+    with pytest.raises(InputError, match="method 'sparq' cannot be run: needs what nobody has"):
+        Job.of(GOOD)
+
+
+def test_the_configuration_shows_every_knob_of_every_method():
+    (config,) = compositions(["seed=7"])
+    shown = {name: set(knobs) for name, knobs in config["method"].items()}
+    assert shown == {name: set(methods.knobs(methods.find(name))) for name in methods.names()}
+    seeds = {knobs["seed"] for knobs in config["method"].values() if "seed" in knobs}
+    assert seeds == {7}
+
+
+def test_knobs_as_the_configuration_shows_them_are_the_methods_own():
+    (config,) = compositions(["model=smollm2"])
+    for name, knobs in config["method"].items():
+        given = {knob: value for knob, value in knobs.items() if value is not None}
+        needed = dict.fromkeys(methods.open_knobs(name, given), 64)
+        assert methods.create(name, **needed, **given) == methods.create(name, **needed)
