@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from support import VARIANTS, close, each_method, random_case
+from support import VARIANTS, Case, close, each_method, full, place_of, random_case, run
 
 from harness import methods
 from harness.attention import top_newest
@@ -13,11 +13,6 @@ from harness.methods import decode
 from harness.methods.controls.dense import Dense
 
 every_method = each_method()
-FULL = {"r": 8, "k": 100}
-
-
-def run(name, knobs, case, layer, scores=None):
-    return decode(methods.create(name, **knobs), *case, scores, layer)
 
 
 def dense_by_hand(case, scores):
@@ -31,15 +26,13 @@ def dense_by_hand(case, scores):
 @every_method
 def test_a_full_budget_is_dense_attention(name, knobs, layer):
     case = random_case()
-    full = {knob: FULL.get(knob, value) for knob, value in knobs.items()}
-    close(run(name, full, case, layer), dense_by_hand(case, Scores(8**-0.5)))
+    close(run(name, full(name, knobs), case, layer), dense_by_hand(case, Scores(8**-0.5)))
 
 
-@every_method
+@each_method([variant for variant in VARIANTS if "k" in variant[1]])
 def test_a_budget_of_k_alone_drops_nothing(name, knobs, layer):
     case = random_case()
-    full = {knob: value if knob != "k" else 100 for knob, value in knobs.items()}
-    close(run(name, full, case, layer), dense_by_hand(case, Scores(8**-0.5)))
+    close(run(name, {**knobs, "k": 100}, case, layer), dense_by_hand(case, Scores(8**-0.5)))
 
 
 @every_method
@@ -65,7 +58,7 @@ def test_padding_is_never_seen_whatever_it_holds(name, knobs, layer, hostile):
 def test_a_left_padded_row_equals_the_unpadded_row(name, knobs, layer, pad):
     case = random_case(pads=(0, pad))
     bare = [x[1:, :, pad:] for x in (case.q, case.k, case.v)]
-    alone = decode(methods.create(name, **knobs), *bare, case.mask[1:, pad:], case.p - pad, layer=layer)
+    alone = run(name, knobs, Case(*bare, case.mask[1:, pad:], case.p - pad), layer)
     close(run(name, knobs, case, layer)[1:], alone)
 
 
@@ -75,7 +68,7 @@ def test_batch_rows_do_not_see_each_other(name, knobs, layer):
     together = run(name, knobs, case, layer)
     for row in range(3):
         one = slice(row, row + 1)
-        alone = decode(methods.create(name, **knobs), *(x[one] for x in list(case)[:4]), case.p, layer=layer)
+        alone = run(name, knobs, Case(*(x[one] for x in list(case)[:4]), case.p), layer)
         close(together[one], alone)
 
 
@@ -104,10 +97,11 @@ def test_a_method_leaves_queries_keys_and_values_as_they_were(name, knobs, layer
 @every_method
 def test_a_method_can_be_used_again_and_after_any_other(name, knobs, layer):
     case, method = random_case(), methods.create(name, **knobs)
-    first = decode(method, *case, layer=layer)
+    place = place_of(method, case, layer)
+    first = decode(method, *case, **place)
     for other, settings in VARIANTS:
         run(other, settings, case, layer)
-    assert torch.equal(decode(method, *case, layer=layer), first)
+    assert torch.equal(decode(method, *case, **place), first)
 
 
 @every_method
@@ -120,9 +114,8 @@ def test_the_softmax_scale_multiplies_the_query(name, knobs, layer):
 @every_method
 def test_the_soft_cap_is_honoured(name, knobs, layer):
     case = random_case()
-    full = {knob: FULL.get(knob, value) for knob, value in knobs.items()}
     capped = Scores(8**-0.5, 0.3)
-    close(run(name, full, case, layer, capped), dense_by_hand(case, capped))
+    close(run(name, full(name, knobs), case, layer, capped), dense_by_hand(case, capped))
     assert (run(name, knobs, case, layer, capped) - run(name, knobs, case, layer)).abs().max() > 1e-3
     close(run(name, knobs, case, layer, Scores(8**-0.5, 1e7)), run(name, knobs, case, layer), 1e-9)
 

@@ -4,7 +4,11 @@ One file for each method, found by its name. It holds
 
     KNOBS            a small budget, with which the method is held to every law
     VARIANTS         further settings for the laws, if switches change what the method does
-    SETTINGS         a hypothesis strategy of knobs, with which the method is compared with `definition`
+    FULL             knobs that let it drop nothing, if those are not r=8 and k=100
+    SETTINGS         a hypothesis strategy of knobs, with which the method is compared with `definition`; both may be
+                     left out where the authors' own numbers are a test (tests/methods/golden/test_NAME.py)
+    calibration(method, case)
+                     what the method is to learn beforehand, if it needs that
     definition(knobs, place)
                      the method of one KV head of one row: a function of a Head and n, called for each decode step in
                      order, that returns the output [G, D] when n live tokens are cached, the newest included
