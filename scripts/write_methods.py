@@ -1,0 +1,119 @@
+"""Writes the tables of docs/methods.md: what each method is, costs and holds, and how it did where it was run.
+
+python scripts/write_methods.py                    # from the catalogue and docs/methods/*.csv
+python scripts/write_methods.py NAME=results ...   # first keeps what the page shows of some results, as NAME.csv there
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness import methods
+from harness.attention import LayerShape
+from harness.errors import InputError
+from harness.methods import Budget, Method
+from harness.methods.cost import Stack
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE = DOCS / "methods.md"
+LAYERS = (LayerShape(8, 128, group=4),) * 32
+TOKENS, RATIO = 8192, 4
+KEPT = "task method params ratio compression memory_compression cost metric value stderr n delta_dense".split()
+
+
+def main() -> None:
+    """Keep the results that are named, then write the page's tables anew."""
+    for name, folder in (argument.split("=", 1) for argument in sys.argv[1:]):
+        keep(name, Path(folder))
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def keep(name: str, results: Path) -> None:
+    """Keep the columns of a results folder's table that the page shows."""
+    table = pd.read_csv(results / "summary.csv")
+    (DOCS / "methods").mkdir(exist_ok=True)
+    table[KEPT].round(5).to_csv(DOCS / "methods" / f"{name}.csv", index=False)
+
+
+def page(text: str) -> str:
+    """Return the page with all its tables made anew: each stands between a comment that names it and the next."""
+    text = _between(text, "what each is and costs", costs())
+    for file in sorted((DOCS / "methods").glob("*.csv")):
+        text = _between(text, f"how each did: {file.stem}", scores(pd.read_csv(file)))
+    return text
+
+
+def costs() -> str:
+    """Make a line per method of its family, what it does, and its cost at a quarter of dense's bytes."""
+    lines = ["| method | what a step does | source | choose | attend | write | held |", "|---|---|---|---|---|---|---|"]
+    for name in sorted(methods.names(), key=lambda name: (methods.facts(name)["family"], name)):
+        cls = methods.find(name)
+        source = cls.about.paper.cite if cls.about.paper else "control"
+        cells = " | ".join(_shares(name))
+        lines.append(f"| `{name}` | {_summary(name)} | {source} | {cells} |")
+    return "\n".join(lines)
+
+
+def scores(table: pd.DataFrame) -> str:
+    """Make a line per method and ratio, with the score of each task and the compression that was reached."""
+    asked = table["ratio"].fillna(table["compression"].round(1))
+    table = table.assign(asked=asked, score=[_score(row) for _, row in table.iterrows()])
+    tasks = list(dict.fromkeys(table["task"]))
+    names = [f"{task} ({table[table['task'] == task]['metric'].iloc[0]})" for task in tasks]
+    lines = [f"| method | ratio | reached | {' | '.join(names)} |", "|---" * (3 + len(tasks)) + "|"]
+    for (method, ratio), group in table.groupby(["method", "asked"], sort=False):
+        found = {row["task"]: row["score"] for _, row in group.drop_duplicates("task").iterrows()}
+        reached = group["compression"].mean()
+        cells = " | ".join(found.get(task, "") for task in tasks)
+        lines.append(f"| `{method}` | {ratio:g} | {reached:.2f} | {cells} |")
+    return "\n".join(lines)
+
+
+def _score(row: Any) -> str:
+    """Write a score with its standard error, and the difference to dense."""
+    text = f"{row['value']:.3f} ± {row['stderr']:.3f}"
+    return text if pd.isna(row["delta_dense"]) else f"{text} ({row['delta_dense']:+.3f})"
+
+
+def _summary(name: str) -> str:
+    """Return the first sentence of a method's docstring, and its note."""
+    text = (inspect.getdoc(methods.find(name)) or "").split("\n\n")[0].replace("\n", " ")
+    note = methods.find(name).about.note
+    return (f"{text} Note: {note}." if note else text).replace("|", "\\|")
+
+
+def _shares(name: str) -> list[str]:
+    """Write what a method reads to choose and to attend, writes and holds, each as a share of dense's bytes."""
+    dense = Stack(LAYERS).dense(TOKENS)
+    try:
+        method = _solved(name)
+    except InputError:
+        return ["cannot reach it", "", "", ""]
+    cost = Stack(LAYERS).cost(method, TOKENS)
+    moved = [share / dense.moved for share in (cost.choose, cost.attend, cost.write)]
+    return [f"{share:.2%}" for share in [*moved, cost.held / dense.held]]
+
+
+def _solved(name: str) -> Method[Any]:
+    """Return the method at the page's ratio; dense, and a method without a free knob, as it is."""
+    if not methods.open_knobs(name, {}):
+        return methods.create(name)
+    return methods.solve(name, Budget(RATIO, TOKENS, LAYERS))
+
+
+def _between(text: str, name: str, table: str) -> str:
+    """Put a table between the comment that names it and the comment that ends it."""
+    begin, end = f"<!-- {name}: scripts/write_methods.py -->\n", "\n<!-- end of table -->"
+    before, _, rest = text.partition(begin)
+    if not rest:
+        raise InputError(f"{PAGE} has no line {begin.strip()}: add it, and {end.strip()} after it")
+    return f"{before}{begin}{table}{end}{rest.partition(end)[2]}"
+
+
+if __name__ == "__main__":
+    main()
