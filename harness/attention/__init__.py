@@ -5,6 +5,7 @@ Shape legend (used in every docstring of the package):
     S prompt tokens   N cached tokens, the newest included   K kept tokens   T decode steps
 """
 
+from harness.attention.best import attend_to_best, best_of
 from harness.attention.draws import uniform
 from harness.attention.meter import Meter
 from harness.attention.rope import Rope
@@ -31,7 +32,9 @@ __all__ = [
     "Step",
     "age",
     "attend_to",
+    "attend_to_best",
     "attend_where",
+    "best_of",
     "columns_of",
     "gather_mask",
     "gather_tokens",

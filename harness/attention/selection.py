@@ -17,10 +17,11 @@ def age(mask: Tensor) -> Tensor:
     return count[..., -1:] - count
 
 
-def top_newest(scores: Tensor, count: int, column: Tensor | None = None) -> Tensor:
+def top_newest(scores: Tensor, count: int, column: Tensor | None = None, best_first: bool = False) -> Tensor:
     """Return the indices of the `count` highest scores along the last axis; exact ties go to the newest token.
 
-    Scores are ranked as float32. `column` ([..., N], default 0..N-1) is the age order of the entries.
+    Scores are ranked as float32. `column` ([..., N], default 0..N-1) is the age order of the entries. Indices come in
+    no order unless they are to come `best_first`.
     Score and column are packed into one integer, so no tie is left to the device's sort.
     """
     bits = (scores.to(torch.float32) + 0.0).view(torch.int32)
@@ -28,7 +29,7 @@ def top_newest(scores: Tensor, count: int, column: Tensor | None = None) -> Tens
     if column is None:
         column = torch.arange(scores.shape[-1], device=scores.device)
     key = (ordered.long() << 32) | column
-    return key.topk(min(count, scores.shape[-1]), sorted=False).indices
+    return key.topk(min(count, scores.shape[-1]), sorted=best_first).indices
 
 
 def gather_tokens(x: Tensor, index: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
+from harness.attention import Step
 from harness.methods.contract import Method
 from harness.methods.cost import Cost, LayerAt
 from harness.methods.knob_types import Size, floor
@@ -18,6 +19,10 @@ class ExactlyK(Method[S]):
     """Attends exactly to k tokens, the newest one of those that may be chosen."""
 
     k: Size
+
+    def kept(self, step: Step) -> int:
+        """Count the tokens that are kept, in every step."""
+        return self.k
 
     def cost(self, at: LayerAt) -> Cost:
         """Count k rows of K and V as read, one of each as written: 2kD + 2D elements. The cache stays whole."""

@@ -5,19 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from harness.attention import LayerPrefix, Step, attend_to, top_newest
-from harness.attention.scores import softmax
+from harness.attention import LayerPrefix, Step, softmax
 from harness.methods.about import About
+from harness.methods.best_tokens import BestTokens
 from harness.methods.exactly_k import ExactlyK
 
 __all__ = ["OracleTopK"]
 
 
 @dataclass(frozen=True)
-class OracleTopK(ExactlyK[None]):
+class OracleTopK(ExactlyK[None], BestTokens[None]):
     """Attends exactly to the k tokens with the largest softmax weight, summed over the group."""
 
     about: ClassVar[About] = About(title="Oracle top-k", access="keys")
@@ -26,8 +25,6 @@ class OracleTopK(ExactlyK[None]):
     def start(self, prefix: LayerPrefix) -> None:
         """Keep no state: the oracle needs no memory."""
 
-    def attend(self, step: Step, state: None) -> Tensor:
-        """Choose by all of K, pay for the chosen."""
-        weights = softmax(step.scores(step.q, step.k), step.mask[:, :, None])
-        index = top_newest(weights.sum(2).masked_fill(~step.mask, -torch.inf), self.k)
-        return attend_to(step, index)[0]
+    def scores(self, step: Step, state: None) -> Tensor:
+        """Weigh all of K, for which `cost` asks nothing."""
+        return softmax(step.scores(step.q, step.k), step.mask[:, :, None])

@@ -8,9 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from harness.attention import LayerPrefix, Step, age, attend_to, top_newest
+from harness.attention import LayerPrefix, Step, age
 from harness.attention.draws import mix
 from harness.methods.about import About
+from harness.methods.best_tokens import BestTokens
 from harness.methods.exactly_k import ExactlyK
 from harness.methods.knob_types import Count, layer_seed
 
@@ -26,7 +27,7 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class RandomK(ExactlyK[Draw]):
+class RandomK(ExactlyK[Draw], BestTokens[Draw]):
     """Attends exactly to the newest token and k - 1 others, drawn anew for each step, layer and KV head.
 
     A draw depends on a token's age alone, so padding and batch neighbours do not change it.
@@ -40,11 +41,10 @@ class RandomK(ExactlyK[Draw]):
         """Start a stream of its own for each layer."""
         return Draw(layer_seed(self.seed, prefix.layer, apart=7919))
 
-    def attend(self, step: Step, state: Draw) -> Tensor:
-        """Keep the newest and the luckiest."""
+    def scores(self, step: Step, state: Draw) -> Tensor:
+        """Draw each token's luck; the newest has the most."""
         state.step += 1
         ages = age(step.mask)
         heads = torch.arange(step.k.shape[1], device=ages.device)[None, :, None]
         luck = mix(ages + mix(heads + mix(state.stream * 104_729 + state.step)))
-        luck = luck.float().masked_fill(ages == 0, torch.inf).masked_fill(~step.mask, -torch.inf)
-        return attend_to(step, top_newest(luck, self.k))[0]
+        return luck.float().masked_fill(ages == 0, torch.inf)[:, :, None]
