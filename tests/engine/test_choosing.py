@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import architectures
 from support.engine_runs import NEW, cells, generation
+from support.engine_runs import engine as make_engine
 from transformers import (
     MinPLogitsWarper,
     RepetitionPenaltyLogitsProcessor,
@@ -92,7 +93,7 @@ def test_random_numbers_are_spread_evenly_and_differ_by_seed_and_step():
 
 @pytest.fixture
 def engine():
-    return Engine(Bridge(architectures.model("llama", dtype=torch.float64)))
+    return make_engine()
 
 
 def drawing(rule=SAMPLED, seeds=("a", "b", "c"), new=NEW):

@@ -5,8 +5,9 @@ import weakref
 
 import pytest
 import torch
-from support import VARIANTS, architectures
+from support import architectures
 from support.engine_runs import NEW, cells, generation, scoring
+from support.engine_runs import engine as make_engine
 
 from harness import methods
 from harness.engine import Engine, Prompt
@@ -16,12 +17,12 @@ from harness.hf.bridge import Bridge
 
 @pytest.fixture(params=["llama", "mistral", "gpt_neox"])
 def engine(request):
-    return Engine(Bridge(architectures.model(request.param, dtype=torch.float64)), prefill_tokens=50)
+    return make_engine(request.param, prefill_tokens=50)
 
 
 @pytest.fixture
 def llama():
-    return Engine(Bridge(architectures.model("llama", dtype=torch.float64)))
+    return make_engine()
 
 
 def same(found, expected, tolerance=1e-5):
@@ -67,7 +68,7 @@ def test_the_model_sees_each_prompt_once_and_each_step_once(llama, monkeypatch):
 
     monkeypatch.setattr(Bridge, "forward", spy)
     llama.run(generation(), cells())
-    rows = 3 * len(VARIANTS)
+    rows = 3 * len(cells())
     assert seen == [(3, 21), *[(rows, 1)] * (NEW - 1)]
     seen.clear()
     llama.run(scoring(), cells())

@@ -4,6 +4,7 @@ import pytest
 import torch
 from support import architectures
 from support.engine_runs import NEW, cells, generation, scoring
+from support.engine_runs import engine as make_engine
 
 from harness import methods
 from harness.engine import Engine, Prompt
@@ -12,7 +13,7 @@ from harness.hf.bridge import Bridge
 
 @pytest.fixture
 def llama():
-    return Engine(Bridge(architectures.model("llama", dtype=torch.float64)))
+    return make_engine()
 
 
 def masked_eager(prompt, tokens, k, initial):
