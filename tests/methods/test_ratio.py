@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 from conformance.models import ARCHITECTURES
+from definitions import defined
 from support import architectures
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -65,15 +66,19 @@ def moved_by(method, layers, n):
 
 
 def next_larger(name, method):
-    """The methods with one more channel, and with one more token, where it has such knobs."""
+    """The methods with one more channel, and with one more token, where it has such knobs, or with its own steps."""
     knobs = methods.settings(method)
-    return [methods.create(name, **{**knobs, knob: knobs[knob] + 1}) for knob in ("r", "k") if knob in knobs]
+    larger = getattr(
+        defined()[name], "larger", lambda knobs: {knob: knobs[knob] + 1 for knob in {"r", "k"} & set(knobs)}
+    )
+    return [methods.create(name, **{**knobs, knob: value}) for knob, value in larger(knobs).items()]
 
 
 def check_ratio(name, fixed, ratio, layers, n):
     """Solve; returns the method. It achieves the ratio within 2%, or a knob is at a whole number of which one more is
     too much."""
-    method = methods.solve(name, Budget(ratio, n, layers), **fixed)
+    acts = {} if methods.find(name).is_dense else {"dense_layers": 0}
+    method = methods.solve(name, Budget(ratio, n, layers), **fixed, **acts)
     dense = moved_by(methods.create("dense"), layers, n)
     achieved = dense / moved_by(method, layers, n)
     assert achieved >= ratio * (1 - 1e-12)  # rounding

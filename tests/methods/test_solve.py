@@ -87,9 +87,10 @@ def test_solved_knobs_keep_to_the_ratio_and_grow_with_it(name):
     for n, d in ((100, 16), (1200, 64), (4000, 128)):
         moved = []
         for ratio in (1, 1.25, 1.5, 2, 3, 4, 8, 16, 32):
+            acts = {} if cls.is_dense else {"dense_layers": 0}
             for fixed in [{}] + [{"k": n // 64}] * ("r" in methods.knobs(cls)):
                 try:
-                    method = methods.solve(name, one_layer(ratio, n, d), **fixed)
+                    method = methods.solve(name, one_layer(ratio, n, d), **fixed, **acts)
                 except InputError:
                     continue
                 assert method.transfers(n, d) <= dense_transfers(n, d) / ratio

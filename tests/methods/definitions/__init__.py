@@ -7,6 +7,7 @@ One file for each method, found by its name. It holds
     FULL             knobs that let it drop nothing, if those are not r=8 and k=100
     SETTINGS         a hypothesis strategy of knobs, with which the method is compared with `definition`; both may be
                      left out where the authors' own numbers are a test (tests/methods/golden/test_NAME.py)
+    larger(knobs)    the knobs that a ratio may be solved for, each one step larger, if those are not r + 1 and k + 1
     calibration(method, case)
                      what the method is to learn beforehand, if it needs that
     definition(knobs, place)
