@@ -5,7 +5,8 @@ import math
 
 import pytest
 import torch
-from support import VARIANTS, architectures
+from support import all_of, architectures
+from support.engine_runs import cells, ropes
 
 from harness import methods
 from harness.attention import LayerShape
@@ -24,7 +25,7 @@ def models(name):
     eager = architectures.model(name, attn_implementation="eager")
     ours = architectures.model(name)
     assert all(torch.equal(a, b) for a, b in zip(eager.parameters(), ours.parameters(), strict=True))
-    return eager, Engine(Bridge(ours))
+    return eager, Engine(Bridge(ours), ropes=ropes(name))
 
 
 @torch.inference_mode()
@@ -79,18 +80,17 @@ def test_a_left_padded_batch_of_transformers_agrees(name):
 @every_architecture
 def test_every_method_decodes_it_and_a_full_budget_is_dense(name):
     _, engine = models(name)
-    cells = [methods.create(method, **knobs) for method, knobs in VARIANTS]
-    full = [methods.create("sparq", r=64, k=256), methods.create("h2o", k=256), methods.create("dense")]
+    small = cells(name)
     prompts = [Prompt(p, forced=f) for p, f in zip(architectures.prompts(), [(5, 6, 7, 8, 9)] * 3, strict=True)]
-    outputs = engine.run(prompts, [*cells, *full])
-    assert all(math.isfinite(value) for of_cell in outputs for output in of_cell for value in output.nll)
-    sparq, h2o, dense = outputs[-3:]
-    for a, b, c in zip(sparq, h2o, dense, strict=True):
-        assert a.nll == pytest.approx(c.nll, abs=2e-5)
-        assert b.nll == pytest.approx(c.nll, abs=2e-5)
-    for (method, _), of_cell in zip(VARIANTS, outputs, strict=False):
-        assert of_cell[0].active == (method != "dense")
-        assert not of_cell[0].active or of_cell[0].nll != pytest.approx(dense[0].nll, abs=1e-4)
+    (dense,), outputs = engine.run(prompts, [methods.create("dense")]), engine.run(prompts, small)
+    for cell, of_cell in zip(small, outputs, strict=True):
+        assert all(math.isfinite(value) for output in of_cell for value in output.nll)
+        assert of_cell[0].active == (not cell.is_dense), cell
+        assert not of_cell[0].active or of_cell[0].nll != pytest.approx(dense[0].nll, abs=1e-4), cell
+    whole = [all_of(cell) for cell in small if "a_full_budget_is_dense_attention" not in cell.excused]
+    for cell, of_cell in zip(whole, engine.run(prompts, whole), strict=True):
+        for output, expected in zip(of_cell, dense, strict=True):
+            assert output.nll == pytest.approx(expected.nll, abs=2e-5), cell
 
 
 @pytest.mark.parametrize("name", list(architectures.REFUSED))
@@ -114,11 +114,11 @@ def test_layers_are_found_with_their_windows_before_weights():
     def found(name):
         return inspect_architecture(name, architectures.config(name)).layers
 
-    assert found("llama") == (LayerShape(2, 8, None),) * 3
-    assert found("mistral") == (LayerShape(2, 8, 9),) * 3
-    assert found("gpt_neox") == (LayerShape(4, 8, None),) * 3
+    assert found("llama") == (LayerShape(2, 8, group=2),) * 3
+    assert found("mistral") == (LayerShape(2, 8, 9, group=2),) * 3
+    assert found("gpt_neox") == (LayerShape(4, 8),) * 3
     kinds = architectures.config("gemma3_text").layer_types
-    assert found("gemma3_text") == tuple(LayerShape(2, 16, 9 if "sliding" in kind else None) for kind in kinds)
+    assert found("gemma3_text") == tuple(LayerShape(2, 16, 9 if "sliding" in kind else None, group=2) for kind in kinds)
     assert {layer.window for layer in found("gemma2")} == {9, None}
 
 

@@ -56,6 +56,14 @@ def full(name, knobs):
     return {**knobs, **getattr(defined()[name], "FULL", {knob: v for knob, v in ALL.items() if knob in knobs})}
 
 
+def all_of(method):
+    """The same method with knobs that drop nothing, in models with heads of up to 64 channels and 256 positions."""
+    name = type(method).__module__.rpartition(".")[2]
+    known = methods.knobs(type(method))
+    more = {"r": 64, "k": 256, **getattr(defined()[name], "FULL", {})}
+    return methods.create(name, **{**methods.settings(method), **{k: v for k, v in more.items() if k in known}})
+
+
 def place_of(method, case, layer=0):
     """What a layer hands to a method besides its cache, where the method needs it, as `decode` takes it."""
     needs, found = method.needs, {"layer": layer}
