@@ -20,6 +20,7 @@ from harness.hf.architecture import inspect_architecture
 from harness.methods import Budget
 from harness.methods.contract import Method
 from harness.methods.controls.dense import Dense
+from harness.methods.cost import ELEMENT, LayerAt
 
 N = 4000
 SETTINGS = [(name, {}) for name in methods.names()] + [("sparq", {"k": 128}), ("low_rank", {"k": 128})]
@@ -60,9 +61,13 @@ def layers_of(architecture):
 
 
 def moved_by(method, layers, n):
-    """Elements of a step, layer by layer and head by head."""
-    seen = [(n if layer.window is None else min(n, layer.window), layer) for layer in layers]
-    return sum(method.transfers(tokens, layer.head_dim) for tokens, layer in seen for _ in range(layer.kv_heads))
+    """Elements of a step, layer by layer and head by head; a layer that the method exempts is dense."""
+    total = 0
+    for i, layer in enumerate(layers):
+        acts = method.exemption.acts_in(i, layer.window is not None)
+        cost = (method if acts else Dense()).cost(LayerAt.of(layer, n, i, len(layers)))
+        total += layer.kv_heads * cost.moved / ELEMENT
+    return total
 
 
 def next_larger(name, method):
