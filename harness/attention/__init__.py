@@ -8,6 +8,7 @@ Shape legend (used in every docstring of the package):
 from harness.attention.best import attend_to_best, best_of
 from harness.attention.draws import uniform
 from harness.attention.meter import Meter
+from harness.attention.prefill import Attended, LayerPrefill, attend_prompt
 from harness.attention.rope import Rope
 from harness.attention.scores import Scores, softmax
 from harness.attention.selection import (
@@ -23,6 +24,8 @@ from harness.attention.selection import (
 from harness.attention.step import LayerPrefix, LayerShape, Step
 
 __all__ = [
+    "Attended",
+    "LayerPrefill",
     "LayerPrefix",
     "LayerShape",
     "MeanValue",
@@ -31,6 +34,7 @@ __all__ = [
     "Scores",
     "Step",
     "age",
+    "attend_prompt",
     "attend_to",
     "attend_to_best",
     "attend_where",

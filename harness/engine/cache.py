@@ -73,6 +73,7 @@ class PromptCache:
         columns = torch.arange(self.prompt + self.decode_steps, device=device)
         self.mask = (columns >= self.prompt - self.count[:, None])[:, None]
         self.layers: dict[int, LayerCache] = {}
+        self._densities: dict[int, Tensor] = {}
 
     def write(self, layer: int, rows: slice, k: Tensor, v: Tensor, statistics: Mapping[Statistic, Tensor]) -> None:
         """Store left-aligned prompts k and v [R, H, S', D] of some rows, with their statistics [R, ...]."""
@@ -86,6 +87,20 @@ class PromptCache:
             cache.v[row, :, columns] = v[i, :, :n]
         for statistic, value in statistics.items():
             self._write_statistic(cache, rows, statistic, value)
+
+    def note_density(self, layer: int, rows: slice, density: Tensor) -> None:
+        """Note the share of query-key pairs [R] that a layer's prefill computed for some rows."""
+        if layer not in self._densities:
+            self._densities[layer] = density.new_ones(len(self.lengths))
+        self._densities[layer][rows] = density
+
+    @property
+    def densities(self) -> list[float] | None:
+        """Average over the layers what share of query-key pairs each row's prefill computed; None if it was dense."""
+        if not self._densities:
+            return None
+        left_out = 1 - torch.stack(list(self._densities.values()))
+        return (1 - left_out.sum(0) / len(self.layers)).tolist()
 
     @property
     def head_dim(self) -> int:

@@ -94,6 +94,7 @@ class Engine:
             session.score(logits)
         session.share_time(time.perf_counter() - begin)
         session.note_activity()
+        session.note_prefill(cache.densities)
         session.note_measured()
         return session.outputs
 
@@ -104,14 +105,15 @@ class Engine:
         cache = PromptCache(lengths, [prompt.steps for prompt in batch], device, self._final(batch), self._ropes)
         observes = frozenset().union(*(m.observes for m in methods))
         observe = choose_observe(self._kernel, device)
-        pattern = methods[0].prefill_mask(max(lengths)).to(device) if methods[0].masks_prefill else None
+        own = methods[0] if methods[0].own_prefill else None
+        learnt = self._learnt(own) if own else ()
         rows_per_pass = max(1, self._prefill_tokens // max(lengths))
         logits = []
         for start in range(0, len(batch), rows_per_pass):
             rows = slice(start, min(start + rows_per_pass, len(batch)))
             tokens = padded([prompt.tokens for prompt in batch[rows]], device)
             positions = torch.arange(tokens.shape[1], device=device).expand_as(tokens)
-            mode = Prefill(cache, rows, observes, observe, pattern)
+            mode = Prefill(cache, rows, observes, observe, own, learnt)
             logits.append(self._model.forward(tokens, positions, mode, cache.count[rows] - 1)[:, 0])
         return Prefilled(cache, torch.cat(logits))
 
@@ -123,12 +125,14 @@ class Engine:
     def _stream(self, method: Method[Any], cache: PromptCache) -> DecodeStream:
         kernels_fit = fits(cache.head_dim, self._model.capped)
         binding = choose_binding(method, self._kernel, self._model.device, kernels_fit)
-        learnt = self._calibrations[method] if "calibration" in method.needs else ()
-        return DecodeStream.of(method, cache, binding, learnt)
+        return DecodeStream.of(method, cache, binding, self._learnt(method))
+
+    def _learnt(self, method: Method[Any]) -> Sequence[Any]:
+        return self._calibrations[method] if "calibration" in method.needs else ()
 
 
 def _by_prefill(methods: Sequence[Method[Any]]) -> list[list[int]]:
-    """Group the indices of methods by prefill: the dense one is shared, each that masks the prompt has its own."""
-    shared = [i for i, method in enumerate(methods) if not method.masks_prefill]
-    alone = [[i] for i, method in enumerate(methods) if method.masks_prefill]
+    """Group the indices of methods by prefill: the dense one is shared, others have their own."""
+    shared = [i for i, method in enumerate(methods) if not method.own_prefill]
+    alone = [[i] for i, method in enumerate(methods) if method.own_prefill]
     return [shared, *alone] if shared else alone

@@ -1,34 +1,35 @@
-"""Computes a prompt's attention, dense and causal, while its KV cache is written and its statistics are gathered."""
+"""Computes a prompt's attention while its KV cache is written and its statistics are gathered."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 
-from harness.attention.scores import softmax
+from harness.attention import LayerPrefill, attend_prompt
 from harness.attention.statistics import Observe, Statistic, observe
 from harness.engine.cache import PromptCache
 from harness.engine.model import LayerCall
-
-BLOCK = 256
+from harness.methods import Method
 
 
 @dataclass(frozen=True)
 class Prefill:
     """Attends within rows of left-aligned prompts: padding follows the prompt, where causality already hides it.
 
-    `observe` gathers the statistics. `pattern` [S, S] bool narrows what each query sees, for methods that mask the
-    prompt too.
+    `observe` gathers the statistics. A method with a prefill of its `own` computes the attention, with
+    what it has learnt of each layer; without, it is dense.
     """
 
     cache: PromptCache
     rows: slice
     observes: frozenset[Statistic]
     observe: Observe = observe
-    pattern: Tensor | None = None
+    own: Method[Any] | None = None
+    learnt: Sequence[Any] = ()
     cached: int = 0
 
     @property
@@ -38,22 +39,27 @@ class Prefill:
 
     def attend(self, call: LayerCall) -> Tensor:
         """Attend, then store keys, values and statistics of the layer."""
-        r, hq, s, d = call.q.shape
-        h = call.k.shape[1]
-        window_mask = self._visible(call)
-        grouped = call.q.view(r, h, hq // h, s, d)
-        found = self.observe(self.observes, grouped, call.k, self._mask(call), call.scores, window_mask)
+        prompt = self._prompt(call)
+        found = self.observe(self.observes, prompt.q, call.k, prompt.mask, call.scores, call.window_mask)
         self.cache.write(call.layer, self.rows, call.k, call.v, found)
-        if call.scores.cap is not None:
-            return _capped(call, grouped, window_mask).view(r, hq, s, d)
-        return scaled_dot_product_attention(
-            call.q,
+        if self.own is None or not self.own.exemption.acts_in(call.layer, call.window_mask is not None):
+            return attend_prompt(prompt).output.flatten(1, 2)
+        attended = self.own.prefill(prompt)
+        self.cache.note_density(call.layer, self.rows, attended.density)
+        return attended.output.flatten(1, 2)
+
+    def _prompt(self, call: LayerCall) -> LayerPrefill:
+        h = call.k.shape[1]
+        return LayerPrefill(
+            call.q.unflatten(1, (h, -1)),  # type: ignore[no-untyped-call]
             call.k,
-            call.v,
-            window_mask,
-            is_causal=window_mask is None,
-            scale=call.scores.scale,
-            enable_gqa=hq != h,
+            self._mask(call),
+            call.scores,
+            call.window_mask,
+            v=call.v,
+            layer=call.layer,
+            rope=self.cache.ropes[call.layer] if self.cache.ropes else None,
+            calibration=self.learnt[call.layer] if self.learnt else None,
         )
 
     def _mask(self, call: LayerCall) -> Tensor | None:
@@ -62,25 +68,3 @@ class Prefill:
         if min(self.cache.lengths[self.rows]) == s:
             return None
         return torch.arange(s, device=call.q.device) < self.cache.count[self.rows, None]
-
-    def _visible(self, call: LayerCall) -> Tensor | None:
-        """Return what each query sees, [1, 1, S, S] bool, or None for plain causality."""
-        if self.pattern is None:
-            return call.window_mask
-        s = call.q.shape[2]
-        pattern = self.pattern[:s, :s][None, None]
-        return pattern if call.window_mask is None else pattern & call.window_mask
-
-
-def _capped(call: LayerCall, q: Tensor, window_mask: Tensor | None) -> Tensor:
-    """Attend with soft-capped logits, in blocks of queries; q [R, H, G, S, D] -> the same shape."""
-    s = q.shape[3]
-    if window_mask is None:
-        window_mask = torch.ones(1, 1, s, s, dtype=torch.bool, device=q.device).tril()
-    blocks = []
-    for start in range(0, s, BLOCK):
-        end = min(start + BLOCK, s)
-        logits = call.scores(q[:, :, :, start:end], call.k[:, :, None, :end])
-        weights = softmax(logits, window_mask[:, :, None, start:end, :end])
-        blocks.append(weights.to(call.v.dtype) @ call.v[:, :, None, :end])
-    return torch.cat(blocks, 3)

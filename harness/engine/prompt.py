@@ -62,8 +62,8 @@ class Output:
     """Holds what one method made of one prompt.
 
     The tokens, their negative log-likelihoods (nats), whether each was the greedy choice, whether the method ever
-    changed an attention output, its share of the decoding time, and the share of dense's bytes that its decode steps
-    moved, where the method measures it.
+    changed an attention output, its share of the decoding time, the share of dense's bytes that its decode steps moved,
+    where the method measures it, and the share of query-key pairs that its own prefill computed, if it has one.
     """
 
     tokens: list[int] = field(default_factory=list)
@@ -72,6 +72,7 @@ class Output:
     active: bool = False
     seconds: float = 0.0
     share: float | None = None
+    density: float | None = None
 
 
 def padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
-import torch
 from torch import Tensor
 
-from harness.attention import LayerPrefix, Meter, Step
+from harness.attention import Attended, LayerPrefill, LayerPrefix, Meter, Step, attend_prompt
 from harness.attention.statistics import Statistic
 from harness.methods.about import About
 from harness.methods.cost import ELEMENT, Cost, LayerAt
@@ -106,10 +105,13 @@ class Method(ABC, Generic[S]):
         return self.cost(LayerAt(n, d, prompt=n)).moved / ELEMENT
 
     @property
-    def masks_prefill(self) -> bool:
-        """Return True if the method masks the prompt too: it has a prefill of its own, others share the dense one."""
+    def own_prefill(self) -> bool:
+        """Return True if the method has a prefill of its own; all others share the dense one."""
         return False
 
-    def prefill_mask(self, s: int) -> Tensor:
-        """Return which of s prompt tokens each prompt query sees, [S, S] bool; asked of methods that mask it."""
-        return torch.ones(s, s, dtype=torch.bool).tril()
+    def prefill(self, prompt: LayerPrefill) -> Attended:
+        """Compute the attention of one layer's prompt, and its density; asked of methods with a prefill of their own.
+
+        Nothing of size S x S may be held: `attend_prompt` asks for a pattern in blocks of queries.
+        """
+        return attend_prompt(prompt)

@@ -92,8 +92,8 @@ def _measure(prepared: Prepared, cell: Cell, dense: Cell | None, done: Done, sco
 
 
 def decided_before(prepared: Prepared, cell: Cell, done: Done) -> set[Example]:
-    """Find the examples whose score was decided before the cell's method acted: none if it masks the prefill."""
-    if any(cell.method_at(len(prompt.tokens)).masks_prefill for prompt in prepared.prompts):
+    """Find the examples whose score was decided before the cell's method acted: none if it has its own prefill."""
+    if any(cell.method_at(len(prompt.tokens)).own_prefill for prompt in prepared.prompts):
         return set()
     answered = ((prompt, done[prompt.key, cell.id]) for prompt in prepared.prompts if (prompt.key, cell.id) in done)
     return find_decided(answered, prepared.encoder)

@@ -61,7 +61,7 @@ def workload_of(prepared: Prepared, device: Device = MEASURED) -> Workload:
 
 def workload(name: str, model: Transformer, cells: Sequence[Cell], cut: Sequence[Sequence[Example]]) -> Workload:
     """Describe batches of examples that a model decodes under some cells."""
-    masking = sum(cell.method_at(cut[0][0].prompt).masks_prefill for cell in cells)
+    masking = sum(cell.method_at(cut[0][0].prompt).own_prefill for cell in cells)
 
     def reads(n: int) -> Reads:
         methods = [cell.method_at(n) for cell in cells]

@@ -8,7 +8,16 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from harness.attention import LayerPrefix, Step, age, attend_to, top_newest
+from harness.attention import (
+    Attended,
+    LayerPrefill,
+    LayerPrefix,
+    Step,
+    age,
+    attend_prompt,
+    attend_to,
+    top_newest,
+)
 from harness.methods.about import About, Paper
 from harness.methods.cost import Cost, LayerAt
 from harness.methods.exactly_k import ExactlyK
@@ -55,11 +64,15 @@ class LMInfinite(ExactlyK[None]):
         return replace(super().cost(at), held=at.tokens(min(self.k, at.n)))
 
     @property
-    def masks_prefill(self) -> bool:
+    def own_prefill(self) -> bool:
         """Return the knob `mask_prefill`."""
         return self.mask_prefill
 
-    def prefill_mask(self, s: int) -> Tensor:
-        """Return the pattern of the decode steps for each of s prompt queries, [S, S] bool."""
-        query, key = torch.arange(s)[:, None], torch.arange(s)[None]
-        return (key <= query) & ((key < self.initial) | (query - key < self.k - self.initial))
+    def prefill(self, prompt: LayerPrefill) -> Attended:
+        """Attend to the pattern of the decode steps from each prompt query."""
+
+        def seen(start: int, end: int) -> Tensor:
+            query, key = (torch.arange(low, end, device=prompt.k.device) for low in (start, 0))
+            return ((key < self.initial) | (query[:, None] - key < self.k - self.initial))[None, None, None]
+
+        return attend_prompt(prompt, seen)

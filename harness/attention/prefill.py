@@ -1,0 +1,107 @@
+"""Computes a prompt's attention in one layer, dense or over the tokens that a pattern lets each query see.
+
+Nothing of size S x S is made: a pattern is asked for one block of queries after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from harness.attention.rope import Rope
+from harness.attention.scores import softmax
+from harness.attention.statistics import LayerPrompt
+
+QUERIES = 256
+"""Queries of a block."""
+Seen = Callable[[int, int], Tensor]
+"""Says what queries `start` .. `end` - 1 see of tokens 0 .. `end` - 1: [B or 1, H or 1, G or 1, end - start, end] bool.
+
+Causality, windows and padding need not be in it.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerPrefill(LayerPrompt):
+    """Holds what a layer hands to a method that computes the prompt's attention itself. Read only.
+
+    To LayerPrompt it adds v [B, H, S, D], and what LayerPrefix holds of a layer. Rows are left-aligned: token t of
+    every row is in column t, and padding follows the prompt, whose contents are finite and mean nothing. k and v are
+    what decode steps will find in the cache.
+    """
+
+    v: Tensor
+    layer: int = 0
+    rope: Rope | None = None
+    calibration: Any = None
+
+    def visible(self, start: int, end: int) -> Tensor:
+        """Return which of tokens 0 .. end - 1 causality and the window show to queries start .. end - 1.
+
+        [B or 1, 1, 1, end - start, end] bool. A query of the padding sees as much as a live one in its place would.
+        """
+        if self.window_mask is not None:
+            return self.window_mask[:, :, None, start:end, :end]
+        query, key = (torch.arange(low, end, device=self.k.device) for low in (start, 0))
+        return (key <= query[:, None])[None, None, None]
+
+
+@dataclass(frozen=True)
+class Attended:
+    """Holds a prompt's attention output [B, H, G, S, D], and its density [B].
+
+    The density of a row is the share of those query-key pairs, over all query heads, that a dense prefill computes.
+    """
+
+    output: Tensor
+    density: Tensor
+
+
+def attend_prompt(prompt: LayerPrefill, seen: Seen | None = None) -> Attended:
+    """Attend exactly to what each query sees: all that is visible, or what `seen` leaves of it."""
+    if seen is None and prompt.scores.cap is None:
+        return Attended(_fused(prompt), _ones(prompt))
+    blocks, computed, pairs = [], _ones(prompt) * 0, _ones(prompt) * 0
+    for start in range(0, prompt.q.shape[3], QUERIES):
+        end = min(start + QUERIES, prompt.q.shape[3])
+        visible = prompt.visible(start, end)
+        mask = visible if seen is None else visible & seen(start, end)
+        blocks.append(_attend(prompt, start, end, mask))
+        computed += _count(prompt, start, end, mask)
+        pairs += _count(prompt, start, end, visible)
+    return Attended(torch.cat(blocks, 3), computed / pairs)
+
+
+def _ones(prompt: LayerPrefill) -> Tensor:
+    return torch.ones(prompt.q.shape[0], dtype=torch.float32, device=prompt.q.device)
+
+
+def _fused(prompt: LayerPrefill) -> Tensor:
+    """Attend densely in one call, [B, H, G, S, D]."""
+    output = scaled_dot_product_attention(
+        prompt.q.flatten(1, 2),
+        prompt.k,
+        prompt.v,
+        prompt.window_mask,
+        is_causal=prompt.window_mask is None,
+        scale=prompt.scores.scale,
+        enable_gqa=prompt.q.shape[2] > 1,
+    )
+    return output.view(prompt.q.shape)
+
+
+def _attend(prompt: LayerPrefill, start: int, end: int, mask: Tensor) -> Tensor:
+    """Attend with one block of queries under mask [B or 1, H or 1, G or 1, Q, N]: [B, H, G, Q, D]."""
+    logits = prompt.scores(prompt.q[:, :, :, start:end], prompt.k[:, :, None, :end])
+    return softmax(logits, mask).to(prompt.v.dtype) @ prompt.v[:, :, None, :end]
+
+
+def _count(prompt: LayerPrefill, start: int, end: int, mask: Tensor) -> Tensor:
+    """Count the pairs of live queries, averaged over the query heads, [B]."""
+    seen = mask.sum(-1, dtype=torch.float32).mean((1, 2))  # [B or 1, Q]
+    return (seen * prompt.live[:, start:end]).sum(-1)
