@@ -1,0 +1,65 @@
+"""Keeps the keys of a layer without their rotation, and attends to some of them at positions of their own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from harness.attention.grown import Grown
+from harness.attention.rope import Rope
+from harness.attention.scores import softmax
+from harness.attention.selection import gather_tokens
+from harness.attention.step import LayerPrefix, Step
+from harness.errors import InputError
+
+
+class Unrotated:
+    """Holds a layer's keys turned back to position 0: the prompt's at the start, one more row in every step.
+
+    Positions count from each row's first live token. What is turned back is still multiplied by a rope's `scaling`, as
+    queries and keys at any position are, so that logits of all kinds belong in one softmax.
+    """
+
+    def __init__(self, prefix: LayerPrefix) -> None:
+        self.rope = rope_of(prefix)
+        self.first = prefix.first[:, None, None]
+        columns = torch.arange(prefix.k.shape[2], device=prefix.k.device)
+        self._keys = Grown(self.rope.turn(prefix.k, self.first - columns), prefix.decode_steps)
+
+    def append(self, step: Step) -> Tensor:
+        """Add the step's newest token, once per step, and return the keys of all, [B, H, N, D]."""
+        return self._keys.append(self.rope.turn(step.k[:, :, -1], (self.first - (step.length - 1))[:, :, 0]))
+
+    @property
+    def rows(self) -> Tensor:
+        """Return the keys of all tokens so far, [B, H, N, D]."""
+        return self._keys.rows
+
+    def query(self, step: Step, position: Tensor | int) -> Tensor:
+        """Return the step's q [B, H, G, D] at another position, one for all rows or [B, 1, 1]."""
+        return self.rope.turn(step.q, position - (step.length - 1 - self.first))
+
+    def attend_in_a_row(self, step: Step, index: Tensor, live: Tensor) -> Tensor:
+        """Attend to the tokens at index [B, 1, K], in order, as if there were no others: at positions 0, 1, 2, ...
+
+        All KV heads attend to the same tokens, those that are `live` [B, 1, K] in front; the query is at the last one's
+        position. Returns the output [B, H, G, D].
+        """
+        index = index.expand(-1, step.k.shape[1], -1)
+        places = torch.arange(index.shape[-1], device=index.device)
+        keys = self.rope.turn(gather_tokens(self._keys.rows, index), places)
+        logits = step.scores(self.query(step, live.sum(-1, keepdim=True) - 1), keys)
+        return softmax(logits, live[:, :, None]).to(step.v.dtype) @ gather_tokens(step.v, index)
+
+
+def rope_of(prefix: LayerPrefix) -> Rope:
+    """Return the layer's rotary embedding, on the device of its keys. Raises InputError if it is not given."""
+    if prefix.rope is None:
+        raise InputError("keys cannot be un-rotated without the layer's rotary embedding: pass rope=, see Rope.plain")
+    return prefix.rope.to(prefix.k.device)
+
+
+def paired_modulo(q: Tensor) -> Tensor:
+    """Return q [B, H, G, D] as released code mixes it up: query head h is beside KV head h mod H, not h // G."""
+    b, h, g, d = q.shape
+    return q.reshape(b, g, h, d).transpose(1, 2)
