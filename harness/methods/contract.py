@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 from torch import Tensor
 
 from harness.attention import Attended, LayerPrefill, LayerPrefix, Meter, Step, attend_prompt
+from harness.attention.calibration import Calibrator
 from harness.attention.statistics import Statistic
 from harness.methods.about import About
 from harness.methods.cost import ELEMENT, Cost, LayerAt
@@ -73,9 +74,14 @@ class Method(ABC, Generic[S]):
         return frozenset()
 
     @property
+    def calibrator(self) -> Calibrator[Any] | None:
+        """Return what the method learns from prompts beforehand, and starts from; None if it learns nothing."""
+        return None
+
+    @property
     def needs(self) -> frozenset[Need]:
         """Return what the method must be given besides the cache."""
-        return frozenset()
+        return frozenset(() if self.calibrator is None else ("calibration",))
 
     @property
     def measured(self) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 from harness.attention.scores import Scores
 from harness.attention.statistics import observe
 from harness.attention.step import LayerPrefix, Step
+from harness.errors import InputError
 from harness.methods.contract import Method
 
 
@@ -29,7 +30,8 @@ def decode(
 
     query [B, Hq, P+T, D]; key, value [B, Hkv, P+T, D], rotated; attention_mask [B, P+T] bool, False at padding, whose
     contents do not matter. `scores` defaults to softmax scale D^-0.5; `layer` is the layer's number in its model, which
-    is never exempt here. `place` holds what else a LayerPrefix does: layers, rope, calibration, shared.
+    is never exempt here. `place` holds what else a LayerPrefix does: layers, rope, calibration, shared. Raises
+    InputError where the method needs one of them that is not there.
     """
     found = steps(method, query, key, value, attention_mask, prefill_length, scores, layer=layer, **place)
     return torch.stack([method.attend(step, state) for step, state in found], 3).flatten(1, 2)
@@ -46,6 +48,9 @@ def steps(
     **place: Any,
 ) -> Iterator[tuple[Step, Any]]:
     """Give each decode step with the state that the method carries along; arguments are those of `decode`."""
+    lacking = [need for need in ("calibration", "rope") if need in method.needs and place.get(need) is None]
+    if lacking:
+        raise InputError(f"{type(method).__name__} needs {' and '.join(lacking)}: hand it to decode by that name")
     q = query.unflatten(1, (key.shape[1], -1))  # type: ignore[no-untyped-call]
     scores = scores or Scores(query.shape[3] ** -0.5)
     mask = attention_mask.bool()

@@ -78,10 +78,14 @@ class Budget:
         left = self.allowed - (self._elements(self._stack.dense(self.n)) - dense)
         return Budget(dense / left if left > 0 else math.inf, self.n, layers, self.of)
 
-    def keys(self, r: int) -> int:
-        """Count the entries of K over all layers if r channels of it are read."""
-        kinds = Counter(self.layers).items()
-        return sum(count * s.kv_heads * min(r, s.head_dim) * s.visible(self.n) for s, count in kinds)
+    @property
+    def keys(self) -> int:
+        """Count the entries of K over all layers."""
+        return sum(s.kv_heads * s.head_dim * s.visible(self.n) for s in self.layers)
+
+    def chosen_with(self, method: Costed) -> float:
+        """Count the elements that a method reads in a step to choose."""
+        return self._stack.cost(method, self.n).choose / ELEMENT
 
     def _elements(self, cost: Cost) -> float:
         return (cost.moved if self.of == "moved" else cost.held) / ELEMENT
@@ -124,10 +128,13 @@ def rank_and_tokens(build: type[M], budget: Budget, **fixed: Any) -> M:
     are alike), and k takes what is left, near S / (2 ratio). Raises InputError as above.
     """
     given = {knob: value for knob, value in fixed.items() if value is not None}
+    left = budget.acting(exemption_of(build, fixed))
+    if not left.layers:
+        raise InputError("every layer is dense: leave dense_layers and layers at a setting under which some are not")
     if "k" in given:
         return largest_knob(build, "r", (1, budget.width), budget, **given)
-    given.setdefault("r", _half_for_choosing(budget.acting(exemption_of(build, fixed))))
-    return largest_knob(build, "k", (floor(build, "k", **given), budget.tokens), budget, **given)
+    given.setdefault("r", _half_for_choosing(build, left, given))
+    return largest_knob(build, "k", (_least_tokens(build, given), budget.tokens), budget, **given)
 
 
 def exemption_of(build: type[Any], fixed: Mapping[str, Any]) -> Exemption:
@@ -136,10 +143,19 @@ def exemption_of(build: type[Any], fixed: Mapping[str, Any]) -> Exemption:
     return Exemption(*(fixed.get(knob, defaults[knob]) for knob in ("dense_layers", "layers")))
 
 
-def _half_for_choosing(budget: Budget) -> int:
-    """Find the largest r, at least 1, for which r channels of all layers' keys are at most 1 / ratio of the keys."""
-    most = budget.keys(budget.width) / budget.ratio
-    return _largest(lambda r: budget.keys(r) <= most, 1, budget.width)
+def _half_for_choosing(build: type[Any], budget: Budget, given: Mapping[str, Any]) -> int:
+    """Find the largest r, at least 1, with which choosing reads at most 1 / ratio of the bits of all layers' keys.
+
+    The budget is of layers none of which is exempt.
+    """
+    fixed = {**given, "k": _least_tokens(build, given), **dataclasses.asdict(Exemption())}
+    most = budget.keys / budget.ratio
+    return _largest(lambda r: budget.chosen_with(build(**{**fixed, "r": r})) <= most, 1, budget.width)
+
+
+def _least_tokens(build: type[Any], given: Mapping[str, Any]) -> int:
+    """Return the smallest k, at least 1, that other knobs leave room for."""
+    return max(1, floor(build, "k", **given))
 
 
 def _largest(fits: Callable[[int], bool], low: int, high: int) -> int:

@@ -13,7 +13,7 @@ from support.tracing import trace
 from harness import methods
 from harness.attention import Meter
 from harness.methods.controls.oracle_topk import OracleTopK
-from harness.methods.cost import ELEMENT, dense_transfers
+from harness.methods.cost import ELEMENT, LayerAt, dense_transfers
 from harness.methods.selection.hip import HiP
 
 PAYING = [v for v in VARIANTS if not (methods.find(v[0]).oracle or methods.find(v[0]).simulated)]
@@ -24,7 +24,8 @@ def check_paid(method, step, state, used):
     """Fail unless the entries used [B, H] in a step are among those that the method says it moves."""
     assert used.max() > 0
     if not method.measured:
-        assert used.max() <= method.transfers(step.length, 8)
+        layer = LayerAt(step.length, 8, prompt=step.length, kv_heads=step.k.shape[1], group=step.q.shape[2])
+        assert used.max() <= method.cost(layer).moved / ELEMENT
         return
     (noted,) = method.meter(state).steps[-1:]
     assert (used.sum(1) <= noted / ELEMENT).all()

@@ -1,0 +1,10 @@
+"""Learns from the prefills of a few prompts what some methods start from: frozen objects, one named by each method.
+
+A calibrator walks the calibrating prompts once, layer by layer; its value is its key, so cells that learn the same
+thing share it. Each is a small class in a page of this package.
+"""
+
+from harness.attention.calibration.base import Calibrator, Sample
+from harness.attention.calibration.magnitude import ChannelMagnitude
+
+__all__ = ["Calibrator", "ChannelMagnitude", "Sample"]

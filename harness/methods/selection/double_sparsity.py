@@ -1,0 +1,128 @@
+"""Scores tokens by few-bit labels of a fixed set of channels, then attends exactly to the best: Double Sparsity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple, Self
+
+from torch import Tensor
+
+from harness.attention import LayerPrefix, Step
+from harness.attention.calibration import ChannelMagnitude
+from harness.attention.channels import key_magnitude, largest_channels, take_channels
+from harness.attention.grown import Grown
+from harness.attention.labels import label_bits, quantised_label
+from harness.attention.statistics import QueryKeyMagnitude, Statistic
+from harness.methods.about import About, Paper
+from harness.methods.best_tokens import BestTokens
+from harness.methods.cost import Cost, LayerAt
+from harness.methods.exemption import DenseLayers
+from harness.methods.knob_types import Size
+from harness.methods.ratio import Budget, rank_and_tokens
+
+__all__ = ["DoubleSparsity"]
+
+
+class Labelled(NamedTuple):
+    """Holds channels [B or 1, H, C, r], C of them per KV head, and the labels of all tokens, [B, H C, N, r]."""
+
+    channels: Tensor
+    labels: Grown
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoubleSparsity(BestTokens[Labelled]):
+    """Ranks tokens by the product of quantised labels of q and k, which are r channels; keeps k, the newest included.
+
+    `channels` are those of the largest magnitude: "q", "k" (before rotation) and "qk" (after it) as measured on the
+    task's first `calibration_prompts`, where the paper has 256 texts of the Pile; "prompt_k" and "prompt_qk" (ours) as
+    measured on the row's own prompt, without training data. Applied to rotated vectors in every case, as released.
+    The released code chooses per query head, with labels of its own for each; here a KV head chooses once, by channels
+    and scores summed over the group, unless `per_query_head`. Paper's knobs: token_budget = k, group_factor = D / r.
+    """
+
+    about: ClassVar[About] = About(
+        title="Double Sparsity",
+        access="index",
+        paper=Paper(
+            title="Post-Training Sparse Attention with Double Sparsity",
+            authors="Shuo Yang, Ying Sheng, Joseph E. Gonzalez, Ion Stoica, Lianmin Zheng",
+            year=2024,
+            arxiv="2408.07092",
+        ),
+        note="channels from the prompt by default, not from a calibration file",
+    )
+
+    excused: ClassVar[Mapping[str, str]] = {
+        "a_sliding_window_equals_starting_anew_at_every_step": "its channels are chosen once, on the whole prompt"
+    }
+
+    r: Size
+    k: Size = 128
+    label_bits: Literal[2, 4, 8, 16] = 4
+    channels: Literal["q", "k", "qk", "prompt_k", "prompt_qk"] = "prompt_k"
+    per_query_head: bool = False
+    calibration_prompts: Size = 8
+    dense_layers: DenseLayers = 2
+
+    @property
+    def observes(self) -> frozenset[Statistic]:
+        """Ask for products of queries with their own keys, if the prompt's choose."""
+        return frozenset({QueryKeyMagnitude()} if self.channels == "prompt_qk" else ())
+
+    @property
+    def calibrator(self) -> ChannelMagnitude | None:
+        """Measure channels beforehand, unless the prompt does."""
+        match self.channels:
+            case "q" | "k" | "qk" as measured:
+                return ChannelMagnitude(self.calibration_prompts, measured)
+            case _:
+                return None
+
+    def start(self, prefix: LayerPrefix) -> Labelled:
+        """Choose channels and label the prompt's keys."""
+        channels = largest_channels(self._magnitude(prefix), self.r)
+        labels = self._label(take_channels(prefix.k[:, :, None], channels))
+        return Labelled(channels, Grown(labels.flatten(1, 2), prefix.decode_steps))
+
+    def _magnitude(self, prefix: LayerPrefix) -> Tensor:
+        """Return magnitudes of channels, [B or 1, H, C, D]."""
+        if self.channels == "prompt_k":
+            return key_magnitude(prefix.k)
+        if self.channels == "prompt_qk":
+            return prefix.statistics[QueryKeyMagnitude()][:, :, None]
+        found: Tensor = prefix.calibration[None]
+        return found if self.per_query_head else found.sum(2, keepdim=True)
+
+    def _label(self, x: Tensor) -> Tensor:
+        return quantised_label(x, self.label_bits)
+
+    def scores(self, step: Step, state: Labelled) -> Tensor:
+        """Label the newest key and the queries, and multiply labels: [B, H, G, N]."""
+        b, h, _, d = step.q.shape
+        c, r = state.channels.shape[2:]
+        newest = self._label(take_channels(step.k[:, :, None, -1:], state.channels))
+        labels = state.labels.append(newest.view(b, h * c, r)).view(b, h, c, -1, r)
+        q = self._label(take_channels(step.q.reshape(b, h, c, -1, d), state.channels))
+        return step.scores(q, labels).flatten(2, 3)
+
+    def kept(self, step: Step) -> int:
+        """Count the tokens that are kept."""
+        return self.k
+
+    def cost(self, at: LayerAt) -> Cost:
+        """Count n labels to choose, 2Dk to attend, 2D and a label to write: r bits/16 elements and 2 for lo and range.
+
+        Where each query head chooses, at most its own k rows and its own labels are counted.
+        """
+        each = at.group if self.per_query_head else 1
+        labels = each if self.channels in ("q", "qk") else 1
+        label = label_bits(min(self.r, at.head_dim), self.label_bits) * labels
+        attend = at.tokens(min(self.k * each, at.n))
+        return Cost(choose=at.n * label, attend=attend, write=at.newest + label, held=at.cache + at.n * label)
+
+    @classmethod
+    def at(cls, budget: Budget, **fixed: Any) -> Self:
+        """Solve r for a given k, or k for a given r; with neither, half of the budget goes to labels."""
+        return rank_and_tokens(cls, budget, **fixed)
