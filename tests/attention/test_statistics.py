@@ -11,6 +11,7 @@ from harness.attention.statistics import (
     LargestWeight,
     LastQueries,
     LastUsed,
+    LastWeights,
     QueryKeyMagnitude,
     QuerySquare,
     ReceivedWithin,
@@ -25,6 +26,7 @@ ALL = (
     LAST_USED,
     *(ReceivedWithin(window) for window in (1, 4, 7)),
     *(LastQueries(count) for count in (1, 6, 30)),
+    LastWeights(),
     *(QuerySquare(count) for count in (1, 6, 30)),
     QueryKeyMagnitude(),
     *(LargestWeight(k, before) for k in (0, 3) for before in (False, True)),
@@ -83,6 +85,13 @@ def last_queries(q, _k, live, _rows, count):
     return torch.stack([torch.zeros_like(q[:, :, 0])] * (count - len(queries)) + queries, 2)
 
 
+def last_weights(q, _k, _live, rows):
+    total = q.new_zeros(q.shape[:3])
+    _, looked_at, _, weights = rows[-1]
+    total[:, :, looked_at] = weights
+    return total
+
+
 def query_square(q, _k, live, _rows, count):
     return torch.stack([q[:, :, i] ** 2 for i in live[-count:]]).mean(0)
 
@@ -104,6 +113,7 @@ WRITTEN_OUT = {
     LastUsed: last_used,
     ReceivedWithin: received_within,
     LastQueries: last_queries,
+    LastWeights: last_weights,
     QuerySquare: query_square,
     QueryKeyMagnitude: query_key_magnitude,
     LargestWeight: largest_weight,
