@@ -134,4 +134,5 @@ def _record(prompt: TaskPrompt, cell: Cell, output: Output, encoder: Encoder) ->
         prompt_tokens=len(prompt.tokens),
         text=encoder.text(request, output.tokens) if request.kind == "generate" else "",
         cut_tokens=prompt.lost,
+        share=None if output.share is None else round(output.share, 9),
     )

@@ -20,8 +20,9 @@ class Record:
     """Holds what one cell made of one unit of work.
 
     nll in nats per token; seconds is its share of the decoding time, shared_seconds of everything else in its batch;
-    launch names the line of launches.jsonl with the commit and versions that computed it. A field that is added needs
-    a default: lines written before it are read with that.
+    launch names the line of launches.jsonl with the commit and versions that computed it; share is what part of dense's
+    bytes its decode steps moved, where the method measures that and there was one. A field that is added needs a
+    default: lines written before it are read with that.
     """
 
     unit: str
@@ -37,6 +38,7 @@ class Record:
     shared_seconds: float = 0.0
     cut_tokens: int = 0
     launch: str = ""
+    share: float | None = None
 
     @property
     def key(self) -> Key:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,8 +17,8 @@ from rich.table import Table
 
 from harness.sweep.job import Job
 from harness.sweep.plan import Plan
-from harness.tables.marks import INTERVAL, LIKE_DENSE, MEANING, like_dense
-from harness.tables.text import decided, difference, precision, reached, setting, with_error
+from harness.tables.marks import HOW_KNOWN, INTERVAL, LIKE_DENSE, MEANING, like_dense
+from harness.tables.text import decided, difference, held, precision, reached, setting, with_error
 
 DETACHED_WIDTH = 120
 
@@ -63,13 +64,15 @@ class Console:
                 f"{group['model'].iloc[0]} on {task}: {metric} ({arrow} is better, {examples} examples{decided(group)})"
             )
             self._out.print(_table(escape(title), group))
-        self._out.print(
-            f"ratio: dense / method transfers{_where_solved(summary)}; MB/token: a decode step at the prompt's length; "
-            f"ms: decoding per example\nscore ± standard error; vs dense: {INTERVAL}\n{MEANING}\n"
+        footnotes = (
+            f"ratio: dense / method transfers{_where_solved(summary)}; memory: dense / method bytes held; MB/token: a "
+            "decode step at the prompt's length; ms: decoding per example",
+            *_how_known(summary),
+            f"score ± standard error; vs dense: {INTERVAL}",
+            MEANING,
             f"figures, tables and a page to read the outputs: harness report {escape(str(results))}",
-            style="dim",
-            highlight=False,
         )
+        self._out.print("\n".join(footnotes), style="dim", highlight=False)
 
     def say(self, text: str) -> None:
         """Print one line."""
@@ -83,18 +86,25 @@ def _where_solved(summary: pd.DataFrame) -> str:
     return f", solved at {' or '.join(found)}" if found else ""
 
 
+def _how_known(summary: pd.DataFrame) -> list[str]:
+    """Explain the words behind a ratio that is not known from knobs and length alone."""
+    said = " ".join(summary["cost"].dropna().astype(str))
+    return [f"{word}: {means}" for word, means in HOW_KNOWN.items() if word in said]
+
+
 def _table(title: str, group: pd.DataFrame) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for name in ("method", "knobs"):
         table.add_column(name)
-    for name in ("ratio", f"MB/token{precision(group)}", "score", "vs dense [95%]", "ms"):
+    for name in ("ratio", "memory", f"MB/token{precision(group)}".replace(" ", "\n"), "score", "vs dense [95%]", "ms"):
         table.add_column(name, justify="right")
     for line in group.assign(like_dense=like_dense(group)).to_dict("records"):
         table.add_row(
             str(line["method"]),
             escape(setting(line["params"])),
             reached(line),
-            f"{line['bytes_per_token'] / 1e6:.1f}",
+            held(line),
+            f"{line['bytes_per_token'] / 1e6:.1f}" if math.isfinite(line["bytes_per_token"]) else "-",
             with_error(line["value"], line["stderr"]),
             (difference(line) or "-") + (f" {LIKE_DENSE}" if line["like_dense"] else ""),
             f"{line['seconds'] * 1000:.0f}",

@@ -16,13 +16,14 @@ from harness.evaluation.prompts import TaskPrompt
 from harness.evaluation.repeats import sum_up
 from harness.evaluation.replay import Reply, reply
 from harness.evaluation.scores import Metric, Score, Scored
+from harness.methods import Method
 from harness.methods.cell import Cell
 from harness.methods.controls.dense import Dense
-from harness.methods.cost import transfers
+from harness.methods.cost import ELEMENT, Costed, Stack
 from harness.store.files import replacing, write_whole
 from harness.store.records import Record
 from harness.sweep.prepare import Prepared
-from harness.tables.rows import CellFacts, example_facts, to_frame
+from harness.tables.rows import CellFacts, Elements, example_facts, to_frame
 from harness.tables.summary import summarise
 
 
@@ -109,9 +110,23 @@ def _facts(prepared: Prepared, cell: Cell) -> CellFacts:
     labels: dict[str, Any] = {"model": prepared.job.model.name, "run": prepared.folder.name, "method": cell.name}
     labels |= {"cell": cell.id, "params": cell.params_at(lengths), "dtype": prepared.job.model.dtype}
     labels |= {"ratio": math.nan if cell.ratio is None else cell.ratio, "per": cell.per or ""}
-    dense = {n: transfers(Dense(), layers, n) for n in lengths}
-    moved = {n: transfers(cell.method_at(n), layers, n) for n in lengths}
-    return CellFacts(labels, cell.params_at, moved, dense, prepared.checkpoint.bytes_per_element)
+    method, stack = cell.method_at(min(lengths)), Stack(tuple(layers))
+    labels |= {"memory_ratio": math.nan, "cost": how_known(method)}
+    own = {n: _elements(stack, cell.method_at(n), n) for n in lengths}
+    dense = {n: _elements(stack, Dense(), n) for n in lengths}
+    return CellFacts(labels, cell.params_at, own, dense, prepared.checkpoint.bytes_per_element, method.measured)
+
+
+def _elements(stack: Stack, method: Costed, n: int) -> Elements:
+    """Count what a method moves and holds over all layers at n cached tokens."""
+    cost = stack.cost(method, n)
+    return Elements(cost.moved / ELEMENT, cost.held / ELEMENT)
+
+
+def how_known(method: Method[Any]) -> str:
+    """Say how it is known what a method moves, in the words of the column `cost`."""
+    said = {"measured": method.measured, "simulated": method.simulated, "oracle": method.oracle}
+    return ", ".join(word for word, holds in said.items() if holds) or "formula"
 
 
 def _records_by_example(prompts: Sequence[TaskPrompt], cell: Cell, done: Done) -> dict[tuple[str, str], list[Record]]:

@@ -67,14 +67,15 @@ COLUMNS = (
         "compression",
         NUMBER,
         COMPUTED,
-        "dense / method transfers; in the summary dense's mean / the method's mean",
+        "dense / method transfers; in the summary dense's mean / the method's mean, over the examples that have both",
         essential=True,
     ),
     Column(
         "bytes_per_token",
         NUMBER,
         MEAN,
-        "moved per decode step over all KV heads and layers, at the model's precision and the example's prompt length",
+        "moved per decode step over all KV heads and layers, at the example's prompt length: `transfers_elements` in "
+        "the model's precision",
         unit="bytes",
         essential=True,
     ),
@@ -82,7 +83,7 @@ COLUMNS = (
         "transfers_elements",
         NUMBER,
         MEAN,
-        "moved per decode step in elements, as the SparQ paper counts them",
+        "moved per decode step in elements, as the SparQ paper counts them; 16 bits of codes count as an element",
         unit="elements",
         essential=True,
     ),
@@ -148,6 +149,30 @@ COLUMNS = (
         "the score was decided by the first token, which the prefill gives, before the method acted: the output has no "
         "other, or, for `match`, an answer has already come, or none can come any more",
     ),
+    Column("memory_ratio", NUMBER, SAME, "memory compression that the knobs were solved for; else empty"),
+    Column(
+        "memory_compression",
+        NUMBER,
+        COMPUTED,
+        "what dense holds / what the method holds; in the summary dense's mean / the method's mean",
+    ),
+    Column(
+        "held_bytes",
+        NUMBER,
+        MEAN,
+        "held between decode steps over all KV heads and layers, an index of the method's own included; counted as "
+        "`bytes_per_token` is",
+        unit="bytes",
+    ),
+    Column(
+        "cost",
+        TEXT,
+        SAME,
+        "how `transfers_elements` are known, a word or two. `formula`: by knobs and length; `measured`: counted in the "
+        "decode steps, as a share of what dense moves in the same, times dense's at the prompt's length (empty for an "
+        "example without a decode step); `simulated`: choosing is charged as an index is said to read; `oracle`: it is "
+        "free",
+    ),
     Column("example", TEXT, None, "the data set's own id", essential=True),
     Column("knobs", TEXT, None, "the knobs that it was decoded with as JSON, [least, greatest] over its requests"),
     Column("launch", TEXT, None, "the launch that computed it, as in `launches.jsonl`"),
@@ -156,9 +181,9 @@ COLUMNS = (
 
 SUMMARY = tuple(column for column in COLUMNS if column.averaging is not None)
 _ROWS = (
-    "model run method params ratio per cell example knobs prompt_tokens cut_tokens new_tokens seconds "
-    "transfers_elements bytes_per_token dtype compression active decided first_difference delta_nll launch task metric "
-    "value higher_is_better"
+    "model run method params ratio memory_ratio per cell example knobs prompt_tokens cut_tokens new_tokens seconds "
+    "transfers_elements bytes_per_token held_bytes cost dtype compression memory_compression active decided "
+    "first_difference delta_nll launch task metric value higher_is_better"
 ).split()
 ROWS = tuple(next(column for column in COLUMNS if column.name == name) for name in _ROWS)
 """Those of rows.parquet in its order; before them stand columns that a task declares."""

@@ -12,6 +12,11 @@ from harness.tables.stats import LEVEL, holm, p_value
 
 LIKE_DENSE = "≈"
 INTERVAL = "paired difference and its 95% interval, none below 4 examples (docs/statistics.md)"
+HOW_KNOWN = {
+    "measured": "its share of dense's transfers was counted over the decode steps of each example that has one",
+    "simulated": "its choosing is charged as an index is said to read, which is not what was read here",
+}
+"""Words that stand beside a ratio which knobs and length alone do not tell, and what each means."""
 DECIDED = "Decided by the first token: scores that no method can change, because the prefill gives that token"
 MEANING = (
     f"{LIKE_DENSE}: not told apart from dense, at 5% over all cells of the table together (Holm). Few examples tell "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -13,18 +13,32 @@ from harness.store.records import Record
 from harness.tables.columns import ROWS, Kind, names
 
 
+class Elements(NamedTuple):
+    """Counts the elements that a decode step moves, and those that are held between steps."""
+
+    moved: float
+    held: float
+
+
 @dataclass(frozen=True)
 class CellFacts:
-    """Holds what a row says of its cell besides the score: labels, and by prompt length the elements moved by a step.
+    """Holds what a row says of its cell besides the score: labels, and its elements and dense's by prompt length.
 
-    `knobs` gives all knobs as JSON for prompts of some lengths.
+    `knobs` gives all knobs as JSON for prompts of some lengths. What a `measured` cell moved is in its records.
     """
 
     labels: Mapping[str, Any]
     knobs: Callable[[Collection[int]], str]
-    transfers: Mapping[int, float]
-    dense_transfers: Mapping[int, float]
+    own: Mapping[int, Elements]
+    dense: Mapping[int, Elements]
     bytes_per_element: int
+    measured: bool = False
+
+    def moved(self, record: Record) -> float | None:
+        """Return the elements that a step moves at a record's prompt length; None where nothing was measured."""
+        if not self.measured:
+            return self.own[record.prompt_tokens].moved
+        return None if record.share is None else record.share * self.dense[record.prompt_tokens].moved
 
 
 def example_facts(facts: CellFacts, records: Sequence[Record], dense: Sequence[Record] | None) -> dict[str, Any]:
@@ -33,7 +47,6 @@ def example_facts(facts: CellFacts, records: Sequence[Record], dense: Sequence[R
     `dense` are the same of the dense cell, or None where it did not run.
     """
     lengths = [r.prompt_tokens for r in records]
-    moved = _mean([facts.transfers[n] for n in lengths])
     return {
         **facts.labels,
         "example": records[0].example,
@@ -42,13 +55,24 @@ def example_facts(facts: CellFacts, records: Sequence[Record], dense: Sequence[R
         "cut_tokens": sum(r.cut_tokens for r in records),
         "new_tokens": sum(len(r.tokens) for r in records),
         "seconds": sum(r.seconds for r in records),
-        "transfers_elements": moved,
-        "bytes_per_token": moved * facts.bytes_per_element,
-        "compression": _mean([facts.dense_transfers[n] for n in lengths]) / moved,
+        **_costs(facts, records, lengths),
         "active": any(r.active for r in records),
         "first_difference": _first_difference(records, dense) if dense else math.nan,
         "delta_nll": _delta_nll(records, dense) if dense else math.nan,
         "launch": records[-1].launch,
+    }
+
+
+def _costs(facts: CellFacts, records: Sequence[Record], lengths: Sequence[int]) -> dict[str, float]:
+    """Average what the requests of an example move and hold, and dense's over the same of them."""
+    known = [(own, facts.dense[r.prompt_tokens].moved) for r in records if (own := facts.moved(r)) is not None]
+    moved, held = _mean([own for own, _ in known]), _mean([facts.own[n].held for n in lengths])
+    return {
+        "transfers_elements": moved,
+        "bytes_per_token": moved * facts.bytes_per_element,
+        "held_bytes": held * facts.bytes_per_element,
+        "compression": _mean([dense for _, dense in known]) / moved,
+        "memory_compression": _mean([facts.dense[n].held for n in lengths]) / held,
     }
 
 

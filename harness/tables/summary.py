@@ -17,6 +17,8 @@ from harness.tables.read import read_summary
 from harness.tables.stats import paired_difference, stderr
 
 KEYS = ["task", "cell", "metric"]
+COSTS = {"compression": "transfers_elements", "memory_compression": "held_bytes"}
+"""The cost that each column of the summary compares with dense's."""
 
 
 class Joined(NamedTuple):
@@ -33,13 +35,15 @@ def summarise(
 
     `aggregates` gives lm-eval's own value by (task, cell, metric) where a metric is not a mean of examples.
     """
-    dense = rows[rows["cell"] == dense_cell].set_index(["task", "metric", "example"])["value"]
-    moved = rows[rows["cell"] == dense_cell].groupby("task")["transfers_elements"].mean()
+    dense_rows = rows[rows["cell"] == dense_cell]
+    dense = dense_rows.set_index(["task", "metric", "example"])["value"]
+    costs = {str(name): of_task for name, of_task in dense_rows.groupby("task")[list(COSTS.values())].mean().iterrows()}
     lines = []
     for key, group in rows.groupby(KEYS, sort=False):
         task, cell, metric = (str(part) for part in key)
         own, of_dense = (aggregates.get((task, name, metric)) for name in (cell, str(dense_cell)))
-        line = _averages(group) | _computed(group, len(dense) > 0, moved.get(task, math.nan))
+        line = _averages(group) | _computed(group, len(dense) > 0)
+        line |= _compressions(group, dense_rows[dense_rows["task"] == task], costs.get(task))
         if own is not None:
             line |= {"value": own, "stderr": math.nan}
         if cell != dense_cell:
@@ -73,11 +77,25 @@ def _averages(group: pd.DataFrame) -> dict[str, Any]:
     return line | {name: group[name].mean() for name in averaged}
 
 
-def _computed(group: pd.DataFrame, has_dense: bool, dense_moved: float) -> dict[str, Any]:
-    """Compute what is no mean of a column of rows; `dense_moved`: mean elements that dense transfers, or NaN."""
-    moved = group["transfers_elements"].mean()
+def _compressions(group: pd.DataFrame, dense: pd.DataFrame, means: pd.Series[Any] | None) -> dict[str, float]:
+    """Divide dense's mean cost by the cell's own; without dense, average the examples' compressions.
+
+    `means` are dense's, over all its rows of the task. Where an example has no measurement, dense's is left out too.
+    """
+    found: dict[str, float] = {}
+    for name, cost in COSTS.items():
+        known = group[cost].notna()
+        if means is None:
+            found[name] = group[name].mean()
+            continue
+        same = dense["example"].isin(group.loc[known, "example"])
+        found[name] = (means[cost] if known.all() else dense.loc[same, cost].mean()) / group[cost].mean()
+    return found
+
+
+def _computed(group: pd.DataFrame, has_dense: bool) -> dict[str, Any]:
+    """Compute what is no mean of a column of rows."""
     return {
-        "compression": group["compression"].mean() if math.isnan(dense_moved) else dense_moved / moved,
         "stderr": stderr(group["value"].to_numpy()),
         "n": len(group),
         "same_output": group["first_difference"].isna().mean() if has_dense else math.nan,

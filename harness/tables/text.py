@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from harness.tables.marks import HOW_KNOWN
+
 EXACT = 0.03
 """Relative distance below which a setting counts as being at a ratio: knobs are whole numbers."""
 
@@ -19,8 +21,20 @@ def is_away(compression: float, asked: float) -> bool:
 
 
 def reached(line: Mapping[Any, Any]) -> str:
-    """Write the compression that a cell of a table reached: "7.96", or "7.25 (asked 8)" if it is more than 3% away."""
-    compression, asked = float(line["compression"]), float(line["ratio"])
+    """Write the compression that a cell of a table reached: "7.96", or "7.25 (asked 8)" if it is more than 3% away.
+
+    Says where it was measured, or where choosing is charged as an index is said to read.
+    """
+    said = [word for word in HOW_KNOWN if word in str(line.get("cost", ""))]
+    return " ".join([_beside(float(line["compression"]), float(line["ratio"])), *said])
+
+
+def held(line: Mapping[Any, Any]) -> str:
+    """Write the compression of memory that a cell of a table reached, as `reached` writes that of transfers."""
+    return _beside(float(line["memory_compression"]), float(line["memory_ratio"]))
+
+
+def _beside(compression: float, asked: float) -> str:
     if not math.isfinite(compression):
         return "-"
     return f"{compression:.2f}" + (f" (asked {asked:g})" if is_away(compression, asked) else "")

@@ -66,6 +66,15 @@ def test_cells_say_what_ratio_they_reached_and_bytes_their_precision(tmp_path):
     assert panel["precision"] == " (float16)"
 
 
+def test_cells_say_what_they_hold_and_how_what_they_move_is_known(tmp_path):
+    kept = Cell("h2o", [1, 0], 4, {"k": 9}, summary={"memory_compression": 3.5, "memory_ratio": 4, "cost": "measured"})
+    Folder([Cell("dense", [1, 1]), kept]).write(tmp_path)
+    (panel,) = data_of(page(tmp_path))["panels"]
+    assert [(cell["ratio"], cell["memory"]) for cell in panel["cells"]] == [
+        ("1.00", "1.00"), ("4.00 measured", "3.50 (asked 4)")
+    ]  # fmt: skip
+
+
 def test_examples_are_a_sample_that_says_so(tmp_path):
     Folder([Cell("dense", [1.0] * 100)]).write(tmp_path)
     results = load(tmp_path)

@@ -11,7 +11,7 @@ from harness.tables.marks import INTERVAL, MEANING
 
 DENSE = {"model": "m", "task": "squad", "method": "dense", "params": "{}", "ratio": 1.0, "compression": 1.0, "n": 4}
 DENSE |= {"bytes_per_token": 8e6, "metric": "match", "higher_is_better": True, "value": 0.5, "seconds": 0.1}
-DENSE |= {"dtype": "float32"}
+DENSE |= {"dtype": "float32", "memory_ratio": math.nan, "memory_compression": 1.0, "cost": "formula"}
 H2O = {**DENSE, "method": "h2o", "params": '{"k": 97}', "ratio": 8.0, "compression": 7.5, "bytes_per_token": 1e6}
 
 
@@ -27,13 +27,34 @@ def shown(capsys, tmp_path):
 
 
 def test_bytes_name_their_precision(shown):
-    assert any("ratio MB/token (float32) score" in line for line in shown(DENSE))
-    assert any("ratio MB/token score" in line for line in shown({**DENSE, "dtype": math.nan}))
+    assert [("MB/token" in line, "(float32)" in line) for line in shown(DENSE)[2:4]] == [(True, False), (False, True)]
+    assert not any("(float32)" in line for line in shown({**DENSE, "dtype": math.nan}))
 
 
 def test_a_compression_that_is_not_the_ratio_asked_for_is_marked(shown):
-    assert any("h2o k=97 7.50 (asked 8) 1.0" in line for line in shown(DENSE, {**H2O, "per": "task"}))
+    assert any("h2o k=97 7.50 (asked 8) 1.00 1.0" in line for line in shown(DENSE, {**H2O, "per": "task"}))
     assert not any("asked 8" in line for line in shown(DENSE, {**H2O, "per": "task", "compression": 7.9}))
+
+
+def test_memory_is_shown_with_the_ratio_asked_of_it(shown):
+    solved = {**H2O, "ratio": math.nan, "memory_ratio": 8.0, "memory_compression": 7.25}
+    assert any("h2o k=97 7.50 7.25 (asked 8) 1.0" in line for line in shown(DENSE, solved))
+    older = {**H2O, "compression": 8.0, "memory_compression": math.nan}
+    assert any("h2o k=97 8.00 - 1.0" in line for line in shown(DENSE, older))
+
+
+def test_what_was_measured_or_simulated_is_said_and_explained(shown):
+    found = shown(DENSE, {**H2O, "cost": "measured"}, {**H2O, "compression": 8.0, "cost": "simulated"})
+    assert any("h2o k=97 7.50 (asked 8) measured 1.00" in line for line in found)
+    assert any("h2o k=97 8.00 simulated 1.00" in line for line in found)
+    assert [line.split(":")[0] for line in found if line.startswith(("measured:", "simulated:"))] == [
+        "measured", "simulated"
+    ]  # fmt: skip
+    free = shown(DENSE, {**H2O, "cost": "oracle"})
+    assert any("h2o k=97 7.50 (asked 8) 1.00" in line for line in free)
+    assert not any(line.startswith(("measured:", "simulated:")) for line in free)
+    nothing = {**H2O, "cost": "measured", "compression": math.nan, "bytes_per_token": math.nan}
+    assert any("h2o k=97 - measured 1.00 - 0.500" in line for line in shown(DENSE, nothing))
 
 
 def test_where_knobs_were_solved_is_said(shown):

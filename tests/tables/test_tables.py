@@ -9,22 +9,41 @@ from support import record
 
 from harness.store.files import write_whole
 from harness.tables.columns import ROWS, SUMMARY, names
-from harness.tables.rows import CellFacts, example_facts, to_frame
+from harness.tables.rows import CellFacts, Elements, example_facts, to_frame
 from harness.tables.summary import join_summaries, summarise
 
 LABELS = {"model": "m", "run": "r", "method": "x", "params": "{}", "ratio": 2.0, "cell": "x-1", "per": "task"}
-LABELS |= {"dtype": "float16"}
-FACTS = CellFacts(LABELS, str, {10: 100.0, 20: 150.0}, {10: 400.0, 20: 800.0}, bytes_per_element=2)
+LABELS |= {"dtype": "float16", "memory_ratio": 3.0, "cost": "formula"}
+OWN = {10: Elements(100.0, 30.0), 20: Elements(150.0, 50.0)}
+DENSE = {10: Elements(400.0, 390.0), 20: Elements(800.0, 790.0)}
+FACTS = CellFacts(LABELS, str, OWN, DENSE, bytes_per_element=2)
+MEASURED = CellFacts(LABELS, str, OWN, DENSE, bytes_per_element=2, measured=True)
 
 
 def test_the_costs_of_an_example_are_those_of_its_own_length():
     found = example_facts(FACTS, [record(), record(prompt_tokens=20, tokens=[5], nll=[1.0])], None)
     assert (found["transfers_elements"], found["bytes_per_token"], found["prompt_tokens"]) == (125, 250, 15)
     assert found["compression"] == pytest.approx(600 / 125)
+    assert (found["held_bytes"], found["memory_compression"]) == (80, pytest.approx(590 / 40))
     assert found["knobs"] == "[10, 20]"
     assert (found["new_tokens"], found["seconds"], found["active"]) == (3, 1.0, True)
     assert math.isnan(found["first_difference"])
     assert math.isnan(found["delta_nll"])
+
+
+def test_a_measured_cell_moves_its_share_of_what_dense_moves_at_the_length_of_each_prompt():
+    found = example_facts(MEASURED, [record(share=0.5), record(prompt_tokens=20, share=0.125)], None)
+    assert found["transfers_elements"] == (0.5 * 400 + 0.125 * 800) / 2
+    assert found["compression"] == pytest.approx(600 / 150)
+    assert (found["held_bytes"], found["memory_compression"]) == (80, pytest.approx(590 / 40))
+
+
+def test_a_request_without_a_decode_step_leaves_the_measurement_to_the_others():
+    found = example_facts(MEASURED, [record(), record(prompt_tokens=20, share=0.125)], None)
+    assert (found["transfers_elements"], found["bytes_per_token"], found["compression"]) == (100, 200, 8)
+    nothing = example_facts(MEASURED, [record()], None)
+    assert all(math.isnan(nothing[name]) for name in ("transfers_elements", "bytes_per_token", "compression"))
+    assert nothing["held_bytes"] == 60
 
 
 @pytest.mark.parametrize(
@@ -58,6 +77,7 @@ def frame():
         for example, value in by_example.items():
             labels = {**LABELS, "cell": cell, "method": cell[:-2], "task": "t", "example": example, "metric": "match"}
             facts = {"bytes_per_token": 2.0, "transfers_elements": 1.0 if cell == "x-1" else 4.0, "prompt_tokens": 9.0}
+            facts |= {"held_bytes": 2.0 if cell == "x-1" else 6.0, "memory_compression": 5.0}
             facts |= {
                 "cut_tokens": 0,
                 "new_tokens": 3,
@@ -81,6 +101,7 @@ def test_the_summary_pairs_examples_by_name():
     assert line["stderr"] == pytest.approx(sem([1, 0, 0.5, 0.25]))
     assert (line["first_difference"], line["same_output"], line["decided"]) == (2.0, 0.25, 0.25)
     assert (line["compression"], dense["compression"]) == (4, 1)
+    assert (line["memory_compression"], dense["memory_compression"], line["held_bytes"]) == (3, 1, 2)
     assert 0.05 < line["delta_p"] < 1
     assert dense[["delta_dense", "delta_stderr", "delta_ci_low", "delta_ci_high", "delta_p"]].isna().all()
 
@@ -98,7 +119,18 @@ def test_without_dense_nothing_is_compared():
     line = summarise(rows[rows.cell == "x-1"], None, {}).iloc[0]
     assert math.isnan(line["delta_dense"])
     assert math.isnan(line["same_output"])
-    assert line["compression"] == 9
+    assert (line["compression"], line["memory_compression"]) == (9, 5)
+
+
+def test_examples_without_a_measurement_are_left_out_on_both_sides():
+    rows = frame()
+    own, dense = rows.cell == "x-1", rows.cell == "dense-1"
+    rows.loc[own & (rows.example == "a"), "transfers_elements"] = math.nan
+    rows.loc[dense & (rows.example == "a"), "transfers_elements"] = 1e9
+    line = summarise(rows, "dense-1", {}).set_index("cell").loc["x-1"]
+    assert (line["transfers_elements"], line["compression"], line["memory_compression"]) == (1, 4, 3)
+    rows.loc[own, "transfers_elements"] = math.nan
+    assert math.isnan(summarise(rows, "dense-1", {}).set_index("cell").loc["x-1", "compression"])
 
 
 def test_an_aggregate_that_is_no_mean_stands_as_it_is():

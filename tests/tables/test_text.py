@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from harness.tables.text import decided, difference, digits, precision, reached, setting, with_error
+from harness.tables.text import decided, difference, digits, held, precision, reached, setting, with_error
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,23 @@ def test_knobs_are_named_with_their_values_and_switches_where_they_are_on(params
 )
 def test_a_compression_more_than_three_percent_off_tells_what_was_asked(compression, asked, expected):
     assert reached({"compression": compression, "ratio": asked}) == expected
+    assert held({"memory_compression": compression, "memory_ratio": asked}) == expected
+
+
+@pytest.mark.parametrize(
+    ("cost", "said"),
+    [
+        ("formula", ""),
+        ("oracle", ""),
+        (math.nan, ""),
+        ("measured", " measured"),
+        ("measured, oracle", " measured"),
+        ("simulated", " simulated"),
+        ("measured, simulated", " measured simulated"),
+    ],
+)
+def test_a_compression_that_is_not_known_beforehand_says_how_it_is_known(cost, said):
+    assert reached({"compression": 7.96, "ratio": 8, "cost": cost}) == f"7.96{said}"
 
 
 def test_a_knob_that_differs_between_examples_is_written_as_a_range():

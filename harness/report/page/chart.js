@@ -49,7 +49,7 @@ const valid = (cell) => cell.value !== null && cell.note === "";
 
 function hover(cell) {
   const lines = [cell.variant, cell.setting, `${cell.score}, n = ${cell.n}`, cell.difference && `vs dense ${cell.difference}`,
-    `ratio ${cell.ratio}`, cell.verdict];
+    `ratio ${cell.ratio}, memory ${cell.memory}`, cell.verdict];
   return lines.filter(Boolean).map(plain).join("<br>");
 }
 
@@ -108,7 +108,7 @@ function draw() {
 function row(cell, judged) {
   const line = element("tr", "", { className: cell.cell === state.cell?.cell ? "open" : "" });
   const score = cell.note ? element("td", `gap: ${cell.note}`, { className: "note" }) : element("td", cell.score);
-  const texts = [cell.variant, cell.setting, cell.ratio];
+  const texts = [cell.variant, cell.setting, cell.ratio, cell.memory];
   const button = element("button", "Read", { type: "button", ariaLabel: `Read outputs of ${cell.variant} ${cell.setting}` });
   button.addEventListener("click", () => open(cell.cell));
   line.append(element("td", ""), ...texts.map((text) => element("td", text)), score, element("td", cell.difference));

@@ -15,7 +15,7 @@ from harness.report.names import metric_name, task_name
 from harness.report.page.texts import sample
 from harness.report.tables import variant_order
 from harness.tables.marks import LIKE_DENSE, like_dense
-from harness.tables.text import decided, difference, digits, knobs, precision, reached, setting, with_error
+from harness.tables.text import decided, difference, digits, held, knobs, precision, reached, setting, with_error
 
 CHARACTERS = 6_000_000
 """Of all texts on the page: with Plotly's 5 MB the file stays below 15 MB at 1.5 bytes per character."""
@@ -74,6 +74,7 @@ def _cell(line: dict[Any, Any], decimals: int, verdict: str) -> dict[str, Any]:
         "variant": str(line["variant"]),
         "setting": setting(line["params"]),
         "x": _number(line["bytes_per_token"]),
+        "memory": held(line),
         "ratio": reached(line) + (", per example" if line["per"] == "example" else ""),
         "value": _number(line["value"]),
         "stderr": _number(line["stderr"]),
