@@ -17,18 +17,19 @@ K, stored by channels, serves without reading whole rows. index: an index of the
 
 @dataclass(frozen=True)
 class Paper:
-    """Describes a publication. `authors` are separated by commas; `venue` is "" for a preprint."""
+    """Describes a publication: authors separated by commas, venue "" for a preprint, arxiv "" where it is not there."""
 
     title: str
     authors: str
     year: int
-    arxiv: str
+    arxiv: str = ""
     venue: str = ""
 
     @property
     def cite(self) -> str:
         """Return the source in a few words, such as "Ribar et al., ICML 2024, arXiv 2312.04985"."""
-        return f"{self._surname} et al., {f'{self.venue} {self.year}'.strip()}, arXiv {self.arxiv}"
+        number = f", arXiv {self.arxiv}" if self.arxiv else ""
+        return f"{self._surname} et al., {f'{self.venue} {self.year}'.strip()}{number}"
 
     @property
     def bibtex(self) -> str:
@@ -37,7 +38,7 @@ class Paper:
         word = re.match(r"\w+", self.title)
         key = f"{self._surname}{self.year}{word[0] if word else ''}".lower()
         fields = {"title": f"{{{self.title}}}", "author": self.authors.replace(", ", " and "), **where}
-        fields |= {"year": str(self.year), "eprint": self.arxiv, "archiveprefix": "arXiv"}
+        fields |= {"year": str(self.year)} | ({"eprint": self.arxiv, "archiveprefix": "arXiv"} if self.arxiv else {})
         return f"@{kind}{{{key},\n" + "".join(f"  {name} = {{{text}}},\n" for name, text in fields.items()) + "}\n"
 
     @property

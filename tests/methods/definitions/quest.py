@@ -5,12 +5,12 @@ from hypothesis import strategies as st
 
 from definitions import best
 
-KNOBS = {"token_budget": 6, "page_size": 2}
+KNOBS = {"token_budget": 6, "page_size": 2, "dense_layers": 0}
 VARIANTS = [
-    {"token_budget": 7, "page_size": 3, "keep_last_page": True},
-    {"token_budget": 6, "page_size": 2, "per_query_head": True},
+    {"token_budget": 7, "dense_layers": 0, "page_size": 3, "keep_last_page": True},
+    {"token_budget": 6, "page_size": 2, "dense_layers": 0, "per_query_head": True},
 ]
-FULL = {"token_budget": 100}
+FULL = {"token_budget": 1000}
 SETTINGS = st.builds(
     lambda budget, size, last, heads: {
         "token_budget": budget,
