@@ -14,11 +14,13 @@ from harness.attention.scores import Scores, softmax
 from harness.attention.selection import (
     MeanValue,
     age,
+    attend_own,
     attend_to,
     attend_where,
     columns_of,
     gather_mask,
     gather_tokens,
+    own_columns,
     top_newest,
 )
 from harness.attention.step import LayerPrefix, LayerShape, Step
@@ -34,6 +36,7 @@ __all__ = [
     "Scores",
     "Step",
     "age",
+    "attend_own",
     "attend_prompt",
     "attend_to",
     "attend_to_best",
@@ -42,6 +45,7 @@ __all__ = [
     "columns_of",
     "gather_mask",
     "gather_tokens",
+    "own_columns",
     "softmax",
     "top_newest",
     "uniform",

@@ -72,16 +72,33 @@ def attend_where(step: Step, kept: Tensor, bias: Tensor | None = None) -> Tensor
     What is read is the union over the group of each KV head. `bias`, of the same shape or broadcast to it, is added to
     the logits. Returns the output [B, H, G, D]; a query head that keeps nothing gives zeros.
     """
-    kept = kept & step.mask[:, :, None]
-    index, live = columns_of(kept.any(2))
-    chosen = index[:, :, None]
-    own = kept.gather(3, chosen.expand(-1, -1, kept.shape[2], -1)) & live[:, :, None]
-    logits = step.scores(step.q, gather_tokens(step.k, index))
+    index, own = own_columns(kept & step.mask[:, :, None])
     if bias is not None:
         bias = bias.expand(*kept.shape[:2], bias.shape[2], kept.shape[3])
-        logits = logits + bias.gather(3, chosen.expand(-1, -1, bias.shape[2], -1))
+        bias = bias.gather(3, index[:, :, None].expand(-1, -1, bias.shape[2], -1))
+    return attend_own(step, index, own, gather_tokens(step.k, index), bias)
+
+
+def attend_own(step: Step, index: Tensor, own: Tensor, k: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Attend exactly to the tokens at index [B, H, K] with keys k [B, H, K, D], each query head to its `own`.
+
+    own [B, H, G or 1, K] bool and `bias`, added to the logits, as `attend_where` has them of all tokens. Returns the
+    output [B, H, G, D]; zeros where a query head has none.
+    """
+    logits = step.scores(step.q, k)
+    if bias is not None:
+        logits = logits + bias
     weights = softmax(logits, own).nan_to_num(0)
     return weights.to(step.v.dtype) @ gather_tokens(step.v, index)
+
+
+def own_columns(kept: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the columns that the query heads of a group keep together, and which of them are each one's own.
+
+    Of kept [B, H, G or 1, N] bool: index [B, H, K] as `columns_of` gives it, own [B, H, G or 1, K].
+    """
+    index, live = columns_of(kept.any(2))
+    return index, kept.gather(3, index[:, :, None].expand(-1, -1, kept.shape[2], -1)) & live[:, :, None]
 
 
 def columns_of(kept: Tensor) -> tuple[Tensor, Tensor]:
@@ -89,14 +106,14 @@ def columns_of(kept: Tensor) -> tuple[Tensor, Tensor]:
 
     A head that keeps fewer is filled up with its newest column, dead.
     """
-    counts = kept.sum(-1, keepdim=True)
+    place = kept.cumsum(-1)
+    counts = place[..., -1:]
     most = max(int(counts.max()), 1)
-    n = kept.shape[-1]
-    columns = torch.arange(n, device=kept.device)
+    columns = torch.arange(kept.shape[-1], device=kept.device)
     newest = torch.where(kept, columns, 0).amax(-1, keepdim=True)
-    index = torch.where(kept, columns, n).topk(most, largest=False).values
-    live = torch.arange(most, device=kept.device) < counts
-    return torch.where(live, index, newest), live
+    # a column that is not kept is written behind the last place, which is then cut off
+    index = newest.repeat(1, 1, most + 1).scatter_(2, torch.where(kept, place - 1, most), columns.expand_as(kept))
+    return index[..., :most], torch.arange(most, device=kept.device) < counts
 
 
 class MeanValue:

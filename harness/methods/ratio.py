@@ -19,6 +19,8 @@ from harness.methods.knob_types import floor
 M = TypeVar("M", bound=Costed)
 EXACT = 0.02
 """Share of the budget that a method may leave unused although its knob could not be larger."""
+SHARES = 10_000
+"""Steps in which a share between 0 and 1 is solved."""
 Of = Literal["moved", "held"]
 """What is bounded: what a decode step moves, or what the cache holds between steps."""
 
@@ -95,29 +97,35 @@ class Budget:
         return Stack(self.layers)
 
 
-def largest_knob(build: Callable[..., M], knob: str, bounds: tuple[int, int], budget: Budget, **fixed: Any) -> M:
+def largest_share(build: Callable[..., M], knob: str, budget: Budget, **fixed: Any) -> M:
+    """Find the method with the largest `knob` of 0.0001 .. 1 in steps of 0.0001, as `largest_knob` does."""
+
+    def of(**knobs: Any) -> M:
+        return build(**{**knobs, knob: knobs[knob] / SHARES})
+
+    return largest_knob(of, knob, (1, SHARES), budget, f"/{SHARES}", **fixed)
+
+
+def largest_knob(
+    build: Callable[..., M], knob: str, bounds: tuple[int, int], budget: Budget, unit: str = "", **fixed: Any
+) -> M:
     """Find the method with the largest integer `knob` within bounds that keeps to the budget.
 
-    The cost must not fall as the knob grows. Raises InputError when even the lower bound moves too much, or the upper
-    one too little: the other knobs fix another ratio.
+    The cost must not fall as the knob grows. `unit` follows the knob's value in messages. Raises InputError when even
+    the lower bound moves too much, or the upper one too little: the other knobs fix another ratio.
     """
 
     def spent(value: int) -> float:
         return budget.spent(build(**{**fixed, knob: value}))
 
     low, high = bounds[0], max(bounds)
-    for value, out_of_reach, fix in (
-        (low, spent(low) > budget.allowed, ""),
-        (
-            high,
-            spent(high) < (1 - EXACT) * budget.allowed,
-            " and no more: raise the other knobs, or let them be solved",
-        ),
-    ):
+    more = " and no more: raise the other knobs, or let them be solved"
+    too_little = spent(high) < (1 - EXACT) * budget.allowed
+    for value, out_of_reach, fix in ((low, spent(low) > budget.allowed, ""), (high, too_little, more)):
         if out_of_reach:
             also = "".join(f"{name}={given}, " for name, given in fixed.items() if name in ("r", "k"))
             verb = "moves" if budget.of == "moved" else "holds"
-            raise InputError(f"{budget.may}, with {also}{knob}={value} it {verb} {spent(value):,.0f}{fix}")
+            raise InputError(f"{budget.may}, with {also}{knob}={value}{unit} it {verb} {spent(value):,.0f}{fix}")
     return build(**{**fixed, knob: _largest(lambda value: spent(value) <= budget.allowed, low, high)})
 
 
