@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, Meter, Step, attend_where, softmax
+from harness.attention.mass import fewest
 from harness.methods.about import About
 from harness.methods.contract import Method
 from harness.methods.cost import ELEMENT, Cost, LayerAt
@@ -60,10 +60,3 @@ class OracleTopP(Method[Meter]):
     def at(cls, budget: Budget, **fixed: Any) -> Self:
         """Solve p under the assumption of `cost`; tables show the ratio that was measured."""
         return largest_share(cls, "p", budget, **fixed)
-
-
-def fewest(weights: Tensor, p: float) -> Tensor:
-    """Find the fewest entries of weights [..., N] that sum to at least p: bool of that shape; ties to the newest."""
-    ordered, order = weights.flip(-1).sort(dim=-1, descending=True, stable=True)
-    needed = ordered.cumsum(-1) - ordered < p
-    return torch.zeros_like(needed).scatter(-1, order, needed).flip(-1)

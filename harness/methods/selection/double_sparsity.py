@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, Self
 
 from torch import Tensor
 
 from harness.attention import LayerPrefix, Step
 from harness.attention.calibration import ChannelMagnitude
-from harness.attention.channels import key_magnitude, largest_channels, take_channels
-from harness.attention.grown import Grown
+from harness.attention.labelled import Heavy, Labelled, calibrator, magnitude, observed
 from harness.attention.labels import label_bits, quantised_label
-from harness.attention.statistics import QueryKeyMagnitude, Statistic
+from harness.attention.statistics import Statistic
 from harness.methods.about import About, Paper
 from harness.methods.best_tokens import BestTokens
 from harness.methods.cost import Cost, LayerAt
@@ -22,13 +21,6 @@ from harness.methods.knob_types import Size
 from harness.methods.ratio import Budget, rank_and_tokens
 
 __all__ = ["DoubleSparsity"]
-
-
-class Labelled(NamedTuple):
-    """Holds channels [B or 1, H, C, r], C of them per KV head, and the labels of all tokens, [B, H C, N, r]."""
-
-    channels: Tensor
-    labels: Grown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +53,7 @@ class DoubleSparsity(BestTokens[Labelled]):
     r: Size
     k: Size = 128
     label_bits: Literal[2, 4, 8, 16] = 4
-    channels: Literal["q", "k", "qk", "prompt_k", "prompt_qk"] = "prompt_k"
+    channels: Heavy = "prompt_k"
     per_query_head: bool = False
     calibration_prompts: Size = 8
     dense_layers: DenseLayers = 2
@@ -69,43 +61,23 @@ class DoubleSparsity(BestTokens[Labelled]):
     @property
     def observes(self) -> frozenset[Statistic]:
         """Ask for products of queries with their own keys, if the prompt's choose."""
-        return frozenset({QueryKeyMagnitude()} if self.channels == "prompt_qk" else ())
+        return observed(self.channels)
 
     @property
     def calibrator(self) -> ChannelMagnitude | None:
         """Measure channels beforehand, unless the prompt does."""
-        match self.channels:
-            case "q" | "k" | "qk" as measured:
-                return ChannelMagnitude(self.calibration_prompts, measured)
-            case _:
-                return None
+        return calibrator(self.channels, self.calibration_prompts)
 
     def start(self, prefix: LayerPrefix) -> Labelled:
         """Choose channels and label the prompt's keys."""
-        channels = largest_channels(self._magnitude(prefix), self.r)
-        labels = self._label(take_channels(prefix.k[:, :, None], channels))
-        return Labelled(channels, Grown(labels.flatten(1, 2), prefix.decode_steps))
-
-    def _magnitude(self, prefix: LayerPrefix) -> Tensor:
-        """Return magnitudes of channels, [B or 1, H, C, D]."""
-        if self.channels == "prompt_k":
-            return key_magnitude(prefix.k)
-        if self.channels == "prompt_qk":
-            return prefix.statistics[QueryKeyMagnitude()][:, :, None]
-        found: Tensor = prefix.calibration[None]
-        return found if self.per_query_head else found.sum(2, keepdim=True)
+        return Labelled(prefix, magnitude(prefix, self.channels, self.per_query_head), self.r, self._label)
 
     def _label(self, x: Tensor) -> Tensor:
         return quantised_label(x, self.label_bits)
 
     def scores(self, step: Step, state: Labelled) -> Tensor:
         """Label the newest key and the queries, and multiply labels: [B, H, G, N]."""
-        b, h, _, d = step.q.shape
-        c, r = state.channels.shape[2:]
-        newest = self._label(take_channels(step.k[:, :, None, -1:], state.channels))
-        labels = state.labels.append(newest.view(b, h * c, r)).view(b, h, c, -1, r)
-        q = self._label(take_channels(step.q.reshape(b, h, c, -1, d), state.channels))
-        return step.scores(q, labels).flatten(2, 3)
+        return state.scores(step, self._label)
 
     def kept(self, step: Step) -> int:
         """Count the tokens that are kept."""
