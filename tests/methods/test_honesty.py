@@ -20,7 +20,7 @@ PAYING = [v for v in VARIANTS if not (methods.find(v[0]).oracle or methods.find(
 """All but those that choose for free, or as an index is said to, and say so."""
 
 
-def check_paid(method, step, state, used):
+def check_paid(method, step, state, used, layer=0):
     """Fail unless the entries used [B, H] in a step are among those that the method says it moves."""
     assert used.max() > 0
     if not method.measured:
@@ -51,14 +51,14 @@ def entries_read(method, step, state):
 def test_entries_with_a_gradient_are_paid_for(name, knobs, layer):
     method, case = methods.create(name, **knobs), random_case(p=40)
     for step, state in steps(case, method, layer=layer):
-        check_paid(method, step, state, entries_with_a_gradient(method, step, state))
+        check_paid(method, step, state, entries_with_a_gradient(method, step, state), layer)
 
 
 @each_method(PAYING)
 def test_entries_read_to_choose_or_to_attend_are_paid_for(name, knobs, layer):
     method, case = methods.create(name, **knobs), random_case(pads=(0, 0), p=40)
     for step, state in steps(case, method, layer=layer):
-        check_paid(method, step, state, entries_read(method, step, state))
+        check_paid(method, step, state, entries_read(method, step, state), layer)
 
 
 def test_the_tracer_counts_all_that_dense_attention_reads():

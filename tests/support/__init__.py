@@ -34,13 +34,13 @@ def label(value):
 
 
 def each_method(variants=tuple(VARIANTS)):
-    """Parametrise a law over (name, knobs, layer): every variant, at the first layer and at a later one.
+    """Parametrise a law over (name, knobs, layer): every variant, at the first layer and at a later one, or at LAYERS.
 
     A method whose file excuses it from the law, which is named like the test, is skipped with the reason given there.
     """
 
     def decorate(law):
-        cases = [(*variant, layer) for variant in variants for layer in (0, 3)]
+        cases = [(*v, layer) for v in variants for layer in getattr(defined()[v[0]], "LAYERS", (0, 3))]
         reasons = [methods.find(name).excused.get(law.__name__.removeprefix("test_")) for name, _, _ in cases]
         marked = [
             pytest.param(*case, id=f"{label(case[:2])}-layer_{case[2]}", marks=[pytest.mark.skip(why)] if why else [])
@@ -64,9 +64,19 @@ def all_of(method):
     return methods.create(name, **{**methods.settings(method), **{k: v for k, v in more.items() if k in known}})
 
 
-def place_of(method, case, layer=0):
-    """What a layer hands to a method besides its cache, where the method needs it, as `decode` takes it."""
+def place_of(method, case, layer=0, scores=None, sliding_window=None):
+    """What a layer hands to a method besides its cache, where the method needs it, as `decode` takes it.
+
+    A method whose layers share something has run in those BELOW, on the same tensors.
+    """
     needs, found = method.needs, {"layer": layer}
+    below = getattr(defined().get(type(method).__module__.rpartition(".")[2]), "BELOW", None)
+    if below is not None:
+        found |= {"layers": layer + 2, "shared": {}}
+        for lower in range(below, layer):
+            place = {**found, "layer": lower}
+            for step, state in steps(case, method, scores, sliding_window, place=place):
+                method.attend(step, state)
     if "rope" in needs:
         found["rope"] = Rope.plain(10_000, case.q.shape[-1])
     if "calibration" in needs:
@@ -77,7 +87,7 @@ def place_of(method, case, layer=0):
 def run(name, knobs, case, layer=0, scores=None):
     """The outputs [B, Hq, T, D] of a method's decode steps."""
     method = methods.create(name, **knobs)
-    return decode(method, *case, scores, **place_of(method, case, layer))
+    return decode(method, *case, scores, **place_of(method, case, layer, scores))
 
 
 @dataclass
@@ -104,7 +114,7 @@ def random_case(pads=(0, 4), h=2, g=3, p=18, t=4, d=8, seed=0, dtype=torch.float
     return Case(q, k, v, mask, p)
 
 
-def steps(case, method, scores=None, sliding_window=None, layer=0):
+def steps(case, method, scores=None, sliding_window=None, layer=0, place=None):
     """(step, state) of each decode step of one case, the state carried along; for tests that look inside."""
     q, k, v, mask, p = case
     b, hq, total, d = q.shape
@@ -116,7 +126,8 @@ def steps(case, method, scores=None, sliding_window=None, layer=0):
     near = None if sliding_window is None else near.triu(1 - sliding_window)[None, None]
     statistics = observe(method.observes, grouped[:, :, :, :p], k[:, :, :p], mask[:, :p], scores, near)
     prompt = k[:, :, :p], v[:, :, :p], of_heads[..., :p]
-    prefix = LayerPrefix(*prompt, total - p, statistics=statistics, **place_of(method, case, layer))
+    place = place or place_of(method, case, layer, scores, sliding_window)
+    prefix = LayerPrefix(*prompt, total - p, statistics=statistics, **place)
     state = method.start(prefix)
     for n in range(p + 1, total + 1):
         seen = of_heads[..., :n]

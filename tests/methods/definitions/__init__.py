@@ -8,6 +8,8 @@ One file for each method, found by its name. It holds
     SETTINGS         a hypothesis strategy of knobs, with which the method is compared with `definition`; both may be
                      left out where the authors' own numbers are a test (tests/methods/golden/test_NAME.py)
     larger(knobs)    the knobs that a ratio may be solved for, each one step larger, if those are not r + 1 and k + 1
+    LAYERS           numbers of the layers in which the laws hold it, if not 0 and 3
+    BELOW            the layer from which on layers have to run in order, if they share something
     calibration(method, case)
                      what the method is to learn beforehand, if it needs that
     definition(knobs, place)
