@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from harness.attention.calibration import Calibrator
 from harness.attention.rope import Rope
 from harness.engine.cache import PromptCache
 from harness.engine.decode import DecodeStream
@@ -19,6 +20,7 @@ from harness.engine.model import Model
 from harness.engine.prefill import Prefill
 from harness.engine.prompt import Output, Prompt, padded
 from harness.engine.session import Session
+from harness.errors import InputError
 from harness.kernels import Kernel, choose_binding, choose_observe, fits
 from harness.methods import Method
 
@@ -35,7 +37,7 @@ class Engine:
 
     `prefill_tokens` bounds one prefill pass, padding included; `kernel` chooses between torch and Triton for the
     methods' attention ("auto": Triton where it can serve them). `ropes` are the rotary embeddings of the layers, for
-    methods that need them, `calibrations` what methods learnt of each layer beforehand.
+    methods that need them, `calibrations` what calibrators learnt of each layer beforehand (engine/calibrate.py).
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class Engine:
         prefill_tokens: int = 2048,
         kernel: Kernel = "auto",
         ropes: Sequence[Rope | None] = (),
-        calibrations: Mapping[Method[Any], Sequence[Any]] | None = None,
+        calibrations: Mapping[Calibrator[Any], Sequence[Any]] | None = None,
     ) -> None:
         self._model = model
         self._ropes = ropes
@@ -128,7 +130,14 @@ class Engine:
         return DecodeStream.of(method, cache, binding, self._learnt(method))
 
     def _learnt(self, method: Method[Any]) -> Sequence[Any]:
-        return self._calibrations[method] if "calibration" in method.needs else ()
+        if method.calibrator is None:
+            return ()
+        if method.calibrator not in self._calibrations:
+            raise InputError(
+                f"{type(method).__name__} learns from a task's prompts beforehand, and there are none here: "
+                "give it knobs with which it needs no calibration"
+            )
+        return self._calibrations[method.calibrator]
 
 
 def _by_prefill(methods: Sequence[Method[Any]]) -> list[list[int]]:

@@ -10,15 +10,16 @@ from typing import Any
 
 from lm_eval.api.model import LM
 
-from harness.engine import Engine
+from harness.engine import CalibratingPrompts, Engine
 from harness.errors import InputError
 from harness.evaluation.batches import PLAIN_TOKENS, Limits, batches, compute
 from harness.evaluation.chat import ChatTemplate
+from harness.evaluation.engines import first_in_turn, make_engine
 from harness.evaluation.inert import check_none_inert
 from harness.evaluation.prompts import Encoder, TaskPrompt, tell_cuts
 from harness.evaluation.replay import Reply, reply
 from harness.evaluation.requests import Request, plain_request
-from harness.hf import Bridge, Checkpoint
+from harness.hf import Checkpoint
 from harness.methods.cell import Cell
 from harness.store.records import Record
 
@@ -37,11 +38,20 @@ class HarnessLM(LM):  # type: ignore[misc]
         self._encoder = Encoder(self._tokenizer, checkpoint.max_length, checkpoint.generation())
         self._chat: ChatTemplate | None = None
         self._limits = Limits(PLAIN_TOKENS, rows)
+        self._calibrating: CalibratingPrompts | None = None
+
+    def _engine_for(self, prompts: list[TaskPrompt]) -> Engine:
+        """Load the weights when there is something to compute: requests are refused before.
+
+        A method that learns from prompts beforehand does so from the first that lm-eval ever asks.
+        """
+        methods = {self._cell.method_at(len(prompt.tokens)) for prompt in prompts}
+        self._calibrating = self._calibrating or first_in_turn(prompts)
+        return make_engine(self._checkpoint, self._model, methods, self._calibrating)
 
     @cached_property
-    def _engine(self) -> Engine:
-        """Load the weights when there is something to compute: requests are refused before."""
-        return Engine(Bridge(self._checkpoint.load(), self._checkpoint.mixed_lengths))
+    def _model(self) -> Any:
+        return self._checkpoint.load()
 
     @property
     def tokenizer_name(self) -> str:
@@ -105,6 +115,7 @@ class HarnessLM(LM):  # type: ignore[misc]
 
     def _records(self, prompts: list[TaskPrompt]) -> dict[str, Record]:
         found: dict[str, Record] = {}
+        engine = self._engine_for(prompts)
         for batch in batches(prompts, [self._cell], self._limits):
-            found |= {record.unit: record for record in compute(self._engine, batch, [self._cell], self._encoder)}
+            found |= {record.unit: record for record in compute(engine, batch, [self._cell], self._encoder)}
         return found

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -24,12 +24,14 @@ class Cell:
 
     `params` holds the knobs that are set, as canonical JSON; `ratio` is the compression ratio that they were or are to
     be solved for, if any. `layers` are the model's, over which knobs are solved at each prompt; None if all are set.
+    `calibration` names the prompts that the method learnt from beforehand; "" if it learns from none.
     """
 
     name: str
     params: str
     ratio: float | None = None
     layers: tuple[LayerShape, ...] | None = None
+    calibration: str = ""
 
     @classmethod
     def of(cls, name: str, method: Method[Any], ratio: float | None = None) -> Cell:
@@ -41,6 +43,14 @@ class Cell:
         """Make the cell that solves all but the `fixed` knobs at each prompt's own length. Raises InputError."""
         check_knobs(name, dict(fixed))
         return cls(name, _canonical(fixed), ratio, tuple(layers))
+
+    def calibrated(self, name: Callable[[int], str], n: int) -> Cell:
+        """Return the cell with the prompts named that it learns from, if it does: `name` names the first so many.
+
+        n is the length of some prompt of its task. Raises InputError where the cell's ratio cannot be reached.
+        """
+        calibrator = self.method_at(n).calibrator
+        return self if calibrator is None else replace(self, calibration=name(calibrator.prompts))
 
     @property
     def is_dense(self) -> bool:
@@ -58,20 +68,24 @@ class Cell:
     def id(self) -> str:
         """Return the stable name of the cell, which files know it by."""
         identity = self.params if self.layers is None else f"{self.params} for {float(self.ratio or 1)!r} per example"
+        identity += f" calibrated on {self.calibration}" if self.calibration else ""
         return f"{self.name}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
 
     @property
     def record(self) -> dict[str, Any]:
         """Return what is enough to make the cell again, as run.json holds it."""
-        return {"method": self.name, "params": self.params, "ratio": self.ratio, "per": self.per}
+        made = {"method": self.name, "params": self.params, "ratio": self.ratio, "per": self.per}
+        return made | ({"calibration": self.calibration} if self.calibration else {})
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any], layers: Sequence[LayerShape]) -> Cell:
         """Make the cell of a record. Raises InputError if its method is no more or has other knobs."""
         name, knobs, ratio = record["method"], json.loads(record["params"]), record["ratio"]
         if record.get("per") == "example":
-            return cls.per_example(name, knobs, ratio, layers)
-        return cls.of(name, create(name, **knobs), ratio)
+            cell = cls.per_example(name, knobs, ratio, layers)
+        else:
+            cell = cls.of(name, create(name, **knobs), ratio)
+        return replace(cell, calibration=record.get("calibration", ""))
 
     def method_at(self, n: int) -> Method[Any]:
         """Return the method for a prompt of n tokens. Raises InputError where the ratio cannot be reached."""
@@ -81,14 +95,17 @@ class Cell:
         return self._made[length]
 
     def params_at(self, lengths: Collection[int]) -> str:
-        """Return all knobs as JSON; one that differs between prompts of these lengths as [least, greatest]."""
+        """Return all knobs as JSON; one that differs between prompts of these lengths as [least, greatest].
+
+        With the knobs stands what the method learnt from.
+        """
+        learnt = {"calibrated": self.calibration} if self.calibration else {}
         if self.layers is None:
-            return self.params
+            return _canonical(json.loads(self.params) | learnt)
         found = [settings(self.method_at(n)) for n in lengths]
         values = {knob: [made[knob] for made in found] for knob in found[0]}
-        return _canonical(
-            {knob: of[0] if all(value == of[0] for value in of) else [min(of), max(of)] for knob, of in values.items()}
-        )
+        ranges = {knob: of[0] if all(v == of[0] for v in of) else [min(of), max(of)] for knob, of in values.items()}
+        return _canonical(ranges | learnt)
 
     @cached_property
     def _made(self) -> dict[int | None, Method[Any]]:

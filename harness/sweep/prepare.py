@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import re
 import statistics
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from harness.data.sources import Source
+from harness.engine import CalibratingPrompts
 from harness.errors import InputError
+from harness.evaluation.engines import first_in_turn
 from harness.evaluation.prompts import Encoder, TaskPrompt, tell_cuts
 from harness.evaluation.repeats import Round, distinct, rounds
 from harness.evaluation.suite import Suite
@@ -30,6 +33,7 @@ class Prepared:
 
     `rounds` are the requests of every repeat, each in the order of the suite's questions; `prompts` those of all.
     `notes` are sentences for the user on what was asked for and is not followed, and on prompts that do not fit.
+    `calibrating` are the first prompts of the whole task, the same for every limit and shard.
     """
 
     job: Job
@@ -41,6 +45,7 @@ class Prepared:
     prompts: list[TaskPrompt]
     plan: Plan
     notes: list[str]
+    calibrating: CalibratingPrompts
 
     @cached_property
     def identity(self) -> Identity:
@@ -72,17 +77,17 @@ def prepare(job: Job) -> Prepared:
     prompts = [prompt for request in distinct(asked) for prompt in encoder.prompts(request)]
     checkpoint.check(prompts)
     lengths = {len(prompt.tokens) for prompt in prompts}
-    solver = solver_of(job.budget.per, checkpoint.layers, _typical_length(suite, encoder), lengths)
-    plan = make_plan(job.methods, job.knobs, job.ratios, solver)
-    return Prepared(
-        job, checkpoint, suite, source, encoder, asked, prompts, plan, notes + tell_cuts(prompts, checkpoint.max_length)
-    )
+    typical = list(_typical(suite, encoder))
+    length = round(statistics.mean(len(prompt.tokens) for prompt in typical))
+    plan = make_plan(job.methods, job.knobs, job.ratios, solver_of(job.budget.per, checkpoint.layers, length, lengths))
+    first = first_in_turn(typical)
+    cells = [cell.calibrated(first.name, max(lengths)) for cell in plan.cells]
+    notes += tell_cuts(prompts, checkpoint.max_length)
+    return Prepared(job, checkpoint, suite, source, encoder, asked, prompts, replace(plan, cells=cells), notes, first)
 
 
-def _typical_length(suite: Suite, encoder: Encoder) -> int:
-    """Average the prompt length in tokens over the same examples for every limit, so that a limit changes no cell."""
-    lengths = []
+def _typical(suite: Suite, encoder: Encoder) -> Iterator[TaskPrompt]:
+    """Make the prompts of the same examples for every limit, so that a limit changes no cell."""
     for request in suite.typical:
         with contextlib.suppress(InputError):  # beyond the limit an example need not fit; within it, prepare refuses it
-            lengths += [len(prompt.tokens) for prompt in encoder.prompts(request)]
-    return round(statistics.mean(lengths))
+            yield from encoder.prompts(request)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -14,8 +14,9 @@ from filelock import FileLock
 from harness import methods
 from harness.engine import Engine
 from harness.evaluation.batches import Limits, work_left
+from harness.evaluation.engines import make_engine
 from harness.evaluation.inert import check_none_inert
-from harness.hf import Bridge
+from harness.methods.cell import Cell
 from harness.store.files import write_whole
 from harness.store.provenance import provenance
 from harness.store.shard import WHOLE
@@ -69,10 +70,17 @@ def _compute(prepared: Prepared, store: Store, console: Console) -> None:
     limits = Limits(decide_batch_tokens(prepared, store), job.engine.batch_size)
     micro_batches = work_left(prepared.prompts, cells, settled, limits, job.shard)
     if micro_batches:
-        model = Bridge(prepared.model, prepared.checkpoint.mixed_lengths)
-        engine = Engine(model, job.engine.prefill_tokens, job.engine.kernel)
+        engine = _engine(prepared, {cell for micro_batch in micro_batches for cell in micro_batch.cells})
         with console.progress(sum(micro_batch.runs for micro_batch in micro_batches)) as advance:
             Executor(engine, prepared.encoder, store, advance).run(micro_batches)
+
+
+def _engine(prepared: Prepared, cells: Iterable[Cell]) -> Engine:
+    """Make the engine of some cells, whose methods learn from the task's first prompts what they learn beforehand."""
+    lengths, settings = {len(prompt.tokens) for prompt in prepared.prompts}, prepared.job.engine
+    wanted = [cell.method_at(n) for cell in cells for n in lengths]
+    limits = settings.prefill_tokens, settings.kernel
+    return make_engine(prepared.checkpoint, prepared.model, wanted, prepared.calibrating, *limits)
 
 
 def _conclude(prepared: Prepared, outcome: Outcome, console: Console) -> pd.DataFrame | None:

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 from support import all_of, architectures
-from support.engine_runs import cells, ropes
+from support.engine_runs import cells, learnt, ropes
 
 from harness import methods
 from harness.attention import LayerShape
@@ -25,7 +25,7 @@ def models(name):
     eager = architectures.model(name, attn_implementation="eager")
     ours = architectures.model(name)
     assert all(torch.equal(a, b) for a, b in zip(eager.parameters(), ours.parameters(), strict=True))
-    return eager, Engine(Bridge(ours), ropes=ropes(name))
+    return eager, Engine(Bridge(ours), ropes=ropes(name), calibrations=learnt(name))
 
 
 @torch.inference_mode()

@@ -5,11 +5,11 @@ from functools import cache
 import torch
 
 from harness import methods
-from harness.engine import Engine, Prompt
+from harness.engine import CalibratingPrompts, Engine, Prompt, calibrate
 from harness.hf import Bridge
 from harness.hf.architecture import inspect_architecture
 from harness.hf.rotary import find_ropes
-from support import VARIANTS, architectures
+from support import VARIANTS, all_of, architectures
 
 NEW = 6
 
@@ -22,16 +22,30 @@ def ropes(architecture):
     return find_ropes(config, widths, 256, torch.float64).layers
 
 
+@cache
+def learnt(architecture):
+    """What every method that learns beforehand makes of three prompts."""
+    calibrators = {of.calibrator for method in _methods() for of in (method, all_of(method)) if of.calibrator}
+    known = [of for of in calibrators if not of.unrotates or None not in ropes(architecture)]
+    bridge = Bridge(architectures.model(architecture))
+    return calibrate(bridge, known, CalibratingPrompts(tuple(architectures.prompts())), ropes(architecture))
+
+
 def engine(architecture="llama", dtype=torch.float64, **more):
-    """An engine around a small model, which hands its rotary embeddings to methods that need them."""
-    model = architectures.model(architecture, dtype=dtype)
-    return Engine(Bridge(model), ropes=ropes(architecture), **more)
+    """An engine around a small model, which gives methods its rotary embeddings, and what they learnt beforehand."""
+    given = {"ropes": ropes(architecture), "calibrations": learnt(architecture), **more}
+    return Engine(Bridge(architectures.model(architecture, dtype=dtype)), **given)
 
 
 def cells(architecture="llama"):
     """Every method with a small budget that has all it needs in an architecture."""
-    given = set() if None in ropes(architecture) else {"rope"}
-    return [cell for cell in (methods.create(name, **knobs) for name, knobs in VARIANTS) if cell.needs <= given]
+    given = {"calibration"} | (set() if None in ropes(architecture) else {"rope"})
+    known = {None, *learnt(architecture)}
+    return [cell for cell in _methods() if cell.needs <= given and cell.calibrator in known]
+
+
+def _methods():
+    return [methods.create(name, **knobs) for name, knobs in VARIANTS]
 
 
 def generation(prompts=None, new=NEW):

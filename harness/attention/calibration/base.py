@@ -9,27 +9,10 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
-from harness.attention.rope import Rope
-from harness.attention.statistics import LayerPrompt
+from harness.attention.prefill import LayerPrefill
+from harness.errors import InputError
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Holds the dense prefill of one calibrating prompt in one layer: one row, no padding.
-
-    prompt: q [1, H, G, S, D], k [1, H, S, D], rotated, and what each query sees. v [1, H, S, D]. rope: the layer's.
-    """
-
-    prompt: LayerPrompt
-    v: Tensor
-    layer: int = 0
-    rope: Rope | None = None
-
-    def unrotated(self, x: Tensor) -> Tensor:
-        """Undo the rotation of queries or keys [..., S, D]; a layer without a rotary embedding has nothing to undo."""
-        return x if self.rope is None else self.rope.unrotate(x, torch.arange(x.shape[-2], device=x.device))
 
 
 @dataclass(frozen=True)
@@ -47,9 +30,16 @@ class Calibrator(ABC, Generic[T]):
         return False
 
     @abstractmethod
-    def fold(self, so_far: T | None, sample: Sample) -> T:
-        """Return what is known of a layer after one more prompt; `so_far` is None at the first."""
+    def fold(self, so_far: T | None, prompt: LayerPrefill) -> T:
+        """Return what is known of a layer after one more prompt, a single row without padding; first there is None."""
 
     @abstractmethod
     def finish(self, found: T) -> Any:
         """Make what methods start from of what all prompts gave."""
+
+
+def unrotated(prompt: LayerPrefill, x: Tensor) -> Tensor:
+    """Undo the rotation of a prompt's queries or keys [..., S, D]. Raises InputError where it is not known."""
+    if prompt.rope is None:
+        raise InputError(f"layer {prompt.layer} has no rotary embedding that could be undone: use what is after it")
+    return prompt.rope.to(x.device).unrotate(x, torch.arange(x.shape[-2], device=x.device))

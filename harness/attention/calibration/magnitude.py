@@ -8,7 +8,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from harness.attention.calibration.base import Calibrator, Sample
+from harness.attention.calibration.base import Calibrator, unrotated
+from harness.attention.prefill import LayerPrefill
 
 Measured = Literal["q", "k", "qk"]
 
@@ -36,10 +37,10 @@ class ChannelMagnitude(Calibrator[Total]):
         """Return True where activations are measured before rotation."""
         return self.of != "qk"
 
-    def fold(self, so_far: Total | None, sample: Sample) -> Total:
+    def fold(self, so_far: Total | None, prompt: LayerPrefill) -> Total:
         """Add a prompt's magnitudes."""
-        q, k = sample.prompt.q[0], sample.prompt.k[0][:, None]
-        of = {"q": lambda: sample.unrotated(q), "k": lambda: sample.unrotated(k), "qk": lambda: q * k}
+        q, k = prompt.q[0], prompt.k[0][:, None]
+        of = {"q": lambda: unrotated(prompt, q), "k": lambda: unrotated(prompt, k), "qk": lambda: q * k}
         added = Total(of[self.of]().abs().sum(-2, dtype=torch.float64), q.shape[-2])
         return added if so_far is None else Total(so_far.total + added.total, so_far.tokens + added.tokens)
 

@@ -51,7 +51,7 @@ class DoubleSparsity(BestTokens[Labelled]):
     }
 
     r: Size
-    k: Size = 128
+    k: Size
     label_bits: Literal[2, 4, 8, 16] = 4
     channels: Heavy = "prompt_k"
     per_query_head: bool = False
