@@ -6,9 +6,10 @@ Shape legend (used in every docstring of the package):
 """
 
 from harness.attention.best import attend_to_best, best_of
+from harness.attention.dense import attend_to_all
 from harness.attention.draws import uniform
 from harness.attention.meter import Meter
-from harness.attention.prefill import Attended, LayerPrefill, attend_prompt
+from harness.attention.prefill import Attended, LayerPrefill, attend_prompt, in_blocks
 from harness.attention.rope import Rope
 from harness.attention.scores import Scores, softmax
 from harness.attention.selection import (
@@ -39,12 +40,14 @@ __all__ = [
     "attend_own",
     "attend_prompt",
     "attend_to",
+    "attend_to_all",
     "attend_to_best",
     "attend_where",
     "best_of",
     "columns_of",
     "gather_mask",
     "gather_tokens",
+    "in_blocks",
     "own_columns",
     "softmax",
     "top_newest",

@@ -77,6 +77,16 @@ def attend_prompt(prompt: LayerPrefill, seen: Seen | None = None) -> Attended:
     return Attended(torch.cat(blocks, 3), computed / pairs)
 
 
+def in_blocks(kept: Tensor, size: int) -> Seen:
+    """Show the blocks of `size` keys that kept [B, H, G, R, C] bool names for each block of as many queries."""
+
+    def seen(start: int, end: int) -> Tensor:
+        row, column = (torch.arange(low, end, device=kept.device) // size for low in (start, 0))
+        return kept[:, :, :, row][..., column]
+
+    return seen
+
+
 def _ones(prompt: LayerPrefill) -> Tensor:
     return torch.ones(prompt.q.shape[0], dtype=torch.float32, device=prompt.q.device)
 

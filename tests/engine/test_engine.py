@@ -6,7 +6,7 @@ import weakref
 import pytest
 import torch
 from support import architectures
-from support.engine_runs import NEW, cells, generation, scoring
+from support.engine_runs import NEW, cells, generation, scoring, sharing
 from support.engine_runs import engine as make_engine
 
 from harness import methods
@@ -49,7 +49,7 @@ def prefilled(monkeypatch):
 
 @pytest.mark.parametrize("prompts", [generation, scoring])
 def test_one_prefill_per_example_serves_all_methods(llama, prefilled, prompts):
-    llama.run(prompts(), cells())
+    llama.run(prompts(), sharing())
     assert len(prefilled) == 3
 
 
@@ -67,11 +67,11 @@ def test_the_model_sees_each_prompt_once_and_each_step_once(llama, monkeypatch):
         return forward(self, tokens, *args)
 
     monkeypatch.setattr(Bridge, "forward", spy)
-    llama.run(generation(), cells())
-    rows = 3 * len(cells())
+    llama.run(generation(), sharing())
+    rows = 3 * len(sharing())
     assert seen == [(3, 21), *[(rows, 1)] * (NEW - 1)]
     seen.clear()
-    llama.run(scoring(), cells())
+    llama.run(scoring(), sharing())
     assert seen == [(3, 21), (rows, 7)]
 
 
@@ -118,12 +118,12 @@ def test_scoring_in_one_pass_is_generating_token_by_token(engine, monkeypatch, c
 
 
 def test_the_first_token_comes_from_the_dense_prefill(engine):
-    outputs = engine.run(generation(), cells())
+    outputs = engine.run(generation(), sharing())
     (dense,) = engine.run(generation(new=1), [methods.create("dense")])
     for of_cell in outputs:
         assert [a.tokens[0] for a in of_cell] == [a.tokens[0] for a in dense]
         assert [a.nll[0] for a in of_cell] == pytest.approx([a.nll[0] for a in dense], abs=1e-6)
-    one = engine.run(generation(new=1), cells())
+    one = engine.run(generation(new=1), sharing())
     assert not any(output.active for of_cell in one for output in of_cell)
 
 

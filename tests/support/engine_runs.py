@@ -48,6 +48,11 @@ def _methods():
     return [methods.create(name, **knobs) for name, knobs in VARIANTS]
 
 
+def sharing(architecture="llama"):
+    """Those that share the dense prefill."""
+    return [cell for cell in cells(architecture) if not cell.own_prefill]
+
+
 def generation(prompts=None, new=NEW):
     """Prompts of different lengths to continue."""
     return [Prompt(p, new_tokens=new) for p in prompts or architectures.prompts()]

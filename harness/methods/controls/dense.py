@@ -4,10 +4,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 
-from harness.attention import LayerPrefix, Step
-from harness.attention.scores import softmax
+from harness.attention import LayerPrefix, Step, attend_to_all
 from harness.errors import InputError
 from harness.methods.about import About
 from harness.methods.contract import Method
@@ -28,12 +26,8 @@ class Dense(Method[None]):
         """Keep no state."""
 
     def attend(self, step: Step, state: None) -> Tensor:
-        """Make one fused call; write it out where the architecture caps its logits, which SDPA cannot."""
-        if step.scores.cap is None:
-            mask = step.mask[:, :, None]
-            return scaled_dot_product_attention(step.q, step.k, step.v, mask, scale=step.scores.scale)
-        weights = softmax(step.scores(step.q, step.k), step.mask[:, :, None])
-        return weights.to(step.v.dtype) @ step.v
+        """Attend to all that is seen."""
+        return attend_to_all(step)
 
     def cost(self, at: LayerAt) -> Cost:
         """Count all of K and V as read, one token of each as written: 2ND + 2D elements."""

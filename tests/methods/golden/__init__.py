@@ -78,7 +78,7 @@ def settings(method, wanted=lambda _: True):
     found = [
         Setting(method, case, name, given)
         for case, golden in described(method).items()
-        if case != "_about"
+        if not case.startswith("_")
         for name, given in golden.get("settings", {}).items()
     ]
     return pytest.mark.parametrize("setting", [one for one in found if wanted(one)], ids=str)
