@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, LayerShape, Rope, Scores, Step
+from harness.attention.calibration import Calibrator
+from harness.attention.prefill import LayerPrefill
 from harness.attention.statistics import Statistic, observe
 from harness.methods import Method
 
@@ -58,6 +60,10 @@ class Prompt:
     def _observed(self) -> dict[Statistic, Tensor]:
         return {}
 
+    @cached_property
+    def _learnt(self) -> dict[tuple[Calibrator[Any], int], Any]:
+        return {}
+
     def prefix(self, method: Method[Any], layer: int, shared: dict[Any, Any]) -> LayerPrefix:
         """Return what a method is given of the prompt in one layer."""
         (q, k, v), s = self.tensors, self.length
@@ -65,10 +71,21 @@ class Prompt:
             mask = torch.ones(1, s, dtype=torch.bool)
             self._observed[one] = observe({one}, q[:, :, :, :s], k[:1, :, :s], mask, self.scores)[one]
         statistics = {one: self._rows(self._observed[one]) for one in method.observes}
-        rope = Rope.plain(10_000.0, self.shape.layer.head_dim) if "rope" in method.needs else None
+        rope = Rope.plain(10_000.0, self.shape.layer.head_dim)
+        learnt = method.calibrator and self._learn(method.calibrator, layer, rope)
         mask = torch.ones(self.shape.batch, 1, s, dtype=torch.bool)
         k, v = k[:, :, :s], v[:, :, :s]
-        return LayerPrefix(k, v, mask, self.steps, layer, self.shape.layers, statistics, rope, None, shared)
+        return LayerPrefix(k, v, mask, self.steps, layer, self.shape.layers, statistics, rope, learnt, shared)
+
+    def _learn(self, calibrator: Calibrator[Any], layer: int, rope: Rope) -> Any:
+        """Return what is learnt of a layer from the prompt itself, once."""
+        if (calibrator, layer) not in self._learnt:
+            (q, k, v), s = self.tensors, self.length
+            prompt = LayerPrefill(
+                q[:, :, :, :s], k[:1, :, :s], None, self.scores, v=v[:1, :, :s], layer=layer, rope=rope
+            )
+            self._learnt[calibrator, layer] = calibrator.finish(calibrator.fold(None, prompt))
+        return self._learnt[calibrator, layer]
 
     def step(self, t: int) -> Step:
         """Return decode step t, from 0."""

@@ -83,7 +83,8 @@ def published_model(name: str) -> Transformer:
     """Return the shape of one of the paper's models, in half precision."""
     shape: dict[Any, Any] = shapes().loc[name].to_dict()
     widths = {key: shape[key] for key in ("hidden", "inner", "vocabulary", "heads", "matrices")}
-    return Transformer([LayerShape(shape["kv_heads"], shape["head_dim"])] * shape["layers"], **widths)
+    layer = LayerShape(shape["kv_heads"], shape["head_dim"], group=shape["heads"] // shape["kv_heads"])
+    return Transformer([layer] * shape["layers"], **widths)
 
 
 def _examples(job: Job, points: pd.DataFrame) -> list[Example]:
