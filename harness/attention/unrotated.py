@@ -1,4 +1,4 @@
-"""Keeps the keys of a layer without their rotation, and attends to some of them at positions of their own."""
+"""Keeps the keys of a layer without their rotation, and attends to chosen tokens as if there were no others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from harness.attention.rope import Rope
 from harness.attention.scores import softmax
 from harness.attention.selection import gather_tokens
 from harness.attention.step import LayerPrefix, Step
-from harness.errors import InputError
 
 
 class Unrotated:
@@ -39,23 +38,24 @@ class Unrotated:
         """Return the step's q [B, H, G, D] at another position, one for all rows or [B, 1, 1]."""
         return self.rope.turn(step.q, position - (step.length - 1 - self.first))
 
-    def attend_in_a_row(self, step: Step, index: Tensor, live: Tensor) -> Tensor:
-        """Attend to the tokens at index [B, 1, K], in order, as if there were no others: at positions 0, 1, 2, ...
 
-        All KV heads attend to the same tokens, those that are `live` [B, 1, K] in front; the query is at the last one's
-        position. Returns the output [B, H, G, D].
-        """
-        index = index.expand(-1, step.k.shape[1], -1)
-        places = torch.arange(index.shape[-1], device=index.device)
-        keys = self.rope.turn(gather_tokens(self._keys.rows, index), places)
-        logits = step.scores(self.query(step, live.sum(-1, keepdim=True) - 1), keys)
-        return softmax(logits, live[:, :, None]).to(step.v.dtype) @ gather_tokens(step.v, index)
+def attend_in_a_row(step: Step, rope: Rope, index: Tensor, live: Tensor) -> Tensor:
+    """Attend to the tokens at index [B, 1, K], in order, as if the query came right behind them and all were adjacent.
+
+    All KV heads attend to the same tokens, those that are `live` [B, 1, K] in front. The query stays where it is, and
+    keys move up to it by as many tokens as are missing between, so that a row without gaps is dense attention to the
+    bit. Returns the output [B, H, G, D].
+    """
+    index = index.expand(-1, step.k.shape[1], -1)
+    apart = live.sum(-1, keepdim=True) - 1 - torch.arange(index.shape[-1], device=index.device)
+    keys = rope.turn(gather_tokens(step.k, index), step.length - 1 - index - apart)
+    weights = softmax(step.scores(step.q, keys), live[:, :, None])
+    return weights.to(step.v.dtype) @ gather_tokens(step.v, index)
 
 
 def rope_of(prefix: LayerPrefix) -> Rope:
-    """Return the layer's rotary embedding, on the device of its keys. Raises InputError if it is not given."""
-    if prefix.rope is None:
-        raise InputError("keys cannot be un-rotated without the layer's rotary embedding: pass rope=, see Rope.plain")
+    """Return the layer's rotary embedding, on the device of its keys; every method that needs one is given it."""
+    assert prefix.rope is not None
     return prefix.rope.to(prefix.k.device)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool1d, pad
 
 from harness.attention import LayerPrefix, Meter, Step, age, attend_to, columns_of, top_newest
-from harness.attention.unrotated import Unrotated, paired_modulo
+from harness.attention.unrotated import Unrotated, attend_in_a_row, paired_modulo
 from harness.errors import InputError
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method, Need
@@ -39,7 +39,7 @@ class ReAttention(Method[Searched]):
     Each query head hits the `top` tokens with the largest q.k, both un-rotated; all heads of the layer share the `clip`
     hits that most of them voted for (-1: all), each with `span` tokens around it. The window gives up 1 to `block`
     tokens, so that what lies between is a multiple of `block`; top = 0 leaves sinks and window alone. `reindex`: kept
-    tokens are seen at positions 0, 1, 2, ... `pairing`: "released" scores query head h by KV head h mod H, a mistake of
+    tokens are seen side by side. `pairing`: "released" scores query head h by KV head h mod H, a mistake of
     the release. Left null, sinks is 32, local 4096 and block 128, as released for Llama 3. Source: paper, section 3.
     """
 
@@ -105,7 +105,7 @@ class ReAttention(Method[Searched]):
         self._note(step, state.meter, (mask & ~always).sum(-1), kept.sum(-1))
         index, live = columns_of(kept[:, None])
         if self.reindex:
-            return state.keys.attend_in_a_row(step, index, live)
+            return attend_in_a_row(step, state.keys.rope, index, live)
         heads = step.k.shape[1]
         return attend_to(step, index.expand(-1, heads, -1), live.expand(-1, heads, -1))[0]
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool1d
 
-from harness.attention import LayerPrefix, Meter, Step, age, attend_to, columns_of, softmax, top_newest
-from harness.attention.unrotated import Unrotated, paired_modulo
+from harness.attention import LayerPrefix, Meter, Rope, Step, age, attend_to, columns_of, softmax, top_newest
+from harness.attention.unrotated import Unrotated, attend_in_a_row, paired_modulo, rope_of
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method, Need
 from harness.methods.cost import ELEMENT, Cost, LayerAt
@@ -41,9 +41,10 @@ class Selection:
 
 @dataclass
 class Selected:
-    """Holds what a layer carries along: un-rotated keys and selections of earlier steps, where they are needed."""
+    """Holds what a layer carries along: un-rotated keys, the layer's rope and selections, where they are needed."""
 
     keys: Unrotated | None
+    rope: Rope | None
     last: Selection | None = None
     meter: Meter = field(default_factory=Meter)
 
@@ -104,8 +105,9 @@ class TokenSelect(Method[Selected]):
         return state.meter if self.measured else None
 
     def start(self, prefix: LayerPrefix) -> Selected:
-        """Un-rotate the prompt's keys, if they are needed."""
-        return Selected(Unrotated(prefix) if self.needs else None)
+        """Un-rotate the prompt's keys, if they are scored so."""
+        rope = rope_of(prefix) if self.positions == "reindexed" else None
+        return Selected(Unrotated(prefix) if self.scores == "fixed_distance" else None, rope)
 
     def attend(self, step: Step, state: Selected) -> Tensor:
         """Choose for all heads at once and attend; where all tokens are kept, that is dense attention."""
@@ -116,15 +118,15 @@ class TokenSelect(Method[Selected]):
         chosen = self._chosen(step, state, mask & ~always)
         kept = always.scatter(1, chosen, True) & mask
         index, live = columns_of(kept[:, None])
-        if state.keys is not None and self.positions == "reindexed":
-            return state.keys.attend_in_a_row(step, index, live)
+        if state.rope is not None:
+            return attend_in_a_row(step, state.rope, index, live)
         heads = step.k.shape[1]
         return attend_to(step, index.expand(-1, heads, -1), live.expand(-1, heads, -1))[0]
 
     def _chosen(self, step: Step, state: Selected, middle: Tensor) -> Tensor:
         """Return columns [B, K] of which those in the middle, [B, N] bool, are chosen: all where there are as few."""
-        far = state.keys if self.scores == "fixed_distance" else None
-        q, k = (step.q, step.k) if far is None else (far.query(step, self._local), far.rows)
+        keys = state.keys
+        q, k = (step.q, step.k) if keys is None else (keys.query(step, self._local), keys.rows)
         if self.similarity_threshold is None:
             return self._winners(step, q, k, middle)
         return self._reused(step, state, q, middle, lambda: self._winners(step, q, k, middle))
@@ -172,7 +174,7 @@ class TokenSelect(Method[Selected]):
 
     def state_elements(self, at: LayerAt) -> float:
         """Count the second copy of K, without rotation, that is held here; published code holds no other."""
-        return at.n * at.head_dim if self.needs else 0
+        return at.n * at.head_dim if self.scores == "fixed_distance" else 0
 
     @classmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:

@@ -80,8 +80,3 @@ def test_without_reuse_all_keys_are_read_so_that_half_the_bytes_is_the_least():
 def test_short_prompts_keep_a_smaller_part_of_the_first_and_the_last_tokens():
     solved = methods.solve("token_select", Budget(1.4, 400, SMOLLM2))
     assert (solved.n_init, solved.n_local) == (50, 100)
-
-
-def test_keys_that_have_to_be_turned_need_a_rotary_embedding():
-    with pytest.raises(InputError, match="rotary embedding"):
-        methods.decode(create("token_select", top_k=2), *random_case())
