@@ -42,7 +42,8 @@ def test_transfers_never_fall_with_a_knob_or_with_length(n, d, small, more):
             less, greater = (methods.create(name, **{**knobs, knob: low + v}) for v in (small, small + more))
             excused = "transfers_never_fall_with_a_knob" in less.excused
             assert excused or less.transfers(n, d) <= greater.transfers(n, d)
-            assert less.transfers(n, d) <= less.transfers(n + more, d)
+            excused = "transfers_never_fall_with_length" in less.excused
+            assert excused or less.transfers(n, d) <= less.transfers(n + more, d)
 
 
 @given(lengths, widths, ratios)
