@@ -70,7 +70,7 @@ class ShadowKV(Method[Shadow]):
     )
     excused: ClassVar[Mapping[str, str]] = {
         "a_budget_of_k_alone_drops_nothing": "rebuilt keys stay approximate, however many are chosen",
-        "transfers_never_fall_with_length": "a prompt's ragged end, which is exact, becomes a chunk that can be left out",
+        "transfers_never_fall_with_length": "a prompt's ragged end, kept exact, grows into a chunk to choose",
         "a_sliding_window_equals_starting_anew_at_every_step": "chunks are the prompt's: decoded tokens join none",
         "tokens_that_a_sliding_window_dropped_have_no_influence": "one factorisation is of the whole prompt",
     }
