@@ -4,7 +4,16 @@ A calibrator walks the calibrating prompts once, layer by layer; its value is it
 thing share it. Each is a small class in a page of this package.
 """
 
+from harness.attention.calibration.axes import Axes, PrincipalAxes, explaining, principal_axes
 from harness.attention.calibration.base import Calibrator, unrotated
 from harness.attention.calibration.magnitude import ChannelMagnitude
 
-__all__ = ["Calibrator", "ChannelMagnitude", "unrotated"]
+__all__ = [
+    "Axes",
+    "Calibrator",
+    "ChannelMagnitude",
+    "PrincipalAxes",
+    "explaining",
+    "principal_axes",
+    "unrotated",
+]
