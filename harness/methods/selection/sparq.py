@@ -37,6 +37,16 @@ def attend_to_best(step: Step, logits: Tensor, k: int, local: int, mean: Tensor 
     return (kept * output + (1 - kept) * mean[:, :, None]).to(output.dtype)
 
 
+def approximate(step: Step, r: int) -> Tensor:
+    """Compute logits [B, H, G, N] from the r largest channels of q, at a temperature that makes up for the others."""
+    magnitude = step.q.abs().to(torch.promote_types(step.q.dtype, torch.float32))
+    channels = magnitude.sum(2).topk(min(r, step.q.shape[3])).indices[:, :, None]
+    q = step.q.gather(3, channels.expand(-1, -1, step.q.shape[2], -1))
+    k = step.k.gather(3, channels.expand(-1, -1, step.length, -1))
+    covered = q.abs().to(magnitude.dtype).sum(3, keepdim=True) / magnitude.sum(3, keepdim=True)
+    return step.scores((q / covered.nan_to_num(1).sqrt().clamp_min(1e-6)).to(q.dtype), k)
+
+
 @dataclass(frozen=True)
 class SparQ(Method[MeanValue | None]):
     """Scores by r channels, keeps k tokens, the `local` newest (default k/4) always; reallocates the rest to mean V."""
@@ -70,16 +80,7 @@ class SparQ(Method[MeanValue | None]):
     def attend(self, step: Step, state: MeanValue | None) -> Tensor:
         """Do algorithm 1 with the channels and tokens chosen once per KV head, over its group of queries."""
         mean = state.update(step) if state else None
-        return attend_to_best(step, self._approximate(step), self.k, quarter(self.k, self.local), mean)
-
-    def _approximate(self, step: Step) -> Tensor:
-        """Compute logits [B, H, G, N] from r channels, at a temperature that makes up for the missing ones."""
-        magnitude = step.q.abs().to(torch.promote_types(step.q.dtype, torch.float32))
-        channels = magnitude.sum(2).topk(min(self.r, step.q.shape[3])).indices[:, :, None]
-        q = step.q.gather(3, channels.expand(-1, -1, step.q.shape[2], -1))
-        k = step.k.gather(3, channels.expand(-1, -1, step.length, -1))
-        covered = q.abs().to(magnitude.dtype).sum(3, keepdim=True) / magnitude.sum(3, keepdim=True)
-        return step.scores((q / covered.nan_to_num(1).sqrt().clamp_min(1e-6)).to(q.dtype), k)
+        return attend_to_best(step, approximate(step, self.r), self.k, quarter(self.k, self.local), mean)
 
     def cost(self, at: LayerAt) -> Cost:
         """Count rN + 2kD + 3D elements, and 2D more for the running mean of V (K is stored twice: paper, section 4)."""
