@@ -67,6 +67,7 @@ class ArkVale(Method[Recalled]):
             venue="NeurIPS",
             year=2024,
         ),
+        note="attends to all cached pages as the published code, where the paper has the wanted ones",
     )
     observes: ClassVar[frozenset[Statistic]] = frozenset({LastQueries(1)})
     excused: ClassVar[dict[str, str]] = {

@@ -52,6 +52,7 @@ class Quest(Method[Bounded]):
             year=2024,
             arxiv="2406.10774",
         ),
+        note="one choice per KV head, where the published code makes one per query head",
     )
 
     excused: ClassVar[dict[str, str]] = {

@@ -67,6 +67,7 @@ class Twilight(Method[Estimator]):
             year=2025,
             arxiv="2502.02770",
         ),
+        note="a KV head proposes once, and its query heads attend to what any of them keeps",
     )
     excused: ClassVar[Mapping[str, str]] = {
         "tokens_that_a_sliding_window_dropped_have_no_influence": "bounds and channels of its base are those of tokens "
