@@ -1,11 +1,11 @@
 """Measures what a decode step of every method costs beside dense attention: `python scripts/benchmark_methods.py`.
 
 A line for each method, length and ratio of bytes: milliseconds of one layer's step, their ratio to dense attention's in
-torch (taken in turns, from a cold cache; the median of the pairs), the ratio of bytes by the method's own count or
-meter, the time over that of the method `--against` at the same ratio, the relative error of the output against
-dense's, and the milliseconds of `start`, once per prompt and layer. Keys and values are random, logits have a standard
-deviation of 3, the rows of a batch are alike, and what learns beforehand learns from them. One thread's own time is
-taken, so that a busy machine disturbs less.
+torch (taken in turns, from a cold cache; means, for some methods choose anew every tenth step only), the ratio of bytes
+by the method's own count or meter, the time over that of the method `--against` at the same ratio, the relative error
+of the output against dense's, and the milliseconds of `start`, once per prompt and layer. Keys and values are random,
+logits have a standard deviation of 3, the rows of a batch are alike, and what learns beforehand learns from them. One
+thread's own time is taken, so that a busy machine disturbs less.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from statistics import median
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -61,9 +61,8 @@ def measure(prompt: Prompt, method: Method[Any]) -> Line:
         taken, found = timed(cold, partial(attend, method, states))
         own.append(taken / len(layers))
         errors.append(max(float((a - b).norm() / b.norm()) for a, b in zip(found, expected, strict=True)))
-    pairs = [a / b for a, b in zip(own[WARM:], other[WARM:], strict=True)]
-    share = moved_share(prompt, method, layers, states)
-    return Line(1e3 * median(own[WARM:]), 1e3 * seconds / len(layers), median(pairs), share, errors[-1])
+    taken, share = fmean(own[WARM:]), moved_share(prompt, method, layers, states)
+    return Line(1e3 * taken, 1e3 * seconds / len(layers), taken / fmean(other[WARM:]), share, errors[-1])
 
 
 def attend_all(method: Method[Any], states: list[Any], step: Step) -> list[Tensor]:
@@ -80,12 +79,13 @@ def timed(cold: Tensor, call: Callable[[], list[Any]]) -> tuple[float, list[Any]
 
 
 def moved_share(prompt: Prompt, method: Method[Any], layers: list[int], states: list[Any]) -> float:
-    """Return the share of dense's bytes that the last step moved, by the method's count, or by its meter."""
+    """Return the share of dense's bytes that a step moved, by the method's count, or by its meter."""
     shape, n = prompt.shape, prompt.length + prompt.steps
     places = [LayerAt.of(shape.layer, n, layer, shape.layers) for layer in layers]
     dense = sum(dense_cost(at).moved for at in places)
     meters = [method.meter(state) for state in states]
-    bits = [float(meter.steps[-1].float().mean()) / shape.layer.kv_heads for meter in meters if meter is not None]
+    noted = [torch.stack(meter.steps[WARM:]) for meter in meters if meter is not None]
+    bits = [float(of.double().mean()) / shape.layer.kv_heads for of in noted]
     return (sum(bits) if bits else sum(method.cost(at).moved for at in places)) / dense
 
 
@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="*", default=list(SHAPES), choices=list(SHAPES))
     parser.add_argument("--lengths", nargs="*", type=int, default=[1500, 8000], help="prompt tokens")
     parser.add_argument("--ratios", nargs="*", type=float, default=[2.0, 4.0, 8.0])
-    parser.add_argument("--steps", type=int, default=12, help="steps of a method that are timed")
+    parser.add_argument("--steps", type=int, default=20, help="steps of a method that are timed")
     parser.add_argument("--against", default="sparq", help="a method whose time at the same ratio the others' is over")
     given = parser.parse_args()
     torch.set_num_threads(1)
