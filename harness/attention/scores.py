@@ -17,7 +17,10 @@ class Scores:
 
     def __call__(self, q: Tensor, k: Tensor) -> Tensor:
         """Compute logits [..., Q, N] of q [..., Q, D] against k [..., N, D]."""
-        logits = (q * self.scale) @ k.transpose(-1, -2)
+        return self.capped((q * self.scale) @ k.transpose(-1, -2))
+
+    def capped(self, logits: Tensor) -> Tensor:
+        """Soft-cap logits that are scaled already."""
         return logits if self.cap is None else self.cap * torch.tanh(logits / self.cap)
 
 
