@@ -38,9 +38,16 @@ def cluster(x: Tensor, live: Tensor, first: Tensor, iterations: int) -> tuple[Te
     """
     points, mean = _centred(x, live)
     centres = points.x.gather(1, first[..., None].expand(-1, -1, x.shape[2]))
-    labels = torch.full(live.shape, -1, device=x.device)
-    moving = live.any(-1).nonzero()[:, 0]  # the problems that go on; one without points has nothing to move
-    settled = torch.zeros(len(x), dtype=torch.bool, device=x.device)  # those to be assigned once more
+    labels, again = _lloyd(points, centres, iterations)
+    labels[again] = nearest(points.x[again], centres[again])
+    return centres + mean, labels
+
+
+def _lloyd(points: Points, centres: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
+    """Move centres, in place; returns the labels and the problems whose points are to be assigned once more."""
+    labels = torch.full(points.live.shape, -1, device=centres.device)
+    again = torch.zeros(len(labels), dtype=torch.bool, device=centres.device)
+    moving = points.live.any(-1).nonzero()[:, 0]  # the problems that go on; one without points has nothing to move
     current = points.only(moving)
     for _ in range(iterations):
         if not len(moving):
@@ -50,13 +57,11 @@ def cluster(x: Tensor, live: Tensor, first: Tensor, iterations: int) -> tuple[Te
         after = _means(current, found, before)
         same = ((found == labels[moving]) | ~current.live).all(-1)
         still = (after - before).square().sum((1, 2)) <= current.tolerance
-        centres[moving], labels[moving], settled[moving] = after, found, ~same
+        centres[moving], labels[moving], again[moving] = after, found, ~same
         goes_on = ~(same | still)
         if not goes_on.all():
             moving, current = moving[goes_on], current.only(goes_on)
-    again = settled.nonzero()[:, 0]
-    labels[again] = nearest(points.x[again], centres[again])
-    return centres + mean, labels
+    return labels, again.nonzero()[:, 0]
 
 
 def nearest(x: Tensor, centres: Tensor) -> Tensor:
