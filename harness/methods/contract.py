@@ -111,6 +111,11 @@ class Method(ABC, Generic[S]):
         return self.cost(LayerAt(n, d, prompt=n)).moved / ELEMENT
 
     @property
+    def owns_cache(self) -> bool:
+        """Return True if the state holds K and V: of a step, the newest token alone may then be read exactly."""
+        return False
+
+    @property
     def own_prefill(self) -> bool:
         """Return True if the method has a prefill of its own; all others share the dense one."""
         return False

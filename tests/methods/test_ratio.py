@@ -23,7 +23,8 @@ from harness.methods.controls.dense import Dense
 from harness.methods.cost import ELEMENT, LayerAt
 
 N = 4000
-SETTINGS = [(name, {}) for name in methods.names()] + [("sparq", {"k": 128}), ("low_rank", {"k": 128})]
+SETTINGS = [(name, getattr(file, "SOLVED", {})) for name, file in defined().items()]
+SETTINGS += [("sparq", {"k": 128}), ("low_rank", {"k": 128})]
 GEMMA_3_270M = tuple(LayerShape(1, 256, None if i % 6 == 5 else 512) for i in range(18))
 LLAMA_2_7B, SMOLLM2 = (LayerShape(32, 128),) * 32, (LayerShape(3, 64),) * 30
 UNIFORM = {

@@ -1,6 +1,7 @@
 """From a compression ratio to knobs."""
 
 import pytest
+from definitions import defined
 from hypothesis import given
 from hypothesis import strategies as st
 from support import KNOBS, one_layer
@@ -90,6 +91,7 @@ def test_solved_knobs_keep_to_the_ratio_and_grow_with_it(name):
         moved = []
         for ratio in (1, 1.25, 1.5, 2, 3, 4, 8, 16, 32):
             acts = {} if cls.is_dense else {"dense_layers": 0}
+            acts |= getattr(defined()[name], "SOLVED", {})
             for fixed in [{}] + [{"k": n // 64}] * ("r" in methods.knobs(cls)):
                 try:
                     method = methods.solve(name, one_layer(ratio, n, d), **fixed, **acts)

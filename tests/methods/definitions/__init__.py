@@ -9,6 +9,7 @@ One file for each method, found by its name. It holds
     PREFILL_FULL     knobs with which its own prefill drops nothing
     SETTINGS         a hypothesis strategy of knobs, with which the method is compared with `definition`; both may be
                      left out where the authors' own numbers are a test (tests/methods/golden/test_NAME.py)
+    SOLVED           knobs that are given where a ratio is solved on the small shapes of a test
     larger(knobs)    the knobs that a ratio may be solved for, each one step larger, if those are not r + 1 and k + 1
     LAYERS           numbers of the layers in which the laws hold it, if not 0 and 3
     BELOW            the layer from which on layers have to run in order, if they share something

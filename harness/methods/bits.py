@@ -1,0 +1,27 @@
+"""Solves how many bits a quantised cache may spend on a number: a knob of few values, the others stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from harness.errors import InputError
+from harness.methods.cost import Costed
+from harness.methods.ratio import Budget
+
+M = TypeVar("M", bound=Costed)
+
+
+def most_bits(build: Callable[..., M], choices: Sequence[int], budget: Budget, **fixed: Any) -> M:
+    """Make the method with the most `bits`, of some choices, that keeps to the budget; what is left over stays unused.
+
+    Raises InputError if the fewest are too many, and at ratio 1, which is dense attention.
+    """
+    if budget.ratio <= 1:
+        raise InputError("a quantised cache is smaller than ratio 1 asks for: dense is ratio 1")
+    made = [build(**{**fixed, "bits": bits}) for bits in sorted(choices, reverse=True)]
+    fitting = [method for method in made if budget.spent(method) <= budget.allowed]
+    if not fitting:
+        verb = "moves" if budget.of == "moved" else "holds"
+        raise InputError(f"{budget.may}, with bits={min(choices)} it {verb} {budget.spent(made[-1]):,.0f}")
+    return fitting[0]

@@ -1,0 +1,1 @@
+"""Holds methods that keep every token, in fewer bits or numbers: quantised and low-rank caches."""
