@@ -53,6 +53,8 @@ Share = Annotated[float, Is("a share above 0, at most 1", lambda value: 0 < valu
 """Holds a part of a whole that may not be nothing."""
 Positive = Annotated[float, Is("a number above 0", lambda value: 0 < value < float("inf"))]
 """Holds a number without which nothing would be left."""
+Amount = Annotated[float, Is("a number of at least 0", lambda value: 0 <= value < float("inf"))]
+"""Holds a number that nothing is taken away by."""
 Odd = Annotated[int, Is("an odd number of at least 1", lambda value: value >= 1 and value % 2 == 1, (int,))]
 """Counts neighbours around a middle, which is one of them: 1 is the middle alone."""
 

@@ -29,7 +29,7 @@ ALL = (
     LastWeights(),
     *(QuerySquare(count) for count in (1, 6, 30)),
     QueryKeyMagnitude(),
-    *(LargestWeight(k, before) for k in (0, 3) for before in (False, True)),
+    *(LargestWeight(k, before, last) for k in (0, 3) for before in (False, True) for last in (None, 1, 5)),
 )
 
 
@@ -100,9 +100,9 @@ def query_key_magnitude(q, k, live, _rows):
     return torch.stack([(q[:, :, i] * k[:, None, i]).abs().sum(1) for i in live]).mean(0)
 
 
-def largest_weight(q, _k, _live, rows, k, before_softmax):
+def largest_weight(q, _k, _live, rows, k, before_softmax, last):
     found = q.new_full(q.shape[:3], torch.nan)
-    for i, looked_at, logits, weights in rows:
+    for i, looked_at, logits, weights in rows[-last:] if last else rows:
         if len(looked_at) > k:
             found[:, :, i] = (logits if before_softmax else weights).sort(-1, descending=True).values[..., k]
     return found

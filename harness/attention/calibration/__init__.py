@@ -7,13 +7,17 @@ thing share it. Each is a small class in a page of this package.
 from harness.attention.calibration.axes import Axes, PrincipalAxes, explaining, principal_axes
 from harness.attention.calibration.base import Calibrator, unrotated
 from harness.attention.calibration.magnitude import ChannelMagnitude
+from harness.attention.calibration.thresholds import ThresholdCalibrator, Thresholds, threshold_of
 
 __all__ = [
     "Axes",
     "Calibrator",
     "ChannelMagnitude",
     "PrincipalAxes",
+    "ThresholdCalibrator",
+    "Thresholds",
     "explaining",
     "principal_axes",
+    "threshold_of",
     "unrotated",
 ]
