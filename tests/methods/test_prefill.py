@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 from definitions import defined
-from support import VARIANTS, close, label
+from support import VARIANTS, close, full, label
 
 from harness import methods
 from harness.attention import LayerPrefill
@@ -36,11 +36,6 @@ def within(s, window):
 
 def run(name, knobs, prompt):
     return methods.create(name, **knobs).prefill(prompt)
-
-
-def full(name, knobs):
-    """Knobs with which a method's prefill is dense."""
-    return {**knobs, **defined()[name].PREFILL_FULL}
 
 
 def live(prompt, output):

@@ -6,7 +6,6 @@ One file for each method, found by its name. It holds
     VARIANTS         further settings for the laws, if switches change what the method does
     FULL             knobs that let it drop nothing, if those are not r=8 and k=100
     PREFILL          settings that give it a prefill of its own, if KNOBS do not
-    PREFILL_FULL     knobs with which its own prefill drops nothing
     SETTINGS         a hypothesis strategy of knobs, with which the method is compared with `definition`; both may be
                      left out where the authors' own numbers are a test (tests/methods/golden/test_NAME.py)
     SOLVED           knobs that are given where a ratio is solved on the small shapes of a test

@@ -4,7 +4,6 @@ from hypothesis import strategies as st
 
 KNOBS = {"k": 7, "initial": 3}
 PREFILL = [{**KNOBS, "mask_prefill": True}]
-PREFILL_FULL = {"k": 100}
 SETTINGS = st.builds(
     lambda more, initial: {"k": initial + more, "initial": initial}, st.integers(1, 20), st.integers(0, 6)
 )
