@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar, Self
 
 from torch import Tensor
@@ -118,12 +119,11 @@ class InfLLM(Method[Filed]):
         Sizes that are null are the released ones, but (ours, for short prompts) of the tokens that the budget lets be
         read, the window is at most a third, a block an eighth and sinks a sixteenth.
         """
-        most = int(budget.tokens / budget.ratio)
-        sizes = {"sinks": most // 16, "window": max(1, most // 3), "block": max(1, most // 8)}
-        released = {"sinks": SINKS, "window": WINDOW, "block": BLOCK}
         given = {knob: value for knob, value in fixed.items() if value is not None}
-        chosen = {knob: min(size, released[knob]) for knob, size in sizes.items()} | given
-        return largest_knob(cls, "top", (1, max(1, budget.tokens // chosen["block"])), budget, **chosen)
+        most = int(budget.tokens / budget.ratio)
+        block = min(BLOCK, max(1, most // 8))
+        sized = partial(cls, sinks=min(SINKS, most // 16), window=min(WINDOW, max(1, most // 3)), block=block)
+        return largest_knob(sized, "top", (1, max(1, budget.tokens // given.get("block", block))), budget, **given)
 
     @property
     def _sinks(self) -> int:
