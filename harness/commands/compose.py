@@ -34,6 +34,8 @@ GROUPS = ("model", "task", "data", "budget", "experiment", "launcher")
 """The folders of conf/ from which one file is chosen by name; those of method/ are all part of every configuration."""
 PLAIN = (bool, int, float, str)
 """Kinds of values that a configuration shows; for any other default of a knob it has null, which leaves the default."""
+OF_ALL = ("seed", "dense_layers", "layers")
+"""Knobs that a configuration takes from its keys of the same name at the top, unless they are set for a method."""
 NOISE = ("full_key", "object_type", "reference_type", "Set the", "Config search path", "provider=")
 """Beginnings of lines of Hydra's errors that say where it looked, not what is wrong."""
 
@@ -138,7 +140,7 @@ def _collect_methods() -> None:
 def _knobs(defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Return a method's knobs as a configuration begins with them: null is left to the solver or to the default."""
     own = {knob: default if isinstance(default, PLAIN) else None for knob, default in defaults.items()}
-    return {knob: "${seed}" if knob == "seed" else default for knob, default in own.items()}
+    return {knob: f"${{{knob}}}" if knob in OF_ALL else default for knob, default in own.items()}
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def _workload(job: Job, points: pd.DataFrame, device: Device) -> Workload:
     model, examples = published_model(job.model.name), _examples(job, points)
     prompt, decoded = examples[0]
     solver = solver_of(job.budget.per, tuple(model.layers), prompt, {prompt})
-    cells = make_plan(job.methods, job.knobs, job.ratios, solver).cells
+    cells = make_plan(job.methods, job.knobs, job.ratios, solver, job.memory_ratios).cells
     tokens = planned_batch_tokens(job.engine, model, examples[:1], device.memory - model.weight_bytes)
     rows = max(1, tokens // (prompt + len(cells) * decoded))
     batches = [examples[start : start + rows] for start in range(0, len(examples), rows)]

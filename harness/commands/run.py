@@ -20,6 +20,8 @@ EXAMPLES = """examples:
   harness run experiment=quickstart
   harness run model=smollm2 task=squad 'methods=[dense,sparq,h2o]' 'ratios=[2,4,8]' limit=16
   harness run -m task=squad,triviaqa 'method.sparq.r=[8,16,32]'   several jobs; a list makes a cell of each value
+  harness run 'methods=[dense,h2o]' 'ratios=[]' 'memory_ratios=[4]'    knobs solved for what is held in memory
+  harness run dense_layers=2                                      every method leaves the first two layers dense
   harness run --cfg job                                           every key with its value; runs nothing
 
 A run that was stopped goes on where it was, when the same command is given again.

@@ -13,6 +13,11 @@ from harness.kernels import Kernel
 from harness.methods import Method
 
 
+def refusal(checkpoint: Checkpoint, method: Method[Any]) -> str | None:
+    """Say in a sentence why a model cannot run a method; None if it can. Loads no weights."""
+    return checkpoint.rope_refusal() if _is_rotary(method) else None
+
+
 def make_engine(
     checkpoint: Checkpoint,
     model: Any,
@@ -23,14 +28,20 @@ def make_engine(
 ) -> Engine:
     """Make an engine for some methods around a checkpoint's loaded model; those that learn do so here, from `prompts`.
 
-    Rotary embeddings are looked for if a method needs them. Raises InputError where one cannot be had.
+    Rotary embeddings are looked for if a method needs them, and lie on the model's device. Raises InputError where a
+    method needs one that cannot be had.
     """
     wanted = set(methods)
     calibrators = {of.calibrator: None for of in wanted if of.calibrator is not None}
-    rotary = any("rope" in of.needs for of in wanted) or any(of.unrotates for of in calibrators)
-    ropes = checkpoint.ropes() if rotary else ()
     bridge = Bridge(model, checkpoint.mixed_lengths)
+    found = checkpoint.ropes() if any(map(_is_rotary, wanted)) else ()
+    ropes = [rope and rope.to(bridge.device) for rope in found]
     return Engine(bridge, prefill_tokens, kernel, ropes, calibrate(bridge, calibrators, prompts, ropes))
+
+
+def _is_rotary(method: Method[Any]) -> bool:
+    """Return True if a method needs the layers' rotary embeddings, to decode or to learn beforehand."""
+    return "rope" in method.needs or (method.calibrator is not None and method.calibrator.unrotates)
 
 
 def first_in_turn(prompts: Iterable[TaskPrompt]) -> CalibratingPrompts:

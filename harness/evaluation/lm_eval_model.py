@@ -14,12 +14,13 @@ from harness.engine import CalibratingPrompts, Engine
 from harness.errors import InputError
 from harness.evaluation.batches import PLAIN_TOKENS, Limits, batches, compute
 from harness.evaluation.chat import ChatTemplate
-from harness.evaluation.engines import first_in_turn, make_engine
+from harness.evaluation.engines import first_in_turn, make_engine, refusal
 from harness.evaluation.inert import check_none_inert
 from harness.evaluation.prompts import Encoder, TaskPrompt, tell_cuts
 from harness.evaluation.replay import Reply, reply
 from harness.evaluation.requests import Request, plain_request
 from harness.hf import Checkpoint
+from harness.methods import Method
 from harness.methods.cell import Cell
 from harness.store.records import Record
 
@@ -45,9 +46,8 @@ class HarnessLM(LM):  # type: ignore[misc]
 
         A method that learns from prompts beforehand does so from the first that lm-eval ever asks.
         """
-        methods = {self._cell.method_at(len(prompt.tokens)) for prompt in prompts}
         self._calibrating = self._calibrating or first_in_turn(prompts)
-        return make_engine(self._checkpoint, self._model, methods, self._calibrating)
+        return make_engine(self._checkpoint, self._model, self._methods(prompts), self._calibrating)
 
     @cached_property
     def _model(self) -> Any:
@@ -94,9 +94,7 @@ class HarnessLM(LM):  # type: ignore[misc]
         asked = list(self._requests(instances))
         prompts = {request.key: self._encoder.prompts(request) for request in dict.fromkeys(asked)}
         every = [prompt for parts in prompts.values() for prompt in parts]
-        for prompt in every:
-            self._cell.method_at(len(prompt.tokens))  # a ratio out of reach is refused before weights
-        self._checkpoint.check(every)
+        self._check(every)
         for sentence in tell_cuts(every, self._checkpoint.max_length):
             LOG.warning(sentence)
         records = self._records(every)
@@ -104,6 +102,17 @@ class HarnessLM(LM):  # type: ignore[misc]
         inert = {request.task for request in asked} - active
         check_none_inert({self._cell: inert} if inert and not self._cell.is_dense else {})
         return [reply([records[prompt.key] for prompt in prompts[r.key]], r.kind) for r in asked]
+
+    def _check(self, prompts: list[TaskPrompt]) -> None:
+        """Raise InputError, before weights are loaded, for what the model or the ratio does not allow."""
+        for method in self._methods(prompts):
+            if refused := refusal(self._checkpoint, method):
+                raise InputError(f"{self._cell.name}: {refused}")
+        self._checkpoint.check(prompts)
+
+    def _methods(self, prompts: list[TaskPrompt]) -> list[Method[Any]]:
+        """Return what prompts are decoded with. Raises InputError for a ratio that one cannot reach."""
+        return [self._cell.method_at(n) for n in sorted({len(prompt.tokens) for prompt in prompts})]
 
     def _requests(self, instances: list[Any]) -> Iterator[Request]:
         """Make the requests of instances; one that is there again is another repeat, where tokens are drawn."""

@@ -16,7 +16,7 @@ from harness.methods.catalogue import (
 )
 from harness.methods.contract import Method
 from harness.methods.decoding import decode
-from harness.methods.knob_types import least
+from harness.methods.knob_types import least, wanted
 from harness.methods.ratio import Budget
 
 __all__ = [
@@ -36,4 +36,5 @@ __all__ = [
     "runnable",
     "settings",
     "solve",
+    "wanted",
 ]

@@ -81,7 +81,8 @@ def solve(name: str, budget: Budget, **fixed: Any) -> Method[Any]:
     try:
         return find(name).at(budget, **fixed)
     except InputError as error:
-        raise InputError(f"{name} cannot reach ratio {budget.ratio:g} {budget.words}: {error}") from None
+        ratio = f"{'memory ' if budget.of == 'held' else ''}ratio {budget.ratio:g}"
+        raise InputError(f"{name} cannot reach {ratio} {budget.words}: {error}") from None
 
 
 def settings(method: Method[Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from harness.attention import LayerShape
 from harness.methods.catalogue import check_knobs, create, find, settings, solve
 from harness.methods.contract import Method
-from harness.methods.ratio import Budget
+from harness.methods.ratio import Budget, Of
 
 Per = Literal["task", "example"]
 """Where knobs are solved: once at a task's mean prompt length, or for each prompt at its own."""
@@ -23,8 +23,9 @@ class Cell:
     """Names a method whose knobs are all set, or are solved for a ratio at each prompt's own length.
 
     `params` holds the knobs that are set, as canonical JSON; `ratio` is the compression ratio that they were or are to
-    be solved for, if any. `layers` are the model's, over which knobs are solved at each prompt; None if all are set.
-    `calibration` names the prompts that the method learnt from beforehand; "" if it learns from none.
+    be solved for, if any, and `bounds` says of which bytes. `layers` are the model's, over which knobs are solved at
+    each prompt; None if all are set. `calibration` names the prompts that the method learnt from beforehand; "" if it
+    learns from none.
     """
 
     name: str
@@ -32,17 +33,20 @@ class Cell:
     ratio: float | None = None
     layers: tuple[LayerShape, ...] | None = None
     calibration: str = ""
+    bounds: Of = "moved"
 
     @classmethod
-    def of(cls, name: str, method: Method[Any], ratio: float | None = None) -> Cell:
+    def of(cls, name: str, method: Method[Any], ratio: float | None = None, bounds: Of = "moved") -> Cell:
         """Make the cell of a method with all its knobs set."""
-        return cls(name, _canonical(settings(method)), ratio)
+        return cls(name, _canonical(settings(method)), ratio, bounds=bounds)
 
     @classmethod
-    def per_example(cls, name: str, fixed: Mapping[str, Any], ratio: float, layers: Sequence[LayerShape]) -> Cell:
+    def per_example(
+        cls, name: str, fixed: Mapping[str, Any], ratio: float, layers: Sequence[LayerShape], bounds: Of = "moved"
+    ) -> Cell:
         """Make the cell that solves all but the `fixed` knobs at each prompt's own length. Raises InputError."""
         check_knobs(name, dict(fixed))
-        return cls(name, _canonical(fixed), ratio, tuple(layers))
+        return cls(name, _canonical(fixed), ratio, tuple(layers), bounds=bounds)
 
     def calibrated(self, name: Callable[[int], str], n: int) -> Cell:
         """Return the cell with the prompts named that it learns from, if it does: `name` names the first so many.
@@ -67,7 +71,10 @@ class Cell:
     @property
     def id(self) -> str:
         """Return the stable name of the cell, which files know it by."""
-        identity = self.params if self.layers is None else f"{self.params} for {float(self.ratio or 1)!r} per example"
+        identity = self.params
+        if self.layers is not None:
+            held = " of memory" if self.bounds == "held" else ""
+            identity = f"{self.params} for {float(self.ratio or 1)!r}{held} per example"
         identity += f" calibrated on {self.calibration}" if self.calibration else ""
         return f"{self.name}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
 
@@ -75,16 +82,18 @@ class Cell:
     def record(self) -> dict[str, Any]:
         """Return what is enough to make the cell again, as run.json holds it."""
         made = {"method": self.name, "params": self.params, "ratio": self.ratio, "per": self.per}
+        made |= {"bounds": self.bounds} if self.bounds != "moved" else {}
         return made | ({"calibration": self.calibration} if self.calibration else {})
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any], layers: Sequence[LayerShape]) -> Cell:
         """Make the cell of a record. Raises InputError if its method is no more or has other knobs."""
         name, knobs, ratio = record["method"], json.loads(record["params"]), record["ratio"]
+        bounds = record.get("bounds", "moved")
         if record.get("per") == "example":
-            cell = cls.per_example(name, knobs, ratio, layers)
+            cell = cls.per_example(name, knobs, ratio, layers, bounds)
         else:
-            cell = cls.of(name, create(name, **knobs), ratio)
+            cell = cls.of(name, create(name, **knobs), ratio, bounds)
         return replace(cell, calibration=record.get("calibration", ""))
 
     def method_at(self, n: int) -> Method[Any]:
@@ -115,7 +124,7 @@ class Cell:
         fixed = json.loads(self.params)
         if n is None or self.layers is None or self.ratio is None:
             return create(self.name, **fixed)
-        return solve(self.name, Budget(self.ratio, n, self.layers), **fixed)
+        return solve(self.name, Budget(self.ratio, n, self.layers, self.bounds), **fixed)
 
 
 def _canonical(knobs: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -34,3 +35,16 @@ class Exemption:
         if isinstance(self.dense_layers, int):
             return layer >= self.dense_layers
         return str(layer) not in self.dense_layers.split(",")
+
+    def misfit(self, windowed: Sequence[bool]) -> str | None:
+        """Say why it fits no model with such layers; None where all that it names are there and one is acted in."""
+        first = self.dense_layers if isinstance(self.dense_layers, int) else 0
+        listed = "" if isinstance(self.dense_layers, int) else self.dense_layers
+        numbers = [int(part) for part in listed.split(",") if part.isdecimal()]
+        if max(first, *(number + 1 for number in numbers), 0) > len(windowed):
+            return f"dense_layers={self.dense_layers} names more layers than the model's {len(windowed)}"
+        if not any(self.acts_in(layer, has) for layer, has in enumerate(windowed)):
+            with_window = f" ({sum(windowed)} with a window)" if self.layers == "full" else ""
+            said = f"dense_layers={self.dense_layers} layers={self.layers}"
+            return f"{said} leaves no layer to act in, of the model's {len(windowed)}{with_window}"
+        return None

@@ -65,6 +65,11 @@ def least(cls: Any, knob: str) -> int | None:
     return next(found, None)
 
 
+def wanted(cls: Any, knob: str, value: object) -> str:
+    """Say in words what a knob of a method has to be where a value does not fit its type; "" where it does."""
+    return _wanted(_kinds(cls)[knob], value)
+
+
 def floor(cls: type[Any], knob: str, **fixed: Any) -> int:
     """Return the smallest value that a knob may have beside others, which are fixed or have their defaults."""
     defaults = {field.name: field.default for field in dataclasses.fields(cls)}

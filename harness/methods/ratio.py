@@ -85,6 +85,11 @@ class Budget:
         """Count the entries of K over all layers."""
         return sum(s.kv_heads * s.head_dim * s.visible(self.n) for s in self.layers)
 
+    def why_whole(self, spent: float) -> str:
+        """Say, where memory is bounded, that a method which holds so many elements keeps the whole cache; else ""."""
+        whole = self.of == "held" and spent >= self._elements(self._stack.dense(self.n))
+        return ", for the whole cache stays in memory" if whole else ""
+
     def chosen_with(self, method: Costed) -> float:
         """Count the elements that a method reads in a step to choose."""
         return self._stack.cost(method, self.n).choose / ELEMENT
@@ -120,8 +125,8 @@ def largest_knob(
 
     low, high = bounds[0], max(bounds)
     more = " and no more: raise the other knobs, or let them be solved"
-    too_little = spent(high) < (1 - EXACT) * budget.allowed
-    for value, out_of_reach, fix in ((low, spent(low) > budget.allowed, ""), (high, too_little, more)):
+    too_little, whole = spent(high) < (1 - EXACT) * budget.allowed, budget.why_whole(spent(low))
+    for value, out_of_reach, fix in ((low, spent(low) > budget.allowed, whole), (high, too_little, more)):
         if out_of_reach:
             also = "".join(f"{name}={given}, " for name, given in fixed.items() if name in ("r", "k"))
             verb = "moves" if budget.of == "moved" else "holds"

@@ -37,8 +37,8 @@ class Console:
             self.say(f"{job.model.name} is used under its own terms: {job.model.license}")
         if job.data.kind == "auto" and data == "embedded":
             self._out.print("[yellow]The hub cannot be reached: using the embedded corpus (data=hub insists).[/]")
-        for skip in plan.skipped:
-            self._out.print(f"[yellow]skipped:[/] {escape(skip.reason)}")
+        for reason in dict.fromkeys(skip.reason for skip in plan.skipped):
+            self._out.print(f"[yellow]skipped:[/] {escape(reason)}")
         self._out.print(f"{len(plan.cells)} cells, data {data} -> {escape(str(folder))}", highlight=False)
 
     @contextmanager

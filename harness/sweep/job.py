@@ -54,8 +54,13 @@ SECTIONS: Mapping[str, Any] = {
     "budget": BudgetSpec,
     "engine": EngineSpec,
 }
-KEYS = (*SECTIONS, "methods", "method", "ratios", "limit", "repeats", "results", "seed", "shards", "shard")
-"""What a configuration holds at its top; `seed` is read by the methods' own knobs too."""
+KNOBS_OF_ALL = ("dense_layers", "layers", "seed")
+"""Keys at the top that the knobs of all methods are taken from, unless they are set themselves."""
+KEYS = (
+    *(*SECTIONS, *KNOBS_OF_ALL),
+    *("methods", "method", "ratios", "memory_ratios", "limit", "repeats", "results", "shards", "shard"),
+)
+"""What a configuration holds at its top."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,7 @@ class Job:
     budget: BudgetSpec = field(default_factory=BudgetSpec)
     engine: EngineSpec = field(default_factory=EngineSpec)
     shard: Shard = WHOLE
+    memory_ratios: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Job:
@@ -90,8 +96,9 @@ class Job:
             seed=typed("seed", config["seed"], int),
             results=Path(typed("results", config["results"], str)),
             shard=_shard(config),
+            memory_ratios=tuple(typed("memory_ratios", config["memory_ratios"], list[float])),
         )
-        check_grid(job.methods, job.knobs, job.ratios)
+        check_grid(job.methods, job.knobs, [*job.ratios, *job.memory_ratios])
         return job
 
 
@@ -148,11 +155,15 @@ def _knobs(settings: Any) -> Mapping[str, Mapping[str, Any]]:
         for knob, values in knobs.items():
             for value in values if isinstance(values, list) else [values]:
                 typed(f"method.{name}.{knob}", value, kinds[knob] | None)
-                _check_least(f"method.{name}.{knob}", value, methods.least(method, knob))
+                _check_value(f"method.{name}.{knob}", value, method, knob)
     return given
 
 
-def _check_least(name: str, value: Any, least: int | None) -> None:
-    """Raise InputError for a knob below the least that its method can run with."""
+def _check_value(name: str, value: Any, method: Any, knob: str) -> None:
+    """Raise InputError for a value that a knob's type does not admit; null is left to the solver or to the default."""
+    least = methods.least(method, knob)
     if least is not None and value is not None and not value >= least:
         raise InputError(f"{name}={value} must be at least {least}, or null to solve it for a ratio")
+    wanted = "" if value is None else methods.wanted(method, knob, value)
+    if wanted:
+        raise InputError(f"{name}={value!r} must be {wanted}")

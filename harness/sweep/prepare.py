@@ -7,14 +7,14 @@ import re
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from harness.data.sources import Source
 from harness.engine import CalibratingPrompts
 from harness.errors import InputError
-from harness.evaluation.engines import first_in_turn
+from harness.evaluation.engines import first_in_turn, refusal
 from harness.evaluation.prompts import Encoder, TaskPrompt, tell_cuts
 from harness.evaluation.repeats import Round, distinct, rounds
 from harness.evaluation.suite import Suite
@@ -79,7 +79,8 @@ def prepare(job: Job) -> Prepared:
     lengths = {len(prompt.tokens) for prompt in prompts}
     typical = list(_typical(suite, encoder))
     length = round(statistics.mean(len(prompt.tokens) for prompt in typical))
-    plan = make_plan(job.methods, job.knobs, job.ratios, solver_of(job.budget.per, checkpoint.layers, length, lengths))
+    solver, refuse = solver_of(job.budget.per, checkpoint.layers, length, lengths), partial(refusal, checkpoint)
+    plan = make_plan(job.methods, job.knobs, job.ratios, solver, job.memory_ratios, refuse)
     first = first_in_turn(typical)
     cells = [cell.calibrated(first.name, max(lengths)) for cell in plan.cells]
     notes += tell_cuts(prompts, checkpoint.max_length)

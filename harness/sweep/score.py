@@ -20,11 +20,15 @@ from harness.methods import Method
 from harness.methods.cell import Cell
 from harness.methods.controls.dense import Dense
 from harness.methods.cost import ELEMENT, Costed, Stack
+from harness.methods.ratio import Of
 from harness.store.files import replacing, write_whole
 from harness.store.records import Record
 from harness.sweep.prepare import Prepared
 from harness.tables.rows import CellFacts, Elements, example_facts, to_frame
 from harness.tables.summary import summarise
+
+RATIOS: Mapping[Of, str] = {"moved": "ratio", "held": "memory_ratio"}
+"""The column of the ratio that knobs were solved for, by what that bounds."""
 
 
 class Tables(NamedTuple):
@@ -109,9 +113,10 @@ def _facts(prepared: Prepared, cell: Cell) -> CellFacts:
     layers, lengths = prepared.checkpoint.layers, {len(prompt.tokens) for prompt in prepared.prompts}
     labels: dict[str, Any] = {"model": prepared.job.model.name, "run": prepared.folder.name, "method": cell.name}
     labels |= {"cell": cell.id, "params": cell.params_at(lengths), "dtype": prepared.job.model.dtype}
-    labels |= {"ratio": math.nan if cell.ratio is None else cell.ratio, "per": cell.per or ""}
+    ratios: dict[str, float] = {} if cell.ratio is None else {RATIOS[cell.bounds]: cell.ratio}
+    labels |= {name: ratios.get(name, math.nan) for name in RATIOS.values()} | {"per": cell.per or ""}
     method, stack = cell.method_at(min(lengths)), Stack(tuple(layers))
-    labels |= {"memory_ratio": math.nan, "cost": how_known(method)}
+    labels["cost"] = how_known(method)
     own = {n: _elements(stack, cell.method_at(n), n) for n in lengths}
     dense = {n: _elements(stack, Dense(), n) for n in lengths}
     return CellFacts(labels, cell.params_at, own, dense, prepared.checkpoint.bytes_per_element, method.measured)

@@ -11,12 +11,23 @@ from harness.attention import LayerShape
 from harness.errors import InputError
 from harness.methods import Budget
 from harness.methods.cell import Cell, Per
+from harness.methods.ratio import Of
 
 
 class Solver(Protocol):
-    """Makes the cell of a method at a ratio."""
+    """Makes the cell of a method at a ratio of the bytes that are moved, or held."""
 
-    def cell(self, name: str, ratio: float, fixed: Mapping[str, Any]) -> Cell:
+    @property
+    def layers(self) -> tuple[LayerShape, ...]:
+        """Return the model's layers."""
+        ...
+
+    @property
+    def n(self) -> int:
+        """Return a length of a prompt at which its cells have a method."""
+        ...
+
+    def cell(self, name: str, ratio: float, fixed: Mapping[str, Any], bounds: Of = "moved") -> Cell:
         """Make the cell that keeps the `fixed` knobs. Raises InputError if the ratio is out of reach."""
         ...
 
@@ -34,9 +45,9 @@ class PerTask:
     layers: tuple[LayerShape, ...]
     n: int
 
-    def cell(self, name: str, ratio: float, fixed: Mapping[str, Any]) -> Cell:
+    def cell(self, name: str, ratio: float, fixed: Mapping[str, Any], bounds: Of = "moved") -> Cell:
         """Make the cell of the solved method."""
-        return Cell.of(name, methods.solve(name, Budget(ratio, self.n, self.layers), **fixed), ratio)
+        return Cell.of(name, methods.solve(name, Budget(ratio, self.n, self.layers, bounds), **fixed), ratio, bounds)
 
 
 @dataclass(frozen=True)
@@ -46,9 +57,14 @@ class PerExample:
     layers: tuple[LayerShape, ...]
     lengths: Collection[int]
 
-    def cell(self, name: str, ratio: float, fixed: Mapping[str, Any]) -> Cell:
+    @property
+    def n(self) -> int:
+        """Return the length of the shortest prompt."""
+        return min(self.lengths)
+
+    def cell(self, name: str, ratio: float, fixed: Mapping[str, Any], bounds: Of = "moved") -> Cell:
         """Make the cell that is solved prompt by prompt, each of which must reach the ratio."""
-        found = Cell.per_example(name, fixed, ratio, self.layers)
+        found = Cell.per_example(name, fixed, ratio, self.layers, bounds)
         try:
             for n in sorted(set(self.lengths)):
                 found.method_at(n)

@@ -18,6 +18,7 @@ from harness.hf import ModelSpec, find
 from harness.methods.cell import Cell
 from harness.methods.controls.dense import Dense
 from harness.methods.cost import transfers
+from harness.methods.ratio import Budget
 from harness.sweep.batch_tokens import example_of, planned_batch_tokens, transformer_of
 from harness.sweep.job import Job
 from harness.sweep.prepare import Prepared, prepare
@@ -74,14 +75,18 @@ def _remarks(prepared: Prepared) -> Iterator[str]:
     """Say what a job skips, and which of its cells will not be at the ratio that they were solved for."""
     name, layers = f"{prepared.job.model.name} on {prepared.job.task.name}", prepared.checkpoint.layers
     lengths = Counter(len(prompt.tokens) for prompt in prepared.prompts)
-    dense = sum(count * transfers(Dense(), layers, n) for n, count in lengths.items())
-    for skip in prepared.plan.skipped:
-        yield f"{name}: skipped: {skip.reason}"
+    for reason in dict.fromkeys(skip.reason for skip in prepared.plan.skipped):
+        yield f"{name}: skipped: {reason}"
     for cell in prepared.plan.cells:
-        moved = sum(count * transfers(cell.method_at(n), layers, n) for n, count in lengths.items())
-        if cell.per and is_away(dense / moved, cell.ratio or math.nan):
-            line = {"compression": dense / moved, "ratio": cell.ratio}
-            yield f"{name}: {cell.name} {setting(cell.params_at(lengths))} is at ratio {reached(line)}"
+        ratio = cell.ratio or math.nan
+        own, dense = (
+            sum(count * Budget(1, n, layers, cell.bounds).spent(method(n)) for n, count in lengths.items())
+            for method in (cell.method_at, lambda _: Dense())
+        )
+        if cell.per and is_away(dense / own, ratio):
+            what = "memory ratio" if cell.bounds == "held" else "ratio"
+            at = reached({"compression": dense / own, "ratio": ratio})
+            yield f"{name}: {cell.name} {setting(cell.params_at(lengths))} is at {what} {at}"
 
 
 def _check_reachable(model: ModelSpec, unreachable: dict[ModelSpec, InputError]) -> None:

@@ -119,6 +119,15 @@ def test_a_ratio_on_lm_evals_command_line_is_solved_for_each_prompt_at_its_own_l
         assert given[i]["resps"] == asked["resps"]
 
 
+def test_a_memory_ratio_on_lm_evals_command_line_is_solved_for_what_is_held(command, tiny):
+    n = len(AutoTokenizer.from_pretrained(tiny)(TEXTS[0]).input_ids)
+    _, solved = command("generate_until", "exact_match", "mean", "window,memory_ratio=3")
+    asked = next(sample for sample in solved if sample["arguments"]["gen_args_0"]["arg_0"] == TEXTS[0])
+    shutil.rmtree("out_harness")
+    _, given = command("generate_until", "exact_match", "mean", f"window,k={n // 3}")
+    assert given[solved.index(asked)]["resps"] == asked["resps"]
+
+
 @pytest.mark.parametrize(
     ("method", "sentence"),
     [
@@ -126,6 +135,10 @@ def test_a_ratio_on_lm_evals_command_line_is_solved_for_each_prompt_at_its_own_l
         ("window,ratio=500", "window cannot reach ratio 500 at "),
         ("window,k=4,ratio=2", "ratio=2 has nothing to solve, every knob of window is given"),
         ("window,ratio=much", "ratio='much' must be a number"),
+        ("window,memory_ratio=0.5", "ratio 0.5 is no compression"),
+        ("sparq,memory_ratio=2", "sparq cannot reach memory ratio 2 at "),
+        ("window,ratio=2,memory_ratio=2", "solved for ratio or for memory_ratio, not for both"),
+        ("window,k=4,dense_layers=9", "dense_layers=9 names more layers than the model's 2"),
     ],
 )
 def test_a_ratio_on_lm_evals_command_line_that_cannot_be_is_one_sentence_before_weights(

@@ -24,6 +24,9 @@ GOOD = {
     "data": {"kind": "embedded"},
     "methods": ["dense", "sparq"],
     "ratios": [2, 4],
+    "memory_ratios": [3],
+    "dense_layers": None,
+    "layers": None,
     "method": {"sparq": {"r": None, "k": 128}},
     "limit": 4,
     "repeats": 2,
@@ -139,5 +142,6 @@ def test_knobs_as_the_configuration_shows_them_are_the_methods_own():
     (config,) = compositions(["model=smollm2"])
     for name, knobs in config["method"].items():
         given = {knob: value for knob, value in knobs.items() if value is not None}
-        needed = dict.fromkeys(methods.open_knobs(name, given), 64)
+        cls, open_knobs = methods.find(name), methods.open_knobs(name, given)
+        needed = {knob: 1 if methods.wanted(cls, knob, 64) else 64 for knob in open_knobs}
         assert methods.create(name, **needed, **given) == methods.create(name, **needed)

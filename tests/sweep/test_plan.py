@@ -1,5 +1,6 @@
 """The grid of cells."""
 
+import json
 import math
 
 import pytest
@@ -15,8 +16,8 @@ N, LAYERS = 1000, (LayerShape(2, 64),) * 3
 DEFAULTS = {"sparq": {"r": None, "k": 128, "local": 32}, "h2o": {"k": None, "local": None}, "flexgen": {"k": None}}
 
 
-def plan(names, knobs=None, ratios=(2, 4, 8)):
-    return make_plan(names, {**DEFAULTS, **(knobs or {})}, ratios, PerTask(LAYERS, N))
+def plan(names, knobs=None, ratios=(2, 4, 8), **more):
+    return make_plan(names, {**DEFAULTS, **(knobs or {})}, ratios, PerTask(LAYERS, N), **more)
 
 
 def test_each_method_has_a_cell_for_each_ratio_and_dense_one():
@@ -37,6 +38,87 @@ def test_a_ratio_that_no_method_reaches_is_refused():
         plan(["dense", "sparq", "h2o"], ratios=[2, 500])
     assert "sparq cannot" in str(error.value)
     assert "h2o cannot" in str(error.value)
+
+
+def test_memory_ratios_solve_what_is_held_and_stand_beside_the_others():
+    found = plan(["dense", "h2o", "sparq"], ratios=[4], memory_ratios=[4])
+    assert [(c.name, c.bounds, c.ratio) for c in found.cells] == [
+        ("dense", "moved", 1.0), ("h2o", "moved", 4), ("h2o", "held", 4), ("sparq", "moved", 4)
+    ]  # fmt: skip
+    moved, held = (cell.method_at(N).k for cell in found.cells[1:3])
+    kept = 2 * 64 + 1  # elements of a kept token: K, V, and its score
+    assert (held + 1) * kept <= 2 * 64 * N / 4 < (held + 2) * kept
+    assert moved != held
+    (skip,) = found.skipped
+    assert (skip.name, skip.bounds, skip.ratio) == ("sparq", "held", 4)
+    assert "sparq cannot reach memory ratio 4" in skip.reason and "the whole cache stays in memory" in skip.reason
+
+
+def test_a_memory_ratio_that_no_method_reaches_is_refused():
+    with pytest.raises(InputError, match="no method reaches memory ratio 4: sparq cannot"):
+        plan(["dense", "sparq"], ratios=[4], memory_ratios=[4])
+    with pytest.raises(InputError, match="no compression"):
+        plan(["h2o"], memory_ratios=[0.5])
+
+
+def test_a_cell_of_a_memory_ratio_is_made_again_from_its_record_and_named_by_what_it_bounds():
+    (moved, held) = plan(["h2o"], ratios=[4], memory_ratios=[4]).cells
+    assert Cell.from_record(held.record, LAYERS) == held != moved
+    each = [Cell.per_example("h2o", {}, 4, LAYERS, bounds) for bounds in ("moved", "held")]
+    assert each[0].id != each[1].id
+    assert [Cell.from_record(cell.record, LAYERS) for cell in each] == each
+    assert [cell.method_at(N) for cell in each] == [moved.method_at(N), held.method_at(N)]
+    assert "bounds" not in moved.record  # as before there were memory ratios
+
+
+def test_a_method_that_the_model_cannot_run_is_left_out_with_the_reason():
+    def refuse(method):
+        return "has no such thing" if method.about.title == "H2O" else None
+
+    found = plan(["dense", "h2o", "window"], ratios=[4], refuse=refuse)
+    assert [c.name for c in found.cells] == ["dense", "window"]
+    assert [s.reason for s in found.skipped] == ["h2o: has no such thing"]
+    with pytest.raises(InputError, match="no method reaches ratio 4: h2o: has no such thing"):
+        plan(["dense", "h2o"], ratios=[4], refuse=refuse)
+    with pytest.raises(InputError, match="nothing is left to run: h2o: has no such thing"):
+        plan(["h2o"], {"h2o": {"k": 9}}, refuse=refuse)
+
+
+def test_open_knobs_without_a_ratio_to_solve_them_for_are_refused():
+    with pytest.raises(InputError, match="nothing solves k of h2o: set it, or ask for ratios"):
+        plan(["dense", "h2o"], ratios=[])
+
+
+def test_layers_that_stay_dense_are_counted_in_the_ratio_and_told():
+    solved = [plan(["h2o"], {"h2o": {"dense_layers": layers}}, ratios=[2]).cells[0] for layers in (0, 1, "2")]
+    assert [json.loads(cell.params).get("dense_layers") for cell in solved] == [None, 1, "2"]
+    all_layers, first, last = (cell.method_at(N).k for cell in solved)
+    assert first == last < all_layers
+    assert solved[0].id == Cell.of("h2o", methods.create("h2o", k=all_layers)).id
+
+
+@pytest.mark.parametrize(
+    ("knobs", "words"),
+    [
+        ({"dense_layers": 4}, "dense_layers=4 names more layers than the model's 3"),
+        ({"dense_layers": "0,3"}, "dense_layers=0,3 names more layers than the model's 3"),
+        ({"dense_layers": 3}, "dense_layers=3 layers=all leaves no layer to act in, of the model's 3"),
+        ({"dense_layers": "0,1,2"}, "leaves no layer to act in"),
+    ],
+)
+def test_layers_that_the_model_has_not_are_refused(knobs, words):
+    with pytest.raises(InputError, match=words):
+        plan(["dense", "h2o"], {"h2o": knobs})
+
+
+def test_full_layers_of_a_model_that_has_none_are_refused_and_by_a_method_s_own_default_left_out(monkeypatch):
+    sliding = PerTask((LayerShape(2, 64, window=100),) * 3, N)
+    with pytest.raises(InputError, match=r"leaves no layer to act in, of the model's 3 \(3 with a window\)"):
+        make_plan(["h2o"], {"h2o": {"layers": "full"}}, [2], sliding)
+    monkeypatch.setattr(methods.find("h2o").__dataclass_fields__["layers"], "default", "full")
+    found = make_plan(["dense", "h2o"], {}, [2], sliding)
+    assert [c.name for c in found.cells] == ["dense"]
+    assert "h2o: dense_layers=0 layers=full leaves no layer" in found.skipped[0].reason
 
 
 def test_dense_alone_reaches_no_ratio_but_needs_none():
