@@ -51,7 +51,7 @@ def page(text: str) -> str:
 def costs() -> str:
     """Make a line per method of its family, what it does, and its cost at a quarter of dense's bytes."""
     lines = ["| method | what a step does | source | choose | attend | write | held |", "|---|---|---|---|---|---|---|"]
-    for name in sorted(methods.names(), key=lambda name: (methods.facts(name)["family"], name)):
+    for name in sorted(methods.runnable(), key=lambda name: (methods.facts(name)["family"], name)):
         cls = methods.find(name)
         source = cls.about.paper.cite if cls.about.paper else "control"
         cells = " | ".join(_shares(name))

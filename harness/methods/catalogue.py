@@ -59,6 +59,7 @@ def open_knobs(name: str, given: Mapping[str, Any]) -> list[str]:
 def create(name: str, **settings: Any) -> Method[Any]:
     """Make a method by name, such as create("sparq", r=8, k=16, local=4). Raises InputError for a bad name or knob."""
     cls = find(name)
+    check_runnable(name)
     check_knobs(name, settings)
     missing = open_knobs(name, settings)
     if missing:
@@ -77,6 +78,7 @@ def check_knobs(name: str, settings: dict[str, Any]) -> None:
 
 def solve(name: str, budget: Budget, **fixed: Any) -> Method[Any]:
     """Solve a method for a compression ratio, `fixed` knobs kept. Raises InputError if the ratio is out of reach."""
+    check_runnable(name)
     check_knobs(name, fixed)
     try:
         return find(name).at(budget, **fixed)

@@ -7,10 +7,12 @@ import pytest
 from support import KNOBS
 
 from harness import methods
+from harness.__main__ import main
 from harness.attention import LayerShape
 from harness.errors import InputError
 from harness.methods.about import Paper
 from harness.methods.catalogue import SHARED
+from harness.methods.cost import LayerAt
 from harness.methods.knob_types import floor
 from harness.methods.ratio import Budget
 
@@ -138,8 +140,25 @@ def test_a_solver_starts_from_the_smallest_k_that_its_other_knobs_leave_room_for
         methods.solve(name, Budget(16 if rank else 2000, 2000, (LayerShape(1, 64),)), **rank, **fixed)
 
 
-@EVERY
+@pytest.mark.parametrize("name", methods.runnable())
 def test_every_knob_of_a_method_is_checked(name):
     for knob in methods.knobs(methods.find(name)):
         with pytest.raises(InputError, match=f"needs {knob} as"):
             methods.create(name, **{**KNOBS[name], knob: "nonsense"})
+
+
+@pytest.mark.parametrize("name", sorted(set(methods.names()) - set(methods.runnable())))
+def test_what_cannot_be_run_is_listed_and_refused_with_its_reason(name, capsys):
+    cls = methods.find(name)
+    knobs = dict.fromkeys(methods.open_knobs(name, {}), 1)
+    refused = f"method '{name}' cannot be run: {cls.about.not_runnable}"
+    with pytest.raises(InputError) as raised:
+        methods.create(name, **knobs)
+    assert str(raised.value) == refused
+    with pytest.raises(InputError) as raised:
+        methods.solve(name, Budget(2, 100, (LayerShape(1, 8),)), **knobs)
+    assert str(raised.value) == refused
+    with pytest.raises(InputError, match=re.escape(cls.about.not_runnable)):
+        cls(**knobs).cost(LayerAt(10, 8, prompt=10))
+    assert main(["list"]) == 0
+    assert cls.about.not_runnable in capsys.readouterr().out

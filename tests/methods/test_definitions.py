@@ -37,9 +37,9 @@ def check(name, knobs, case, scores, layer):
 
 
 def test_every_method_is_defined():
-    missing = set(methods.names()) - set(defined())
+    missing = set(methods.runnable()) - set(defined())
     assert not missing, f"no law holds for {missing} until tests/methods/definitions/NAME.py says what it computes"
-    assert set(defined()) <= set(methods.names()), "a definition without a method"
+    assert set(defined()) <= set(methods.runnable()), "a definition without a method"
     golden = {file.stem.removeprefix("test_") for file in (Path(__file__).parent / "golden").glob("test_*.py")}
     unproved = set(defined()) - set(WRITTEN_OUT) - golden
     assert not unproved, f"nothing independent says what {unproved} computes: write it out, or test authors' numbers"
@@ -62,7 +62,7 @@ def has_a_part_of_k(name):
     return "k" in knobs and knobs.get("local", 0) is None
 
 
-@pytest.mark.parametrize("name", [name for name in methods.names() if has_a_part_of_k(name)])
+@pytest.mark.parametrize("name", [name for name in methods.runnable() if has_a_part_of_k(name)])
 def test_a_quarter_of_k_is_local_by_default(name):
     case, knobs = random_case(p=30), KNOBS[name] | {"k": 10}
     default = create(name, **{**knobs, "local": None})

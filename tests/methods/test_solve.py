@@ -84,7 +84,7 @@ def test_a_balanced_budget_spends_half_on_choosing(n, d, ratio):
     assert method.k == pytest.approx(n / (2 * ratio), rel=0.05, abs=4)
 
 
-@pytest.mark.parametrize("name", methods.names())
+@pytest.mark.parametrize("name", methods.runnable())
 def test_solved_knobs_keep_to_the_ratio_and_grow_with_it(name):
     cls = methods.find(name)
     for n, d in ((100, 16), (1200, 64), (4000, 128)):

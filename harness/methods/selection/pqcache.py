@@ -38,7 +38,7 @@ class PQCache(Method[Coded]):
     are the same for all heads and layers. Approximate weights are summed over the group to choose; a token gets its
     codes when it leaves the window. Where the released code has defects its intention is taken: tokens of the window
     are clustered too, and a prompt of no more tokens than centroids is attended to whole. There, `max_iter` is what a
-    machine has time for; 25 is ours.
+    machine has time for (25 is ours), and the seed 4321.
     """
 
     about: ClassVar[About] = About(
@@ -65,7 +65,7 @@ class PQCache(Method[Coded]):
     n_subvec: Size = 2
     n_bits: Size = 6
     max_iter: Size = 25
-    seed: Count = 4321
+    seed: Count = 0
 
     @property
     def resolved(self) -> Self:
