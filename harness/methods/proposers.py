@@ -16,7 +16,7 @@ from harness.attention import LayerPrefix, Step, best_of
 from harness.attention.labelled import Heavy, Labelled, magnitude
 from harness.attention.labels import label_bits, quantised_key
 from harness.attention.pages import Bounds, best_pages, tokens_of
-from harness.methods.cost import Cost, LayerAt
+from harness.methods.cost import ELEMENT, Cost, LayerAt
 from harness.methods.selection.sparq import approximate
 
 
@@ -34,6 +34,10 @@ class Proposer(ABC):
     @abstractmethod
     def cost(self, at: LayerAt) -> Cost:
         """Count the bits of the index that a KV head scores by: read to choose, written, and held."""
+
+    def state_elements(self, at: LayerAt) -> float:
+        """Count the elements that the index takes here, where codes are held as the numbers that they stand for."""
+        return self.cost(at).held / ELEMENT
 
     @abstractmethod
     def start(self, prefix: LayerPrefix) -> Any:
@@ -117,9 +121,16 @@ class BestLabels(Proposer):
 
     def cost(self, at: LayerAt) -> Cost:
         """Count the labels of all tokens, and the newest's as written; labels of its own for each query head."""
-        own = at.group if self.per_query_head and self.channels in ("q", "qk") else 1
-        label = own * label_bits(self._rank(at.head_dim), self.bits)
+        label = self._labels(at) * label_bits(self._rank(at.head_dim), self.bits)
         return Cost(choose=at.n * label, write=label, held=at.n * label)
+
+    def state_elements(self, at: LayerAt) -> float:
+        """Count r numbers per label."""
+        return at.n * self._labels(at) * self._rank(at.head_dim)
+
+    def _labels(self, at: LayerAt) -> int:
+        """Count the labels of a token per KV head."""
+        return at.group if self.per_query_head and self.channels in ("q", "qk") else 1
 
     def start(self, prefix: LayerPrefix) -> Labelled:
         """Choose channels and label the prompt's keys."""
@@ -144,6 +155,10 @@ class BestChannels(Proposer):
         """Count r channels of all keys; K is stored twice, so that they lie side by side."""
         read = at.elements(self._rank(at.head_dim) * at.n)
         return Cost(choose=read, write=at.keys(1), held=at.keys(at.n))
+
+    def state_elements(self, at: LayerAt) -> float:
+        """Count nothing: here K is not stored twice."""
+        return 0
 
     def start(self, prefix: LayerPrefix) -> None:
         """Keep no index of its own here: channels are read out of K."""

@@ -74,7 +74,7 @@ def both(name, knobs, case, window=None):
     case.mask = case.mask.to(DEVICE)
     plain = methods.create(name, **knobs)
     fast = find_binding(plain)
-    starts = SimpleNamespace(observes=plain.observes, start=fast.start)  # the state alone is the kernel's own
+    starts = SimpleNamespace(observes=plain.observes, needs=plain.needs, start=fast.start)  # its own state alone
     for (step, state), (_, own) in zip(
         steps(case, plain, None, window), steps(case, starts, None, window), strict=True
     ):

@@ -175,7 +175,7 @@ class Twilight(Method[Estimator]):
 
     def state_elements(self, at: LayerAt) -> float:
         """Count the index of the base, and the copy of K, which is held here as numbers in place of codes."""
-        return self._proposer.cost(at).held / ELEMENT + at.n * at.head_dim
+        return self._proposer.state_elements(at) + at.n * at.head_dim
 
     @classmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:
