@@ -41,3 +41,13 @@ def test_tokens_that_a_sliding_window_dropped_have_no_influence(name, knobs, lay
         if isinstance(getattr(state, "score", None), torch.Tensor):
             other_state.score = state.score.clone()
         close(method.attend(step, state), method.attend(other, other_state), 1e-9)
+
+
+@each_method()
+def test_values_that_a_sliding_window_dropped_have_no_influence(name, knobs, layer):
+    method, case = methods.create(name, **knobs), random_case(p=14, t=6)
+    hostile = random_case(p=14, t=6)
+    hostile.v[:, :, : case.p + 1 - 9] += 100
+    both = (steps(of, method, sliding_window=9, layer=layer) for of in (case, hostile))
+    for (step, state), (other, other_state) in zip(*both, strict=True):
+        close(method.attend(step, state), method.attend(other, other_state), 1e-9)
