@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from harness.attention import LayerPrefix, Step, attend_to, softmax, top_newest
+from harness.attention import LayerPrefix, Step, attend_to, attend_to_all, top_newest
 from harness.attention.boxes import Boxes
 from harness.attention.pages import Pages
 from harness.attention.statistics import LastQueries, Statistic
@@ -125,8 +125,7 @@ class ArkVale(Method[Recalled]):
         cached = state.cached[:, :, : row.seen.shape[2]]
         if pages.count(n) <= self.page_budget:
             cached[:] = row.seen
-            weights = softmax(step.scores(step.q, step.k), step.mask[:, :, None])
-            return weights.to(step.v.dtype) @ step.v
+            return attend_to_all(step)
         scores = state.boxes.score_of_group(step.q, n).float().view(len(cached), cached.shape[1], -1, cached.shape[2])
         opened = pages.newest(n)[1][:, None, None] == 0
         chosen = torch.where(row.whole, self._all(row), self._exchange(row, cached, scores.mean(2), opened))

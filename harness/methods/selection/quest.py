@@ -126,5 +126,8 @@ class Quest(Method[Bounded]):
         size = given.get("page_size", cls.page_size)
         least = 1 if given.get("keep_last_page") else MIN_PAGES
         return largest_knob(
-            lambda pages: cls(**given, token_budget=pages * size), "pages", (least, -(-budget.tokens // size)), budget
+            lambda token_budget: cls(**given, token_budget=token_budget // size * size),
+            "token_budget",
+            (least * size, -(-budget.tokens // size) * size),
+            budget,
         )

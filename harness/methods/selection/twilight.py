@@ -182,9 +182,11 @@ class Twilight(Method[Estimator]):
         """Solve what the base proposes, a quarter of which is taken to survive; p stays as it is."""
         given = {knob: value for knob, value in fixed.items() if value is not None and knob != "token_budget"}
         base, size = (given.get(knob, getattr(cls, knob)) for knob in ("base", "page_size"))
-        if base == "full":
-            return largest_knob(lambda **_: cls(**given, token_budget=None), "tokens", (1, 1), budget)
         size = size if base == "quest" else 1
+        most = -(-budget.tokens // size) * size
         return largest_knob(
-            lambda units: cls(**given, token_budget=units * size), "units", (1, -(-budget.tokens // size)), budget
+            lambda token_budget: cls(**given, token_budget=None if base == "full" else token_budget // size * size),
+            "token_budget",
+            (most if base == "full" else size, most),
+            budget,
         )
