@@ -13,6 +13,7 @@ import harness.methods
 from harness.errors import InputError
 from harness.methods.contract import Method
 from harness.methods.exemption import Exemption
+from harness.methods.knob_types import later
 from harness.methods.ratio import Budget
 
 SHARED = tuple(field.name for field in dataclasses.fields(Exemption))
@@ -88,13 +89,21 @@ def solve(name: str, budget: Budget, **fixed: Any) -> Method[Any]:
 
 
 def settings(method: Method[Any]) -> dict[str, Any]:
-    """Return the knobs of a method as a plain dictionary.
+    """Return the knobs of a method as a plain dictionary, without those that say nothing."""
+    return telling(type(method), {name: getattr(method, name) for name in knobs(type(method))})
 
-    Of those that every method has, those are left out that neither say anything here nor by default.
+
+def telling(cls: type[Method[Any]], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the knobs that say nothing: at their default, those that came later, and those of all methods.
+
+    Of the latter, a default that exempts a layer is said.
     """
-    neutral, defaults = dataclasses.asdict(Exemption()), knobs(type(method))
-    given = {name: getattr(method, name) for name in defaults}
-    return {name: v for name, v in given.items() if name not in neutral or not v == defaults[name] == neutral[name]}
+    neutral, defaults = dataclasses.asdict(Exemption()), knobs(cls)
+
+    def silent(name: str, value: Any) -> bool:
+        return value == defaults[name] and (value == neutral[name] if name in neutral else later(cls, name))
+
+    return {name: value for name, value in given.items() if not silent(name, value)}
 
 
 def facts(name: str) -> dict[str, Any]:

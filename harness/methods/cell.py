@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from harness.attention import LayerShape
-from harness.methods.catalogue import check_knobs, create, find, settings, solve
+from harness.methods.catalogue import check_knobs, create, find, settings, solve, telling
 from harness.methods.contract import Method
 from harness.methods.ratio import Budget, Of
 
@@ -46,7 +46,7 @@ class Cell:
     ) -> Cell:
         """Make the cell that solves all but the `fixed` knobs at each prompt's own length. Raises InputError."""
         check_knobs(name, dict(fixed))
-        return cls(name, _canonical(fixed), ratio, tuple(layers), bounds=bounds)
+        return cls(name, _canonical(telling(find(name), fixed)), ratio, tuple(layers), bounds=bounds)
 
     def calibrated(self, name: Callable[[int], str], n: int) -> Cell:
         """Return the cell with the prompts named that it learns from, if it does: `name` names the first so many.

@@ -40,6 +40,11 @@ class Within:
     left: int = 0
 
 
+@dataclasses.dataclass(frozen=True)
+class Later:
+    """Marks a knob that came after results were kept: at its default it says nothing, and cells are named without."""
+
+
 Size = Annotated[int, AtLeast(1)]
 """Counts what is kept or read: none of it is no method."""
 Count = Annotated[int, AtLeast(0)]
@@ -57,6 +62,14 @@ Amount = Annotated[float, Is("a number of at least 0", lambda value: 0 <= value 
 """Holds a number that nothing is taken away by."""
 Odd = Annotated[int, Is("an odd number of at least 1", lambda value: value >= 1 and value % 2 == 1, (int,))]
 """Counts neighbours around a middle, which is one of them: 1 is the middle alone."""
+
+PageTokens = Annotated[int, AtLeast(1), Later()]
+"""Counts the tokens of a page that is read whole, in a method that had none at first: 1 is no page."""
+
+
+def later(cls: Any, knob: str) -> bool:
+    """Return True if cells are named without the knob where it has its default."""
+    return any(isinstance(extra, Later) for extra in _extras(_kinds(cls)[knob]))
 
 
 def least(cls: Any, knob: str) -> int | None:

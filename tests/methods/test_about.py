@@ -107,7 +107,7 @@ def test_a_value_that_a_knob_cannot_have_is_one_sentence(name, knobs, sentence):
 def test_a_knob_s_type_says_how_small_it_may_be():
     sparq = methods.find("sparq")
     bounds = {knob: methods.least(sparq, knob) for knob in methods.knobs(sparq) if knob not in SHARED}
-    assert bounds == {"r": 1, "k": 1, "local": 0, "reallocate": None}
+    assert bounds == {"r": 1, "k": 1, "local": 0, "reallocate": None, "page_tokens": 1}
     assert methods.create("sparq", r=1, local=0).local == 0
 
 

@@ -8,6 +8,7 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import KNOBS
 
 from harness import methods
 from harness.commands.compose import compositions
@@ -144,5 +145,5 @@ def test_knobs_as_the_configuration_shows_them_are_the_methods_own():
     for name, knobs in ((name, config["method"][name]) for name in methods.runnable()):
         given = {knob: value for knob, value in knobs.items() if value is not None}
         cls, open_knobs = methods.find(name), methods.open_knobs(name, given)
-        needed = {knob: 1 if methods.wanted(cls, knob, 64) else 64 for knob in open_knobs}
+        needed = {knob: KNOBS[name][knob] if methods.wanted(cls, knob, 64) else 64 for knob in open_knobs}
         assert methods.create(name, **needed, **given) == methods.create(name, **needed)

@@ -14,7 +14,7 @@ from harness.attention.scores import softmax
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method
 from harness.methods.cost import Cost, LayerAt
-from harness.methods.knob_types import Local, Size, quarter
+from harness.methods.knob_types import Local, PageTokens, Size, quarter
 from harness.methods.ratio import Budget, rank_and_tokens
 
 __all__ = ["SparQ"]
@@ -49,7 +49,11 @@ def approximate(step: Step, r: int) -> Tensor:
 
 @dataclass(frozen=True)
 class SparQ(Method[MeanValue | None]):
-    """Scores by r channels, keeps k tokens, the `local` newest (default k/4) always; reallocates the rest to mean V."""
+    """Scores by r channels, keeps k tokens, the `local` newest (default k/4) always; reallocates the rest to mean V.
+
+    `page_tokens` changes the cost alone: what is read from storage of pages, which come whole, as in SparF (InstInfer,
+    Pan et al., HPCA 2025, arXiv 2409.04992; its outputs taken to be SparQ's, from the abstract and summaries).
+    """
 
     about: ClassVar[About] = About(
         title="SparQ",
@@ -67,6 +71,7 @@ class SparQ(Method[MeanValue | None]):
     k: Size = 128
     local: Local | None = None
     reallocate: bool = True
+    page_tokens: PageTokens = 1
 
     @property
     def resolved(self) -> Self:
@@ -83,11 +88,17 @@ class SparQ(Method[MeanValue | None]):
         return attend_to_best(step, approximate(step, self.r), self.k, quarter(self.k, self.local), mean)
 
     def cost(self, at: LayerAt) -> Cost:
-        """Count rN + 2kD + 3D elements, and 2D more for the running mean of V (K is stored twice: paper, section 4)."""
+        """Count rN + 2kD + 3D elements, and 2D more for the running mean of V (K is stored twice: paper, section 4).
+
+        With pages of `page_tokens` rows, a channel's values of so many rows' size share a page, and at worst every
+        chosen token lies in a page of its own, of K and of V.
+        """
         mean = at.keys(1) if self.reallocate else 0
+        page = self.page_tokens
+        channel = at.n if page == 1 else -(-at.n // (page * at.head_dim)) * page * at.head_dim
         return Cost(
-            choose=at.elements(min(self.r, at.head_dim) * at.n),
-            attend=at.tokens(min(self.k, at.n)) + mean,
+            choose=at.elements(min(self.r, at.head_dim) * channel),
+            attend=at.tokens(min(self.k * page, at.n)) + mean,
             write=at.newest + at.keys(1) + mean,
             held=at.cache + at.keys(at.n) + mean,
         )
