@@ -19,7 +19,7 @@ from harness.methods.knob_types import floor
 M = TypeVar("M", bound=Costed)
 EXACT = 0.02
 """Share of the budget that a method may leave unused although its knob could not be larger."""
-SHARES = 10_000
+SHARES = 1_000_000
 """Steps in which a share between 0 and 1 is solved."""
 Of = Literal["moved", "held"]
 """What is bounded: what a decode step moves, or what the cache holds between steps."""
@@ -103,7 +103,7 @@ class Budget:
 
 
 def largest_share(build: Callable[..., M], knob: str, budget: Budget, **fixed: Any) -> M:
-    """Find the method with the largest `knob` of 0.0001 .. 1 in steps of 0.0001, as `largest_knob` does."""
+    """Find the method with the largest `knob` of 0 to 1, in steps of a millionth, as `largest_knob` does."""
 
     def of(**knobs: Any) -> M:
         return build(**{**knobs, knob: knobs[knob] / SHARES})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Annotated, Any, ClassVar, Self
@@ -139,14 +140,15 @@ class VAttention(Method[Sampler]):
         return state.meter
 
     def cost(self, at: LayerAt) -> Cost:
-        """Count the sure tokens, each query head's k apart, and a second sample as small as it can be: a floor.
+        """Count the sure tokens and a second sample as small as it can be, which is a floor.
 
-        The first sample's keys are read to choose; the group shares draws, and a token that is drawn twice counts once.
+        The first sample's keys are read to choose; a token that is drawn twice counts once. The heads of a group are
+        taken to choose sqrt(G) times k between them, as they roughly do on SmolLM2 (ours).
         """
         count = max(0, at.n - self.sinks - self.local)
         draws = min(count, max(2, int(self.base * count) if isinstance(self.base, float) else self.base))
         distinct = count * (1 - (1 - 1 / count) ** draws) if count > 1 and self.base else 0
-        others = count if count < 2 else min(count, at.group * self.k + distinct)
+        others = count if count < 2 else min(count, math.sqrt(at.group) * self.k + distinct)
         return Cost(choose=at.keys(distinct), attend=at.tokens(at.n - count + others), write=at.newest, held=at.cache)
 
     @classmethod
