@@ -49,8 +49,9 @@ class TopTheta(Method[Passing]):
         access="keys",
         paper=Paper(
             title="Top-Theta Attention: Sparsifying Transformers by Compensated Thresholding",
-            authors="Konstantin Berestizshevsky, Renzo Andri, Lukas Cavigelli",
-            year=2025,
+            authors="Konstantin Berestizshevsky, Lukas Cavigelli, Renzo Andri",
+            venue="ICANN",
+            year=2026,
             arxiv="2502.08363",
         ),
         note="thresholds from the prompt by default, not from a calibration text",
