@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from copy import copy
+from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
 from harness import methods
-from harness.attention import LayerPrefix, Step
+from harness.attention import LayerPrefix, Rope, Step
 from harness.attention.scores import Scores
 from harness.attention.statistics import LayerPrompt
 from harness.bench.timing import Call
@@ -133,15 +133,30 @@ def prompt_of(method: Method[Any], step: Step, decoded: int, layer: int = 0) -> 
     prompt = LayerPrompt(step.q[:, :, :, None].expand(-1, -1, -1, s, -1), k, None, step.scores)
     shapes = {statistic: statistic.begin(prompt).shape for statistic in sorted(method.observes, key=repr)}
     statistics = {name: torch.rand(shape, generator=generator, device=k.device) for name, shape in shapes.items()}
-    return LayerPrefix(k, v, step.mask[..., :s], decoded, layer, statistics=statistics)
+    if method.calibrator is not None:
+        raise InputError(f"{type(method).__name__} learns from prompts, of which there are none here: use other knobs")
+    rope = Rope.plain(10_000, k.shape[3])
+    return LayerPrefix(k, v, step.mask[..., :s], decoded, layer, statistics=statistics, rope=rope)
 
 
 def repeated(method: Method[Any], step: Step, layer: int = 0) -> Callable[[Step], Tensor]:
     """Return a step that can be timed again and again: each starts from the state that the step before left.
 
-    What only the first step after a prompt does, such as H2O's eviction of most of it, is not timed.
+    What only the first step after a prompt does, such as H2O's eviction of most of it, is not timed. A state's copy
+    shares its tensors, which would take longer to copy than to use: one that the step writes to goes on.
     """
     state = method.start(prompt_of(method, step, BY_TORCH, layer))
     mask = step.mask[..., :-1]
     method.attend(Step(step.q, step.k[:, :, :-1], step.v[:, :, :-1], mask, step.scores), state)
-    return lambda again: method.attend(again, copy(state))
+    shared = {id(tensor): tensor for tensor in _tensors_of(state)}
+    return lambda again: method.attend(again, deepcopy(state, dict(shared)))
+
+
+def _tensors_of(state: Any) -> Iterator[Tensor]:
+    """List the tensors that a state holds, however deep."""
+    if isinstance(state, Tensor):
+        yield state
+        return
+    inner = state if isinstance(state, dict | list | tuple | set) else getattr(state, "__dict__", ())
+    for part in inner.values() if isinstance(inner, dict) else inner:
+        yield from _tensors_of(part)

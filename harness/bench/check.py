@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -125,9 +125,8 @@ def _outputs(method: Method[Any], step: Step, prompt: LayerPrefix, row: slice) -
     change = ROUNDING[step.k.dtype] * (2 * torch.rand(q.shape, generator=generator, device=q.device, dtype=q.dtype) - 1)
     s, mask = prompt.k.shape[2], step.mask[row]
     for query in (q - q * change, q + q * change):
-        state = method.start(
-            LayerPrefix(k[:, :, :s], v[:, :, :s], mask[..., :s], step.length - s, prompt.layer, statistics=known)
-        )
+        of_row = replace(prompt, k=k[:, :, :s], v=v[:, :, :s], mask=mask[..., :s], statistics=known, shared={})
+        state = method.start(replace(of_row, decode_steps=step.length - s))
         for n in range(s + 1, step.length + 1):
             output = method.attend(Step(query, k[:, :, :n], v[:, :, :n], mask[..., :n], step.scores), state)
         yield output

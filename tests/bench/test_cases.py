@@ -17,8 +17,6 @@ from harness.kernels import KVCache, find_binding
 DEVICE = torch.device(kernels.DEVICE)
 LAYOUT = Layout(2, 60, 4, 2, 16, torch.float32)
 SERVED = [name for name, knobs in KNOBS.items() if find_binding(methods.create(name, **knobs))]
-SHALLOW = KNOBS | {"low_rank": {"r": 3, "k": 6, "reallocate": False}}
-"""Methods whose state is copied whole by copy.copy; the mean within low_rank's goes on, which costs the same."""
 
 
 def definition(name, inputs, steps, **knobs):
@@ -26,13 +24,13 @@ def definition(name, inputs, steps, **knobs):
     return Definition.of(method, inputs.step, prompt_of(method, inputs.step, steps))
 
 
-@pytest.mark.parametrize("name", SHALLOW)
+@pytest.mark.parametrize("name", KNOBS)
 def test_a_step_in_torch_can_be_repeated_and_equals_its_definition(name):
     inputs = LAYOUT.buffers(DEVICE)
-    call = repeated(methods.create(name, **SHALLOW[name]), inputs.step)
+    call = repeated(methods.create(name, **KNOBS[name]), inputs.step)
     first = call(inputs.step)
     assert torch.equal(call(inputs.step), first)
-    assert definition(name, inputs, BY_TORCH, **SHALLOW[name]).compare(first, 1e-4).error < 1e-5
+    assert definition(name, inputs, BY_TORCH, **KNOBS[name]).compare(first, 1e-4).error < 1e-5
 
 
 @pytest.mark.usefixtures("triton")
@@ -143,3 +141,8 @@ def test_a_head_too_wide_for_the_kernels_is_refused():
     k = torch.randn(1, 1, 40, 512, device=DEVICE)
     with pytest.raises(InputError, match="larger than the kernels'"):
         method_call("dense", Buffers(k[:, :, :1], KVCache.of(k, k)), "triton")
+
+
+def test_a_method_that_learns_from_prompts_is_refused_where_there_are_none():
+    with pytest.raises(InputError, match="Loki learns from prompts, of which there are none here"):
+        method_call("loki", LAYOUT.buffers(DEVICE), "torch", r=3, k=6, components="calibrated")

@@ -21,6 +21,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness.__main__ import main
 from harness.commands.compose import method_knobs, model_spec
+from harness.engine import calibrate
+from harness.evaluation import engines
 from harness.hf import Checkpoint
 from harness.report.load import load
 from harness.report.page.texts import sample
@@ -106,6 +108,16 @@ def test_lm_evals_command_line_generates_under_a_method(command):
     _, samples = command("generate_until", "exact_match", "mean", "sparq,r=2,k=8")
     assert len(samples) == 4
     assert all(sample["resps"][0][0] for sample in samples)
+
+
+def test_a_method_on_lm_evals_command_line_learns_from_the_first_prompts_that_are_asked(command, tiny, monkeypatch):
+    named = []
+    monkeypatch.setattr(engines, "calibrate", lambda *given: named.append(given[2].prompts) or calibrate(*given))
+    method = "double_sparsity,r=2,k=8,channels=q,dense_layers=0,calibration_prompts=2"
+    _, samples = command("generate_until", "exact_match", "mean", method)
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    asked = [tokenizer(sample["arguments"]["gen_args_0"]["arg_0"]).input_ids for sample in samples]
+    assert [list(tokens) for tokens in named[0]] == asked
 
 
 def test_a_ratio_on_lm_evals_command_line_is_solved_for_each_prompt_at_its_own_length(command, tiny):
