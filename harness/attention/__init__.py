@@ -25,6 +25,7 @@ from harness.attention.selection import (
     top_newest,
 )
 from harness.attention.step import LayerPrefix, LayerShape, Step
+from harness.attention.weights import Projections
 
 __all__ = [
     "Attended",
@@ -33,6 +34,7 @@ __all__ = [
     "LayerShape",
     "MeanValue",
     "Meter",
+    "Projections",
     "Rope",
     "Scores",
     "Step",

@@ -11,6 +11,7 @@ from torch import Tensor
 from harness.attention.rope import Rope
 from harness.attention.scores import Scores
 from harness.attention.statistics import Statistic
+from harness.attention.weights import Projections
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class LayerPrefix:
     k, v: [B, H, S, D] views of the cache, newest token last, zero at padding. mask: [B, 1, S] bool, False at padding.
     statistics: what the method's `observes` asked for (harness/attention/statistics). decode_steps: how many are to
     come. layer: this one's number of `layers`. rope: the layer's rotary embedding, for methods that need it.
-    calibration: what the method learnt of this layer beforehand. shared: belongs to the decode stream, the same for all
+    calibration: what the method learnt of this layer beforehand. weights: what its `reweigh` made of those of K and V,
+    for methods that need them. shared: belongs to the decode stream, the same for all
     its layers; several steps of a layer may run before the next layer's.
     """
 
@@ -55,6 +57,7 @@ class LayerPrefix:
     rope: Rope | None = None
     calibration: Any = None
     shared: dict[Any, Any] = field(default_factory=dict)
+    weights: Projections | None = None
 
     @property
     def lengths(self) -> Tensor:

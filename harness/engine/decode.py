@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.attention import LayerPrefix, Step
+from harness.attention import LayerPrefix, Projections, Step
 from harness.engine.activity import Activity
 from harness.engine.cache import DecodedKV, LayerCache, NewColumns, PromptCache
 from harness.engine.device import Clock, make_clock
@@ -53,8 +53,9 @@ class DecodeStream:
     """Decodes a batch under one method, from the prompts that all methods share.
 
     Its `kernel`, if there is one, computes the method's attention, and `dense` that of the layers which the method
-    leaves as they are. By layer it holds the method's state, what the method learnt beforehand, and the tokens that it
-    decoded; `shared` is for all layers. `clock` times its attention, `measured` sums what it says that it moved.
+    leaves as they are. By layer it holds the method's state, what the method learnt beforehand and made of weights, and
+    the tokens that it decoded; `shared` is for all layers. `clock` times its attention, `measured` sums what it says
+    that it moved.
     """
 
     method: Method[Any]
@@ -65,6 +66,7 @@ class DecodeStream:
     clock: Clock
     measured: Measured | None = None
     calibration: Sequence[Any] = ()
+    weights: Sequence[Projections] = ()
     shared: dict[Any, Any] = field(default_factory=dict)
     states: dict[int, Any] = field(default_factory=dict)
     decoded: dict[int, DecodedKV] = field(default_factory=dict)
@@ -76,6 +78,7 @@ class DecodeStream:
         cache: PromptCache,
         kernel: KernelBinding | None = None,
         calibration: Sequence[Any] = (),
+        weights: Sequence[Projections] = (),
     ) -> DecodeStream:
         """Make a stream that has decoded nothing."""
         device = cache.mask.device
@@ -84,7 +87,7 @@ class DecodeStream:
         if method.is_dense:
             activity.close()
         measured = Measured(len(cache.lengths), cache.decode_steps, device) if method.measured else None
-        return cls(method, kernel, dense, cache, activity, make_clock(device), measured, calibration)
+        return cls(method, kernel, dense, cache, activity, make_clock(device), measured, calibration, weights)
 
     def attend(self, call: LayerCall, new: NewColumns) -> Tensor:
         """Compute the output [B, Hq, T, D] of the T new tokens in one layer."""
@@ -137,6 +140,7 @@ class DecodeStream:
             self.cache.ropes[layer] if self.cache.ropes else None,
             self.calibration[layer] if self.calibration else None,
             self.shared,
+            self.weights[layer] if self.weights else None,
         )
 
     def _step(self, call: LayerCall, layer: LayerCache, new: NewColumns, t: int) -> Step:

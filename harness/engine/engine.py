@@ -16,6 +16,7 @@ from harness.engine.cache import PromptCache
 from harness.engine.decode import DecodeStream
 from harness.engine.device import current, wait_for
 from harness.engine.finite import NotFiniteError, WatchedModel
+from harness.engine.lending import Loan, make_loan
 from harness.engine.model import Model
 from harness.engine.prefill import Prefill
 from harness.engine.prompt import Output, Prompt, padded
@@ -51,6 +52,7 @@ class Engine:
         self._model = model
         self._ropes = ropes
         self._calibrations = calibrations or {}
+        self._loans: dict[Method[Any], Loan] = {}
         self._kernel: Kernel = kernel
         self._prefill_tokens = prefill_tokens
 
@@ -85,7 +87,15 @@ class Engine:
         return list(groups.values())
 
     def _run_group(self, batch: Sequence[Prompt], methods: list[Method[Any]]) -> list[list[Output]]:
-        """Return the outputs of methods that share a prefill."""
+        """Return the outputs of methods that share a prefill, or of one with weights of its own."""
+        loan = self._loan(methods[0]) if methods[0].own_prefill else None
+        if loan is None:
+            return self._run_lent(batch, methods, reweighed=False)
+        with self._model.lend(loan.lent):
+            return self._run_lent(batch, methods, loan.changed)
+
+    def _run_lent(self, batch: Sequence[Prompt], methods: list[Method[Any]], reweighed: bool) -> list[list[Output]]:
+        """Return the outputs of the group, with the weights that the model has now."""
         cache, logits = self._prefill(batch, methods)
         session = Session(self._model, [self._stream(method, cache) for method in methods], batch)
         wait_for(self._model.device)  # the prefill is not the session's time
@@ -96,7 +106,7 @@ class Engine:
             session.score(logits)
         session.share_time(time.perf_counter() - begin)
         session.note_activity()
-        session.note_prefill(cache.densities)
+        session.note_prefill(cache.densities, reweighed)
         session.note_measured()
         return session.outputs
 
@@ -127,7 +137,16 @@ class Engine:
     def _stream(self, method: Method[Any], cache: PromptCache) -> DecodeStream:
         kernels_fit = fits(cache.head_dim, self._model.capped)
         binding = choose_binding(method, self._kernel, self._model.device, kernels_fit)
-        return DecodeStream.of(method, cache, binding, self._learnt(method))
+        loan = self._loan(method)
+        return DecodeStream.of(method, cache, binding, self._learnt(method), loan.reweighed if loan else ())
+
+    def _loan(self, method: Method[Any]) -> Loan | None:
+        """Return what a method makes of the model's weights, which it is asked for once; None if it needs none."""
+        if "weights" not in method.needs:
+            return None
+        if method not in self._loans:
+            self._loans[method] = make_loan(self._model, method)
+        return self._loans[method]
 
     def _learnt(self, method: Method[Any]) -> Sequence[Any]:
         if method.calibrator is None:

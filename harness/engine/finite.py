@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from harness.attention import Projections
 from harness.engine.model import ForwardMode, LayerCall, Model
 
 
@@ -53,6 +55,14 @@ class WatchedModel:
     def mixed_lengths(self) -> bool:
         """Return True if rows of different lengths may share a forward pass of the model."""
         return self._model.mixed_lengths
+
+    def projections(self) -> Sequence[Projections]:
+        """Return the model's weights of keys and values."""
+        return self._model.projections()
+
+    def lend(self, others: Sequence[Projections]) -> AbstractContextManager[None]:
+        """Lend the model other such weights."""
+        return self._model.lend(others)
 
     def forward(self, tokens: Tensor, positions: Tensor, mode: ForwardMode, last: Tensor | None = None) -> Tensor:
         """Compute the model's logits, each layer's attention watched."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from harness.attention import Projections
 from harness.attention.scores import Scores
 
 
@@ -66,6 +69,14 @@ class Model(Protocol):
     @property
     def mixed_lengths(self) -> bool:
         """Return True if rows of different lengths may share a forward pass without changing each other."""
+        ...
+
+    def projections(self) -> Sequence[Projections]:
+        """Return the weights that make each layer's keys and values. Raises InputError where they are not its own."""
+        ...
+
+    def lend(self, others: Sequence[Projections]) -> AbstractContextManager[None]:
+        """Let the model run with other such weights; its own are back afterwards, whatever happens."""
         ...
 
     def forward(self, tokens: Tensor, positions: Tensor, mode: ForwardMode, last: Tensor | None = None) -> Tensor:

@@ -72,12 +72,15 @@ class Session:
             for output, changed_at in zip(outputs, stream.activity.changed_at(), strict=True):
                 output.active = changed_at < len(output.tokens) - 1  # step 0 makes the second token
 
-    def note_prefill(self, densities: Sequence[float] | None) -> None:
-        """Note what share of query-key pairs each prompt's prefill computed: one that left some out is active."""
-        for outputs in self.outputs if densities else ():
-            for output, density in zip(outputs, densities or (), strict=True):
-                output.density = density
-                output.active |= density < 1
+    def note_prefill(self, densities: Sequence[float] | None, reweighed: bool) -> None:
+        """Note what share of query-key pairs each prompt's prefill computed; what left some out is active.
+
+        So is what ran with other weights, `reweighed`.
+        """
+        for outputs in self.outputs:
+            for i, output in enumerate(outputs):
+                output.density = densities[i] if densities else None
+                output.active |= reweighed or (output.density is not None and output.density < 1)
 
     def note_measured(self) -> None:
         """Note what share of dense's bytes each output took, where the method measured it."""

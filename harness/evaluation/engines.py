@@ -15,7 +15,10 @@ from harness.methods import Method
 
 def refusal(checkpoint: Checkpoint, method: Method[Any]) -> str | None:
     """Say in a sentence why a model cannot run a method; None if it can. Loads no weights."""
-    return checkpoint.rope_refusal() if _is_rotary(method) else None
+    found = checkpoint.rope_refusal() if _is_rotary(method) else None
+    if found is None and "weights" in method.needs:
+        found = checkpoint.weights_refusal(plain="rope" in method.needs)
+    return found
 
 
 def make_engine(

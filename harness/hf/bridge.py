@@ -9,8 +9,8 @@ from __future__ import annotations
 import inspect
 import uuid
 import weakref
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -19,22 +19,13 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.cache_utils import Cache, CacheLayerMixin
 from transformers.masking_utils import sdpa_mask
 
+from harness.attention import Projections
 from harness.attention.scores import Scores
 from harness.engine.model import ForwardMode, LayerCall
 from harness.errors import InputError
+from harness.hf.honour import dishonoured
+from harness.hf.projections import lent, projections
 from harness.hf.rope import tell_length
-
-_HARMLESS = {
-    "dropout",
-    "sliding_window",
-    "position_ids",
-    "cache_position",
-    "is_causal",
-    "use_cache",
-    "output_attentions",
-}
-_HARMLESS |= {"output_hidden_states", "return_dict", "logits_to_keep", "position_embeddings", "max_length_q"}
-_HARMLESS |= {"output_router_logits"}
 
 
 class PassThroughLayer(CacheLayerMixin):  # type: ignore[misc]
@@ -104,6 +95,14 @@ class Bridge:
         """Count the attention layers of the model."""
         return int(self._model.config.get_text_config().num_hidden_layers)
 
+    def projections(self) -> list[Projections]:
+        """Return the weights that make each layer's keys and values. Raises InputError where they are not its own."""
+        return projections(self._model)
+
+    def lend(self, others: Sequence[Projections]) -> AbstractContextManager[None]:
+        """Let the model run with other such weights; its own are back afterwards, whatever happens."""
+        return lent(self._model, others)
+
     @torch.inference_mode()
     def forward(self, tokens: Tensor, positions: Tensor, mode: ForwardMode, last: Tensor | None = None) -> Tensor:
         """Compute logits [R, T, V] for tokens, positions [R, T]; with `last` [R], of one token a row, [R, 1, V]."""
@@ -148,7 +147,7 @@ class Bridge:
         softcap: float | None = None,
         **kwargs: Any,
     ) -> tuple[Tensor, None]:
-        why = _dishonoured(module, kwargs, key, value)
+        why = dishonoured(module, kwargs, key, value)
         if why:
             raise InputError(f"{type(module).__name__} {why}, which no method here can honour: choose another model")
         if self._mode is None:
@@ -165,19 +164,6 @@ class Bridge:
             return None
         kwargs |= {"batch_size": 1, "attention_mask": None, "local_size": local_size}
         return sdpa_mask(allow_is_causal_skip=False, **kwargs)  # type: ignore[no-any-return]
-
-
-def _dishonoured(module: Any, given: Mapping[str, Any], key: Tensor, value: Tensor) -> str | None:
-    """Say what of a layer's call to attention no method can honour; None if there is nothing."""
-    unknown = [name for name, value in given.items() if value is not None and name not in _HARMLESS]
-    if unknown:
-        return f"passes {', '.join(unknown)} to attention"
-    causal = given.get("is_causal")
-    if not (getattr(module, "is_causal", True) if causal is None else causal):
-        return "lets a token see those that follow it, as an encoder does"
-    if getattr(module, "kv_lora_rank", None):
-        return "caches a latent in place of keys and values (MLA)"
-    return "has values of another width than keys" if key.shape[-1] != value.shape[-1] else None
 
 
 def _weakly(method: Callable[..., Any]) -> Callable[..., Any]:

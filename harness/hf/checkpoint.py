@@ -21,6 +21,7 @@ from harness.hf.folder import check_folder
 from harness.hf.generation import Generation, read_generation
 from harness.hf.hub import pinned
 from harness.hf.packaged import converted, gguf_in_packages
+from harness.hf.projections import weights_refusal
 from harness.hf.quantised import check_quantised
 from harness.hf.retry import broken_download
 from harness.hf.rope import check_no_turn, check_reach, turning_point
@@ -86,6 +87,11 @@ class Checkpoint:
     def rope_refusal(self) -> str | None:
         """Say in a sentence why a layer has no rotary embedding that a method could use; None if all have one."""
         refusal = self._ropes().refusal
+        return refusal and f"model '{self.spec.name}': {refusal}"
+
+    def weights_refusal(self, plain: bool) -> str | None:
+        """Say in a sentence why the weights of K and V cannot be changed; `plain`: or cached keys not be projected."""
+        refusal = weights_refusal(self.config, plain, self.spec.trust_remote_code)
         return refusal and f"model '{self.spec.name}': {refusal}"
 
     def generation(self) -> Generation:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from torch import Tensor
 
-from harness.attention import Attended, LayerPrefill, LayerPrefix, Meter, Step, attend_prompt
+from harness.attention import Attended, LayerPrefill, LayerPrefix, Meter, Projections, Step, attend_prompt
 from harness.attention.calibration import Calibrator
 from harness.attention.statistics import Statistic
 from harness.methods.about import About
@@ -109,6 +109,14 @@ class Method(ABC, Generic[S]):
     def transfers(self, n: int, d: int) -> float:
         """Count the elements that a lone KV head of one query head moves at n cached tokens and head dimension d."""
         return self.cost(LayerAt(n, d, prompt=n)).moved / ELEMENT
+
+    def reweigh(self, weights: Sequence[Projections]) -> Sequence[Projections]:
+        """Return what stands in for each layer's weights of K and V; asked once, of methods that need "weights".
+
+        `start` finds the layer's in `prefix.weights`. While a method with a prefill of its own runs, prompt and decode
+        steps, the model runs with them.
+        """
+        return weights
 
     @property
     def owns_cache(self) -> bool:

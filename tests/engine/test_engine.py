@@ -15,7 +15,7 @@ from harness.engine.prefill import Prefill
 from harness.hf.bridge import Bridge
 
 
-@pytest.fixture(params=["llama", "mistral", "gpt_neox"])
+@pytest.fixture(params=["llama", "mistral", "stablelm"])
 def engine(request):
     return make_engine(request.param, prefill_tokens=50)
 

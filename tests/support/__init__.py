@@ -81,6 +81,9 @@ def place_of(method, case, layer=0, scores=None, sliding_window=None):
         found["rope"] = Rope.plain(10_000, case.q.shape[-1])
     if "calibration" in needs:
         found["calibration"] = defined()[type(method).__module__.rpartition(".")[2]].calibration(method, case)
+    if "weights" in needs:
+        weights = defined()[type(method).__module__.rpartition(".")[2]].weights(method, case)
+        found["weights"] = method.reweigh(weights)[layer]
     return found
 
 

@@ -6,8 +6,10 @@ import torch
 
 from harness import methods
 from harness.engine import CalibratingPrompts, Engine, Prompt, calibrate
+from harness.errors import InputError
 from harness.hf import Bridge
 from harness.hf.architecture import inspect_architecture
+from harness.hf.projections import projections
 from harness.hf.rotary import find_ropes
 from support import VARIANTS, all_of, architectures
 
@@ -31,6 +33,15 @@ def learnt(architecture):
     return calibrate(bridge, known, CalibratingPrompts(tuple(architectures.prompts())), ropes(architecture))
 
 
+@cache
+def makes_plain_keys(architecture):
+    """True if keys and values are made by weights of their own, and then no more than rotated."""
+    try:
+        return all(of.plain for of in projections(architectures.model(architecture)))
+    except InputError:
+        return False
+
+
 def engine(architecture="llama", dtype=torch.float64, **more):
     """An engine around a small model, which gives methods its rotary embeddings, and what they learnt beforehand."""
     given = {"ropes": ropes(architecture), "calibrations": learnt(architecture), **more}
@@ -40,6 +51,7 @@ def engine(architecture="llama", dtype=torch.float64, **more):
 def cells(architecture="llama"):
     """Every method with a small budget that has all it needs in an architecture."""
     given = {"calibration"} | (set() if None in ropes(architecture) else {"rope"})
+    given |= {"weights"} if makes_plain_keys(architecture) else set()
     known = {None, *learnt(architecture)}
     return [cell for cell in _methods() if cell.needs <= given and cell.calibrator in known]
 

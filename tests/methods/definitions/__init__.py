@@ -14,6 +14,8 @@ One file for each method, found by its name. It holds
     BELOW            the layer from which on layers have to run in order, if they share something
     calibration(method, case)
                      what the method is to learn beforehand, if it needs that
+    weights(method, case)
+                     Projections of some layers, if it needs weights
     definition(knobs, place)
                      the method of one KV head of one row: a function of a Head and n, called for each decode step in
                      order, that returns the output [G, D] when n live tokens are cached, the newest included
