@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from harness.attention import LayerPrefix, Rope, Step, gather_mask, gather_tokens, softmax, top_newest
+from harness.attention import LayerPrefix, Step, gather_mask, gather_tokens, softmax, top_newest
 from harness.attention.factors import low_rank
 from harness.attention.unrotated import rope_of
 from harness.methods.about import About, Paper
@@ -27,16 +27,14 @@ TOKENS, RANK, OUTLIERS = 2048, 160, 48
 class Shadow:
     """Holds what a prompt leaves behind in a layer, in W chunks of tokens, counted from each row's first live token.
 
-    landmarks: [B, H, W, D], of which `remain` [B, H, W] can be chosen. left [B, S, r] @ right [B, H, r, D]: un-rotated
-    keys. exact: [B, H, O chunk] columns of the odd chunks, `odd` where they exist. first: [B, 1, 1] column of the
-    first live token; tail: [B, 1, 1] column from which on tokens are exact; since: the oldest such column of any row.
+    landmarks: [B, H, W, D], of which `remain` [B, H, W] can be chosen. rebuilt: [B, H, S, D] rotated keys of low rank,
+    once for all steps. exact: [B, H, O chunk] columns of the odd chunks, `odd` where they exist. first: [B, 1, 1], the
+    first live token's; tail: [B, 1, 1], from which on tokens are exact; since: the oldest tail of any row.
     """
 
-    rope: Rope
     landmarks: Tensor
     remain: Tensor
-    left: Tensor
-    right: Tensor
+    rebuilt: Tensor
     exact: Tensor
     odd: Tensor
     first: Tensor
@@ -103,20 +101,20 @@ class ShadowKV(Method[Shadow]):
         alike = cosine_similarity(landmarks[:, :, :, None], keys, dim=-1).amin(-1)
         outliers = top_newest((-alike).masked_fill(~exists, -torch.inf), self._outliers)
         remain = exists & ~torch.zeros_like(exists).scatter(2, outliers, True)
-        left, right = low_rank(rope.turn(prefix.k, first - torch.arange(s, device=first.device)), self._rank)
+        position = torch.arange(s, device=first.device) - first
+        left, right = low_rank(rope.turn(prefix.k, -position), self._rank)
+        rebuilt = rope.turn(left[:, None] @ right, position)
         exact = self._columns(first, outliers).clamp_max(s - 1)
         odd = exists.gather(2, outliers).repeat_interleave(self.chunk, 2)
         tail = first + count * self.chunk
-        return Shadow(rope, landmarks, remain, left, right, exact, odd, first, tail, int(tail.min()))
+        return Shadow(landmarks, remain, rebuilt, exact, odd, first, tail, int(tail.min()))
 
     def attend(self, step: Step, state: Shadow) -> Tensor:
-        """Choose chunks by their landmarks, rebuild their keys, and attend to them beside all that is exact."""
+        """Choose chunks by their landmarks and attend to them, with rebuilt keys, beside all that is exact."""
         chosen, live = self._chosen(step, state)
         recent = torch.arange(state.since, step.length, device=chosen.device).expand(*chosen.shape[:2], -1)
         exact = torch.cat((state.exact, recent), 2)
-        left = gather_tokens(state.left[:, None].expand(-1, chosen.shape[1], -1, -1), chosen)
-        rebuilt = state.rope.turn(left @ state.right, chosen - state.first)
-        keys = torch.cat((rebuilt, gather_tokens(step.k, exact)), 2)
+        keys = torch.cat((gather_tokens(state.rebuilt, chosen), gather_tokens(step.k, exact)), 2)
         index = torch.cat((chosen, exact), 2)
         mask = torch.cat((live, state.odd, recent >= state.tail), 2) & gather_mask(step.mask, index)
         weights = softmax(step.scores(step.q, keys), mask[:, :, None])
@@ -127,7 +125,7 @@ class ShadowKV(Method[Shadow]):
         weights = softmax(step.scores(step.q, state.landmarks), state.remain[:, :, None]).amax(2)
         best = top_newest(weights.masked_fill(~state.remain, -torch.inf), self.k // self.chunk)
         live = state.remain.gather(2, best).repeat_interleave(self.chunk, 2)
-        return self._columns(state.first, best).clamp_max(state.left.shape[1] - 1), live
+        return self._columns(state.first, best).clamp_max(state.rebuilt.shape[2] - 1), live
 
     def _columns(self, first: Tensor, chunks: Tensor) -> Tensor:
         """Return the columns [B, H, W chunk] of the tokens of chunks [B, H, W]."""
@@ -154,13 +152,12 @@ class ShadowKV(Method[Shadow]):
         )
 
     def state_elements(self, at: LayerAt) -> float:
-        """Count landmarks and factors, which are held here beside the whole cache."""
-        rank = min(self._rank, at.kv_heads * at.head_dim)
-        return at.prompt / self.chunk * at.head_dim + rank * (at.prompt / at.kv_heads + at.head_dim)
+        """Count landmarks and rebuilt keys, which are held here beside the whole cache."""
+        return at.prompt * at.head_dim * (1 + 1 / self.chunk)
 
     @classmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:
-        """Solve k, or for a budget of memory the rank, with k = 2048 where it is null.
+        """Solve k in whole chunks; for a budget of memory, or a given k, the rank (k is 2048 where it is null).
 
         Ours, for short prompts and few KV heads: a null `outliers` is 48 but at most an eighth of the budget's tokens,
         a null rank is 160 but at most its published part of the layer's width (160 / 1024).
@@ -168,10 +165,11 @@ class ShadowKV(Method[Shadow]):
         given = {knob: value for knob, value in fixed.items() if value is not None}
         chunk, width = given.get("chunk", cls.chunk), max(shape.kv_heads * shape.head_dim for shape in budget.layers)
         odd = {"outliers": min(OUTLIERS, int(budget.tokens / (8 * budget.ratio * chunk)))}
-        if budget.of == "held" and "rank" not in given:
+        if "rank" not in given and (budget.of == "held" or "k" in given):
             return largest_knob(cls, "rank", (1, width), budget, **({"k": TOKENS} | odd | given))
-        rank = {"rank": max(1, min(RANK, width * RANK // 1024))}
-        return largest_knob(cls, "k", (1, budget.tokens), budget, **(rank | odd | given))
+        rest = {"rank": max(1, min(RANK, width * RANK // 1024))} | odd | given
+        high = max(1, budget.tokens // chunk)
+        return largest_knob(lambda chunks, **of: cls(**of | {"k": chunks * chunk}), "chunks", (1, high), budget, **rest)
 
     @property
     def _rank(self) -> int:
