@@ -73,7 +73,7 @@ def _workload(job: Job, points: pd.DataFrame, device: Device) -> Workload:
     prompt, decoded = examples[0]
     solver = solver_of(job.budget.per, tuple(model.layers), prompt, {prompt})
     cells = make_plan(job.methods, job.knobs, job.ratios, solver, job.memory_ratios).cells
-    tokens = planned_batch_tokens(job.engine, model, examples[:1], device.memory - model.weight_bytes)
+    tokens = planned_batch_tokens(job.engine, model, examples[:1], device.memory - model.weight_bytes, cells)
     rows = max(1, tokens // (prompt + len(cells) * decoded))
     batches = [examples[start : start + rows] for start in range(0, len(examples), rows)]
     return workload(f"{job.model.name} on {job.task.name}", model, cells, batches)

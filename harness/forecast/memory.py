@@ -5,7 +5,7 @@ No torch here. What turns out too much is halved by whoever runs it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -21,6 +21,8 @@ STATISTICS = 2
 GATHERED = 2
 """Copies that a method makes of one layer's K and V while it attends."""
 
+SPREAD = 16
+
 
 class Example(NamedTuple):
     """Counts the tokens of one example: those of its prompt, and those that it decodes if it does not end early."""
@@ -33,9 +35,9 @@ class Example(NamedTuple):
 class Demand:
     """Describes what is asked of memory beside the model, whatever cells there are.
 
-    Per token that a batch is counted to have, `columns` of KV cache are allocated and `rows` decode side by side. A
-    prefill pass has `prefill` tokens and holds the attention weights of `block` queries at once; a pass over given
-    texts makes `logit_bytes` of float32 logits.
+    Per token that a batch is counted to have, `columns` of KV cache are allocated, `rows` decode side by side and the
+    cells' states take `states` bytes. A prefill pass has `prefill` tokens and holds the attention weights of `block`
+    queries at once; a pass over given texts makes `logit_bytes` of float32 logits.
     """
 
     columns: float
@@ -43,14 +45,25 @@ class Demand:
     prefill: int
     block: int
     logit_bytes: int
+    states: float = 0.0
 
     @classmethod
-    def of(cls, examples: Sequence[Example], prefill: int, block: int, logit_bytes: int) -> Self:
+    def of(cls, examples: Sequence[Example], prefill: int, block: int, logit_bytes: int, states: float = 0.0) -> Self:
         """Find the most that any example asks per token: columns of cache bind with one cell, rows with many."""
         sizes = [(one.prompt, max(1, one.decoded)) for one in examples]
         columns = max((prompt + 2 * steps) / (prompt + steps) for prompt, steps in sizes)
         longest = max(prompt for prompt, _ in sizes)
-        return cls(columns, max(1 / steps for _, steps in sizes), max(prefill, longest), block, logit_bytes)
+        return cls(columns, max(1 / steps for _, steps in sizes), max(prefill, longest), block, logit_bytes, states)
+
+
+def most_per_token(examples: Sequence[Example], cells: int, taken: Callable[[Example], float]) -> float:
+    """Find the most that any example takes per token that a batch counts for it: its prompt and each cell's decoded.
+
+    Of many examples those at SPREAD places between the shortest and the longest tell.
+    """
+    sizes = sorted(set(examples))
+    places = sorted({round(i * (len(sizes) - 1) / SPREAD) for i in range(SPREAD + 1)})
+    return max(taken(one) / (one.prompt + cells * max(1, one.decoded)) for one in (sizes[place] for place in places))
 
 
 def fitting_tokens(free: float, model: Transformer, demand: Demand) -> int:
@@ -60,7 +73,7 @@ def fitting_tokens(free: float, model: Transformer, demand: Demand) -> int:
     a batch holds one example whatever the number, and that is tried.
     """
     fixed = demand.prefill * _prefill_bytes(model, demand.block) + LOGIT_COPIES * demand.logit_bytes
-    per_token = demand.columns * _column_bytes(model) + demand.rows * _row_bytes(model)
+    per_token = demand.columns * _column_bytes(model) + demand.rows * _row_bytes(model) + demand.states
     return max(1, int((SHARE * free - fixed) / per_token))
 
 

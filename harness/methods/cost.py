@@ -105,6 +105,14 @@ class Costed(Protocol):
         ...
 
 
+class Stateful(Costed, Protocol):
+    """Says how much its state takes in memory: every method does."""
+
+    def state_elements(self, at: LayerAt) -> float:
+        """Count the elements that the state of a KV head takes beside the cache."""
+        ...
+
+
 def dense_cost(at: LayerAt) -> Cost:
     """Count the bits of a dense decode step per KV head: all of K and V read, the newest token's written."""
     return Cost(attend=at.cache, write=at.newest, held=at.cache)
@@ -142,6 +150,14 @@ class Stack:
         for shape, count in Counter(self.layers).items():
             total += dense_cost(LayerAt.of(shape, n, 0, len(self.layers))).times(count * shape.kv_heads)
         return total
+
+    def state(self, method: Stateful, n: int) -> float:
+        """Sum the elements that a method's states take beside the cache, in the layers that it acts in."""
+        return sum(
+            count * shape.kv_heads * method.state_elements(LayerAt.of(shape, n, layer, len(self.layers)))
+            for (shape, acts, layer), count in self._kinds_for(method).items()
+            if acts
+        )
 
     def acting(self, exemption: Exemption) -> tuple[LayerShape, ...]:
         """Return the layers that are not exempt."""

@@ -14,12 +14,17 @@ from harness.attention.statistics import BLOCK
 from harness.engine import Prompt
 from harness.engine.session import LOGIT_BYTES
 from harness.evaluation.batches import PLAIN_TOKENS
-from harness.forecast.memory import Demand, Example, fitting_tokens
+from harness.forecast.memory import Demand, Example, fitting_tokens, most_per_token
 from harness.forecast.transformer import Transformer
 from harness.hf import Checkpoint
+from harness.methods.cell import Cell
+from harness.methods.cost import Stack
 from harness.store.store import Store
 from harness.sweep.job import EngineSpec
 from harness.sweep.prepare import Prepared
+
+PLAIN_STATES = 4 << 30
+"""Bytes of a batch's states, of all cells, where no device says how much memory is free."""
 
 
 def decide_batch_tokens(prepared: Prepared, store: Store) -> int:
@@ -31,16 +36,30 @@ def decide_batch_tokens(prepared: Prepared, store: Store) -> int:
     tokens = _known(prepared, store)
     free = _free_bytes(prepared.model) if tokens is None else None
     with store.exclusive():
-        tokens = _known(prepared, store) or (PLAIN_TOKENS if free is None else _fitting(prepared, free))
+        tokens = _known(prepared, store) or (_plain(prepared) if free is None else _fitting(prepared, free))
         store.amend({"batch_tokens": tokens})
     return tokens
 
 
-def planned_batch_tokens(engine: EngineSpec, model: Transformer, examples: Sequence[Example], free: float) -> int:
+def planned_batch_tokens(
+    engine: EngineSpec, model: Transformer, examples: Sequence[Example], free: float, cells: Sequence[Cell]
+) -> int:
     """Return the number to plan with, whatever a folder holds: what is asked for, or what fits into `free` bytes."""
     if engine.batch_tokens != "auto":
         return engine.batch_tokens
-    return fitting_tokens(free, model, Demand.of(examples, engine.prefill_tokens, BLOCK, LOGIT_BYTES))
+    states = state_bytes(model, examples, cells)
+    return fitting_tokens(free, model, Demand.of(examples, engine.prefill_tokens, BLOCK, LOGIT_BYTES, states))
+
+
+def state_bytes(model: Transformer, examples: Sequence[Example], cells: Sequence[Cell]) -> float:
+    """Count the bytes that the states of all cells take per token of a batch, at most: indices, codes, kept scores."""
+    stack = Stack(tuple(model.layers))
+
+    def taken(example: Example) -> float:
+        methods = (cell.method_at(example.prompt) for cell in cells)
+        return model.element * sum(stack.state(method, sum(example)) for method in methods)
+
+    return most_per_token(examples, len(cells), taken)
 
 
 def transformer_of(checkpoint: Checkpoint) -> Transformer:
@@ -58,7 +77,16 @@ def _known(prepared: Prepared, store: Store) -> int | None:
     asked = prepared.job.engine.batch_tokens
     if asked != "auto":
         return asked
-    return store.batch_tokens() or (None if prepared.checkpoint.device.startswith("cuda") else PLAIN_TOKENS)
+    if prepared.checkpoint.device.startswith("cuda"):
+        return store.batch_tokens()
+    return min(_plain(prepared), store.batch_tokens() or PLAIN_TOKENS)
+
+
+def _plain(prepared: Prepared) -> int:
+    """Return PLAIN_TOKENS, or fewer where the states of that many would take more than PLAIN_STATES."""
+    examples = [example_of(prompt) for prompt in prepared.prompts]
+    each = state_bytes(transformer_of(prepared.checkpoint), examples, prepared.plan.cells)
+    return max(1, int(min(PLAIN_TOKENS, PLAIN_STATES / each))) if each else PLAIN_TOKENS
 
 
 def _free_bytes(model: Any) -> int | None:
@@ -74,4 +102,4 @@ def _free_bytes(model: Any) -> int | None:
 
 def _fitting(prepared: Prepared, free: float) -> int:
     engine, examples = prepared.job.engine, [example_of(prompt) for prompt in prepared.prompts]
-    return planned_batch_tokens(engine, transformer_of(prepared.checkpoint), examples, free)
+    return planned_batch_tokens(engine, transformer_of(prepared.checkpoint), examples, free, prepared.plan.cells)

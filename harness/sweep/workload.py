@@ -54,7 +54,7 @@ def workload_of(prepared: Prepared, device: Device = MEASURED) -> Workload:
     """Describe a prepared job. With engine.batch_tokens=auto, batches are what a device holds beside the weights."""
     job, cells, model = prepared.job, prepared.plan.cells, transformer_of(prepared.checkpoint)
     examples = [example_of(prompt) for prompt in prepared.prompts]
-    tokens = planned_batch_tokens(job.engine, model, examples, device.memory - model.weight_bytes)
+    tokens = planned_batch_tokens(job.engine, model, examples, device.memory - model.weight_bytes, cells)
     cut = batches(prepared.prompts, cells, Limits(tokens, job.engine.batch_size))
     name = f"{job.model.name} on {job.task.name}"
     return workload(name, model, cells, [[example_of(prompt) for prompt in batch] for batch in cut])

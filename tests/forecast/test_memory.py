@@ -13,13 +13,15 @@ from torch.utils._pytree import tree_leaves
 from transformers import AutoModelForCausalLM
 
 from harness import methods
-from harness.attention import LayerShape
+from harness.attention import LayerShape, Rope
 from harness.attention.statistics import BLOCK
 from harness.engine import Engine, Prompt, session
-from harness.forecast.memory import Demand, Example, fitting_tokens
+from harness.forecast.memory import Demand, Example, fitting_tokens, most_per_token
 from harness.forecast.transformer import Transformer
 from harness.hf.bridge import Bridge
-from harness.sweep.batch_tokens import _free_bytes
+from harness.methods.cell import Cell
+from harness.sweep.batch_tokens import _free_bytes, planned_batch_tokens, state_bytes
+from harness.sweep.job import EngineSpec
 
 TINY = Transformer([LayerShape(2, 16)] * 2, hidden=64, inner=96, vocabulary=400, heads=4, element=4)
 LLAMA_2 = Transformer([LayerShape(32, 128)] * 32, hidden=4096, inner=11008, vocabulary=32000, heads=32)
@@ -55,6 +57,28 @@ def test_the_fullest_of_a_model_s_gpus_tells_what_is_free_and_the_cpu_does_not_c
     weights = [SimpleNamespace(device=torch.device(name)) for name in ("cpu", "cuda:1", "cuda:0", "cuda:1")]
     assert _free_bytes(SimpleNamespace(parameters=lambda: weights)) == 5
     assert _free_bytes(SimpleNamespace(parameters=lambda: weights[:1])) is None
+
+
+def test_states_of_all_cells_are_counted_at_every_token_of_the_batch():
+    layers = (LayerShape(2, 16), LayerShape(1, 8, window=40), LayerShape(2, 16))
+    model = Transformer(layers, hidden=1, inner=1, vocabulary=1, heads=4, element=2)
+    spreading = methods.create("flexgen", k=4, reallocate=True)  # a running sum of V: D elements a KV head
+    cells = [Cell.of("flexgen", spreading)] * 3 + [Cell.of("dense", methods.create("dense"))]
+    taken = 3 * (2 * 16 + 8 + 2 * 16) * 2
+    assert state_bytes(model, [Example(60, 10), Example(30, 5)], cells) == taken / (30 + 4 * 5)
+    first = [Cell.of("flexgen", methods.create("flexgen", k=4, reallocate=True, dense_layers=1))]
+    assert state_bytes(model, [Example(60, 10)], first) == (8 + 2 * 16) * 2 / 70
+    assert state_bytes(model, [Example(60, 10)], cells[3:]) == 0
+    engine, examples = EngineSpec(), [Example(900, 50)]
+    fitting = [planned_batch_tokens(engine, LLAMA_2, examples, 1e11, cells[:count]) for count in (0, 1, 3)]
+    assert fitting[0] > fitting[1] > fitting[2]
+    assert planned_batch_tokens(EngineSpec(batch_tokens=7), LLAMA_2, examples, 1e11, cells) == 7
+
+
+def test_the_most_of_many_examples_is_found_between_the_shortest_and_the_longest():
+    asked = []
+    most = most_per_token([Example(n, 1) for n in range(1000, 0, -1)], 2, lambda one: asked.append(one.prompt) or 102)
+    assert (most, min(asked), max(asked), len(asked)) == (102 / 3, 1, 1000, 17)
 
 
 def test_demand_is_that_of_the_example_that_asks_most():
@@ -106,8 +130,10 @@ def test_a_batch_takes_no_more_memory_than_was_reckoned_and_not_much_less(
     prompts = [Prompt(tuple(torch.randint(2, 400, (prompt - i,)).tolist()), **given_text) for i in range(rows)]
     model = AutoModelForCausalLM.from_pretrained(tiny).eval().requires_grad_(False)
     with Peak(model.parameters()) as peak:
-        Engine(Bridge(model), prefill_tokens=prompt).run(prompts, chosen)
-    demand = Demand((prompt + 2 * steps) / (prompt + steps), 1 / steps, prompt, BLOCK, logit_bytes)
+        Engine(Bridge(model), prefill_tokens=prompt, ropes=[Rope.plain(1e4, 16)] * 2).run(prompts, chosen)
+    cells = [Cell.of(name, method) for name, method in zip(names, chosen, strict=True)]
+    states = state_bytes(TINY, [Example(prompt, steps)], cells)
+    demand = Demand((prompt + 2 * steps) / (prompt + steps), 1 / steps, prompt, BLOCK, logit_bytes, states)
     counted = rows * (prompt + len(names) * steps)
     assert fitting_tokens(peak.bytes, TINY, demand) < counted
     assert fitting_tokens(6 * peak.bytes, TINY, demand) > counted
