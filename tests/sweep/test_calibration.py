@@ -93,3 +93,11 @@ def test_a_run_goes_on_with_what_was_learnt_from_the_same_prompts_alone(sweep, t
     named = {json.loads(params).get("calibrated", "")[:9] for params in table["params"]}
     assert named == {"", "8 prompts", "3 prompts"}
     assert len(outputs(tmp_path / "results")) == before * 5 // 3
+
+
+def test_knobs_that_are_solved_for_each_example_start_from_one_calibration(sweep, tmp_path):
+    assert sweep(*LEARNING, "budget.per=example", "limit=3").code == 0
+    table = summary(tmp_path / "results")
+    learnt = {params.get("calibrated") for params in map(json.loads, table["params"])}
+    assert set(table["per"].dropna()) == {"example"}
+    assert len(learnt) == 2 and None in learnt

@@ -64,6 +64,11 @@ class DoubleSparsity(BestTokens[Labelled]):
         return observed(self.channels)
 
     @property
+    def _own_labels(self) -> bool:
+        """Return True if each query head has channels of its own."""
+        return self.per_query_head and self.channels in ("q", "qk")
+
+    @property
     def calibrator(self) -> ChannelMagnitude | None:
         """Measure channels beforehand, unless the prompt does."""
         return calibrator(self.channels, self.calibration_prompts)
@@ -89,10 +94,13 @@ class DoubleSparsity(BestTokens[Labelled]):
         Where each query head chooses, at most its own k rows and its own labels are counted.
         """
         each = at.group if self.per_query_head else 1
-        labels = each if self.channels in ("q", "qk") else 1
-        label = label_bits(min(self.r, at.head_dim), self.label_bits) * labels
+        label = label_bits(min(self.r, at.head_dim), self.label_bits) * (at.group if self._own_labels else 1)
         attend = at.tokens(min(self.k * each, at.n))
         return Cost(choose=at.n * label, attend=attend, write=at.newest + label, held=at.cache + at.n * label)
+
+    def state_elements(self, at: LayerAt) -> float:
+        """Count the labels as they are here: read back, not as codes."""
+        return at.n * min(self.r, at.head_dim) * (at.group if self._own_labels else 1)
 
     @classmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:
