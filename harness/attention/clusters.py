@@ -65,17 +65,14 @@ def _lloyd(points: Points, centres: Tensor, iterations: int) -> tuple[Tensor, Te
 
 
 def nearest(x: Tensor, centres: Tensor) -> Tensor:
-    """Return the nearest of centres [M, C, W] to each of the points x [M, P, W], the first of equals: [M, P]."""
-    length = centres.square().sum(-1)[:, None]
+    """Return the nearest of centres [M, C, W] to each of the points x [M, P, W], the first of equals: [M, P].
+
+    The points are the last axis of the distances: a CPU finds the least of so many columns three times as fast.
+    """
+    length = centres.square().sum(-1, keepdim=True)
     at_once = max(1, DISTANCES // max(1, x.shape[1] * centres.shape[1]))
-    parts = zip(*(torch.split(of, at_once) for of in (x, centres, length)), strict=True)
-    return torch.cat([_first_least(torch.baddbmm(offset, part, to.mT, alpha=-2)) for part, to, offset in parts])
-
-
-def _first_least(x: Tensor) -> Tensor:
-    """Return the place of the least number along the last axis, the first of equals; three times as fast as argmin."""
-    place = torch.arange(x.shape[-1], dtype=torch.int32, device=x.device)
-    return torch.where(x == x.amin(-1, keepdim=True), place, x.shape[-1] - 1).amin(-1).long()
+    parts = zip(*(torch.split(of, at_once) for of in (x.mT, centres, length)), strict=True)
+    return torch.cat([torch.baddbmm(offset, to, part, alpha=-2).min(1).indices for part, to, offset in parts])
 
 
 def _centred(x: Tensor, live: Tensor) -> tuple[Points, Tensor]:

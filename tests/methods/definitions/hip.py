@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from hypothesis import strategies as st
 
-KNOBS = {"k": 6, "block": 2, "sinks": 1, "window": 2, "dense_layers": 0}
+KNOBS = {"k": 4, "block": 2, "sinks": 1, "window": 2, "dense_layers": 0}
 VARIANTS = [{"k": 3, "block": 1, "sinks": 0, "window": 1, "sample": "first", "dense_layers": 0}]
 SETTINGS = st.fixed_dictionaries(
     {
