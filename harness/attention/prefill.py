@@ -106,9 +106,24 @@ def _fused(prompt: LayerPrefill) -> Tensor:
 
 
 def _attend(prompt: LayerPrefill, start: int, end: int, mask: Tensor) -> Tensor:
-    """Attend with one block of queries under mask [B or 1, H or 1, G or 1, Q, N]: [B, H, G, Q, D]."""
-    logits = prompt.scores(prompt.q[:, :, :, start:end], prompt.k[:, :, None, :end])
-    return softmax(logits, mask).to(prompt.v.dtype) @ prompt.v[:, :, None, :end]
+    """Attend with one block of queries under mask [B or 1, H or 1, G or 1, Q, N]: [B, H, G, Q, D].
+
+    Queries of the padding see their own token: of nothing at all, some kernels make numbers that are not finite.
+    """
+    if prompt.mask is not None:
+        token = torch.arange(end, device=mask.device)
+        own = token == token[start:, None]
+        mask = mask | (own & ~prompt.mask[:, start:end, None])[:, None, None]
+    q, k, v = prompt.q[:, :, :, start:end], prompt.k[:, :, :end], prompt.v[:, :, :end]
+    if prompt.scores.cap is not None:
+        weights = softmax(prompt.scores(q, k[:, :, None]), mask)
+        return weights.to(v.dtype) @ v[:, :, None]
+    if mask.shape[1:3] != (1, 1):
+        mask = mask.expand(-1, *q.shape[1:3], -1, -1)
+    grouped = q.shape[2] > 1
+    of_heads, scale = mask.flatten(1, 2), prompt.scores.scale
+    output = scaled_dot_product_attention(q.flatten(1, 2), k, v, of_heads, scale=scale, enable_gqa=grouped)
+    return output.unflatten(1, q.shape[1:3])  # type: ignore[no-untyped-call,no-any-return]
 
 
 def _count(prompt: LayerPrefill, start: int, end: int, mask: Tensor) -> Tensor:

@@ -119,8 +119,8 @@ class KIVI(Method[Tailed]):
         cache, n, r = state.cache, state.cache.length, self.residual_length
         full = [row for row, count in enumerate(state.live) if count % r == 0]
         if full:
-            tail = cache.k[full, :, n - r : n].mT
-            cache.k[full, :, n - r : n] = quantised(tail, self._of_keys, self.group_size).mT
+            tail = cache.k[full, :, n - r : n]
+            cache.k[full, :, n - r : n] = quantised(tail, self._of_keys, self.group_size, -2)
         if n > r:
             cache.v[:, :, n - r - 1] = quantised(cache.v[:, :, n - r - 1], self._of_values, self.group_size)
 
