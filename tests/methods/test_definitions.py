@@ -1,5 +1,6 @@
 """Each method against its definition, written out slowly in definitions/NAME.py."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,10 @@ def test_a_quarter_of_k_is_local_by_default(name):
     assert default.resolved.local == 2
     assert torch.equal(decode(default, *case), decode(create(name, **{**knobs, "local": 2}), *case))
     assert not torch.equal(decode(default, *case), decode(create(name, **{**knobs, "local": 8}), *case))
+
+
+def test_what_a_method_is_excused_from_is_a_law():
+    tests = Path(__file__).parent.rglob("test_*.py")
+    laws = {law for file in tests for law in re.findall(r"^def test_(\w+)", file.read_text(encoding="utf-8"), re.M)}
+    for name in methods.names():
+        assert set(methods.find(name).excused) <= laws, name
