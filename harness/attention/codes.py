@@ -23,10 +23,10 @@ class Codes:
     codes: Tensor
 
     @classmethod
-    def learnt(cls, keys: Tensor, live: Tensor, first: Tensor, iterations: int, room: int) -> Codes:
+    def learnt(cls, keys: Tensor, live: Tensor, first: Tensor, iterations: int) -> Codes:
         """Cluster the live ones of keys [B, H, S, D], live [B, S], slice by slice, from the tokens at first [B, U, C].
 
-        `room` more tokens can be added. At least float32 is computed in.
+        At least float32 is computed in.
         """
         b, h, s, d = keys.shape
         slices = first.shape[1]
@@ -35,9 +35,11 @@ class Codes:
         spread = first[:, None].expand(b, h, -1, -1).flatten(0, 2)
         centres, labels = cluster(points, live.repeat_interleave(h * slices, 0), spread, iterations)
         codes = labels.clamp_min(0).view(b, h, slices, s)
-        return cls(
-            centres.view(b, h, slices, -1, d // slices).to(keys.dtype), torch.nn.functional.pad(codes, (0, room))
-        )
+        return cls(centres.view(b, h, slices, -1, d // slices).to(keys.dtype), codes)
+
+    def with_room(self, tokens: int) -> Codes:
+        """Return the same codes, to which so many tokens can be added."""
+        return Codes(self.centroids, torch.nn.functional.pad(self.codes, (0, tokens)))
 
     def add(self, key: Tensor, column: int) -> None:
         """Give a token's key [B, H, D] the nearest centroids' codes."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -12,6 +12,8 @@ from harness.attention.rope import Rope
 from harness.attention.scores import Scores
 from harness.attention.statistics import Statistic
 from harness.attention.weights import Projections
+
+M = TypeVar("M")
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,14 @@ class LayerShape:
 
 @dataclass(frozen=True)
 class LayerPrefix:
-    """Holds what a layer hands to a method once the shared dense prefill is done. Read only, but for `shared`.
+    """Holds what a layer hands to a method after the dense prefill. Read only, but for `shared` and `common`.
 
     k, v: [B, H, S, D] views of the cache, newest token last, zero at padding. mask: [B, 1, S] bool, False at padding.
     statistics: what the method's `observes` asked for (harness/attention/statistics). decode_steps: how many are to
     come. layer: this one's number of `layers`. rope: the layer's rotary embedding, for methods that need it.
     calibration: what the method learnt of this layer beforehand. weights: what its `reweigh` made of those of K and V,
-    for methods that need them. shared: belongs to the decode stream, the same for all
-    its layers; several steps of a layer may run before the next layer's.
+    for methods that need them. shared: belongs to the decode stream, the same for all its layers; several steps of a
+    layer may run before the next layer's. common: belongs to the layer, the same for all streams (see `once`).
     """
 
     k: Tensor
@@ -58,6 +60,13 @@ class LayerPrefix:
     calibration: Any = None
     shared: dict[Any, Any] = field(default_factory=dict)
     weights: Projections | None = None
+    common: dict[Any, Any] = field(default_factory=dict)
+
+    def once(self, key: Hashable, make: Callable[[], M]) -> M:
+        """Return what `make` makes of the prompt, made once for all cells that ask under the same key. Read only."""
+        if key not in self.common:
+            self.common[key] = make()
+        return self.common[key]  # type: ignore[no-any-return]
 
     @property
     def lengths(self) -> Tensor:

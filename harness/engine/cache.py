@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,11 +19,15 @@ from harness.attention.statistics import Statistic
 
 @dataclass
 class LayerCache:
-    """Holds k and v [B, H, S + T, D] of one layer, and the statistics of its prefill, [B, ..., S] or [B, ...]."""
+    """Holds k and v [B, H, S + T, D] of one layer, and the statistics of its prefill, [B, ..., S] or [B, ...].
+
+    `common` holds what methods made of the prompt, once for all that make the same of it.
+    """
 
     k: Tensor
     v: Tensor
     statistics: dict[Statistic, Tensor] = field(default_factory=dict)
+    common: dict[Any, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

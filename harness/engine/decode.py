@@ -141,6 +141,7 @@ class DecodeStream:
             self.calibration[layer] if self.calibration else None,
             self.shared,
             self.weights[layer] if self.weights else None,
+            cache.common,
         )
 
     def _step(self, call: LayerCall, layer: LayerCache, new: NewColumns, t: int) -> Step:

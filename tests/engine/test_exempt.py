@@ -9,6 +9,7 @@ from support.engine_runs import engine, generation, scoring
 
 from harness import methods
 from harness.attention import LayerShape, Meter
+from harness.attention.codes import Codes
 from harness.methods.contract import Method
 from harness.methods.controls.dense import Dense
 from harness.methods.cost import ELEMENT, Stack
@@ -107,3 +108,18 @@ def test_an_exempt_layer_costs_what_dense_attention_costs_there():
     moved = 2 * (2 * 100 * 8 + 16) + 2 * (2 * 10 * 8 + 16) + (2 * 5 * 16 + 32)
     assert Stack(layers).cost(method, 100).moved == ELEMENT * moved
     assert Stack(layers).acting(Exemption("0,1")) == layers[2:]
+
+
+@WORKS
+def test_what_cells_make_alike_of_a_prompt_is_made_once_for_all_of_them(works, monkeypatch):
+    made, learnt = [], Codes.learnt
+    monkeypatch.setattr(Codes, "learnt", lambda *args: made.append(1) or learnt(*args))
+    small = {"sinks": 1, "n_bits": 2, "recent": 1}
+    cells = [methods.create("pqcache", **small, k=k) for k in (2, 4)]
+    other = methods.create("pqcache", **small, k=2, seed=1)
+    together = engine().run(works(), [*cells, other])
+    assert len(made) == 3 * 2  # layers, and two ways to cluster
+    for cell, outputs in zip(cells, together, strict=False):
+        (alone,) = engine().run(works(), [cell])
+        for found, expected in zip(alone, outputs, strict=True):
+            assert found.nll == pytest.approx(expected.nll, abs=1e-6)

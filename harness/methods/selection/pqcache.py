@@ -87,8 +87,9 @@ class PQCache(Method[Coded]):
         live = (columns >= (prefix.first + self.sinks)[:, None]) & ~short[:, None]
         first = starts(self.seed, counts.tolist(), 2**self.n_bits).to(counts.device)
         first = (first + (prefix.first + self.sinks)[:, None]).clamp_max(s - 1)[:, None].expand(-1, self.n_subvec, -1)
-        codes = Codes.learnt(prefix.k, live, first, self.max_iter, prefix.decode_steps)
-        return Coded(codes, prefix.first, short.nonzero()[:, 0], s)
+        key = (Codes, self.sinks, self.n_subvec, self.n_bits, self.max_iter, self.seed)
+        learnt = prefix.once(key, lambda: Codes.learnt(prefix.k, live, first, self.max_iter))
+        return Coded(learnt.with_room(prefix.decode_steps), prefix.first, short.nonzero()[:, 0], s)
 
     def attend(self, step: Step, state: Coded) -> Tensor:
         """Code the token that leaves the window, choose by codes, attend; rows without codes attend to everything."""
