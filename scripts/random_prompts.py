@@ -13,6 +13,7 @@ from harness.attention import LayerPrefix, LayerShape, Rope, Scores, Step
 from harness.attention.calibration import Calibrator
 from harness.attention.prefill import LayerPrefill
 from harness.attention.statistics import Statistic, observe
+from harness.bench.cases import reweighed
 from harness.methods import Method
 
 SHARPNESS = 3.0
@@ -75,7 +76,19 @@ class Prompt:
         learnt = method.calibrator and self._learn(method.calibrator, layer, rope)
         mask = torch.ones(self.shape.batch, 1, s, dtype=torch.bool)
         k, v = k[:, :, :s], v[:, :, :s]
-        return LayerPrefix(k, v, mask, self.steps, layer, self.shape.layers, statistics, rope, learnt, shared)
+        return LayerPrefix(
+            k,
+            v,
+            mask,
+            self.steps,
+            layer,
+            self.shape.layers,
+            statistics,
+            rope,
+            learnt,
+            shared,
+            reweighed(method, k, layer),
+        )
 
     def _learn(self, calibrator: Calibrator[Any], layer: int, rope: Rope) -> Any:
         """Return what is learnt of a layer from the prompt itself, once."""

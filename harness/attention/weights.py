@@ -52,7 +52,7 @@ class Spectrum:
     @classmethod
     def of(cls, weight: Tensor) -> Spectrum:
         """Decompose a weight, in float64 on the CPU, so that every device finds the same directions."""
-        u, s, _ = torch.linalg.svd(weight.to("cpu", torch.float64), full_matrices=False)
+        u, s, _ = torch.linalg.svd(_accurate(weight), full_matrices=False)
         return cls(u, s)
 
     @property
@@ -64,10 +64,15 @@ class Spectrum:
 
 def truncated(weights: Projections, k: Spectrum, v: Spectrum, rank_k: int, rank_v: int) -> LowRank:
     """Keep so many directions of each weight w: U_r U_r' w, which is U_r s_r V_r'."""
-    bases = [of.left[:, :rank].to(weights.k) for of, rank in ((k, rank_k), (v, rank_v))]
-    kept = [basis @ (basis.T @ weight) for basis, weight in zip(bases, (weights.k, weights.v), strict=True)]
-    more = {"k_basis": bases[0], "v_basis": bases[1]}
-    return LowRank(kept[0], kept[1], weights.k_bias, weights.v_bias, weights.plain, **more)
+    k_basis, v_basis = k.left[:, :rank_k], v.left[:, :rank_v]
+    kept = (basis @ (basis.T @ _accurate(w)) for basis, w in ((k_basis, weights.k), (v_basis, weights.v)))
+    new_k, new_v, k_basis, v_basis = (x.to(weights.k.dtype).to(weights.k.device) for x in (*kept, k_basis, v_basis))
+    biases = weights.k_bias, weights.v_bias
+    return LowRank(new_k, new_v, *biases, weights.plain, k_basis=k_basis, v_basis=v_basis)
+
+
+def _accurate(weight: Tensor) -> Tensor:
+    return weight.cpu().double()
 
 
 def shares_of_conditions(conditions: Sequence[float]) -> list[float]:

@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
 from harness import methods
-from harness.attention import LayerPrefix, Rope, Step
+from harness.attention import LayerPrefix, Projections, Rope, Step
 from harness.attention.scores import Scores
 from harness.attention.statistics import LayerPrompt
 from harness.bench.timing import Call
@@ -136,7 +136,16 @@ def prompt_of(method: Method[Any], step: Step, decoded: int, layer: int = 0) -> 
     if method.calibrator is not None:
         raise InputError(f"{type(method).__name__} learns from prompts, of which there are none here: use other knobs")
     rope = Rope.plain(10_000, k.shape[3])
-    return LayerPrefix(k, v, step.mask[..., :s], decoded, layer, statistics=statistics, rope=rope)
+    weights = reweighed(method, k, layer)
+    return LayerPrefix(k, v, step.mask[..., :s], decoded, layer, statistics=statistics, rope=rope, weights=weights)
+
+
+def reweighed(method: Method[Any], k: Tensor, layer: int) -> Projections | None:
+    """Return what a method makes of random weights of a layer with keys k [B, H, S, D]; None if it needs none."""
+    if "weights" not in method.needs:
+        return None
+    size, generator = k.shape[1] * k.shape[3], torch.Generator().manual_seed(layer)
+    return method.reweigh([Projections(*torch.randn(2, size, size, generator=generator).to(k))])[0]
 
 
 def repeated(method: Method[Any], step: Step, layer: int = 0) -> Callable[[Step], Tensor]:
