@@ -28,11 +28,15 @@ class Value:
 
 
 def nearest(cells: pd.DataFrame, target: float, within: float = NEAR) -> pd.Series[Any] | None:
-    """Find the cell of one variant whose compression is nearest to the target, at most `within` octaves away."""
-    distance = np.abs(np.log2(cells["compression"].to_numpy(float) / target))
-    if not len(distance) or not np.nanmin(distance) <= within:
+    """Find the cell of one variant whose compression is nearest to the target, at most `within` octaves away.
+
+    A measured cell without a decode step has no compression, and is near nothing.
+    """
+    known = cells[cells["compression"].notna()]
+    distance = np.abs(np.log2(known["compression"].to_numpy(float) / target))
+    if not len(distance) or not distance.min() <= within:
         return None
-    return cells.iloc[int(np.nanargmin(distance))]
+    return known.iloc[int(distance.argmin())]
 
 
 def nearest_value(cells: pd.DataFrame, target: float) -> Value | None:

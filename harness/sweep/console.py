@@ -20,7 +20,7 @@ from harness.sweep.plan import Plan
 from harness.tables.marks import HOW_KNOWN, INTERVAL, LIKE_DENSE, MEANING, like_dense
 from harness.tables.text import decided, difference, held, precision, reached, setting, with_error
 
-DETACHED_WIDTH = 120
+DETACHED_WIDTH = 160
 
 
 class Console:

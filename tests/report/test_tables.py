@@ -8,7 +8,7 @@ from support.report.folders import Cell, Folder, quarter_and_eighth
 from harness.report.load import load
 from harness.report.main_table import by_task, largest_models, main_table
 from harness.report.markup import latex_text, to_latex, to_markdown
-from harness.report.tables import score_tables, tidy
+from harness.report.tables import Entry, score_tables, tidy
 
 
 def markdown_line(root, method):
@@ -159,3 +159,11 @@ def test_cells_of_several_runs_keep_their_own_numbers(tmp_path):
     quarter_and_eighth(model="n").write(tmp_path)
     assert isinstance(load(tmp_path).cells, pd.DataFrame)
     assert load(tmp_path).cells.groupby("model").size().to_dict() == {"m": 5, "n": 5}
+
+
+def test_a_cell_without_a_measurement_stands_in_no_column(tmp_path):
+    nothing = {"compression": math.nan, "bytes_per_token": math.nan, "transfers_elements": math.nan, "cost": "measured"}
+    Folder([Cell("dense", [1, 1]), Cell("h2o", [1, 0], 4, {"k": 9}, summary=nothing)]).write(tmp_path)
+    cells = tidy(load(tmp_path)).set_index("method")
+    assert cells.loc["dense", "column"] == 1 and math.isnan(cells.loc["h2o", "column"])
+    assert score_tables(load(tmp_path))[0].lines[1][1] == (Entry(),) * 4
