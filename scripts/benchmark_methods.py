@@ -108,8 +108,6 @@ def lines(prompt: Prompt, name: str, ratios: list[float], beside: dict[float | N
         head = f"{name:<20} {'-' if ratio is None else f'{ratio:g}':>5}"
         if isinstance(method, str):
             yield f"{head}  skipped: {method}"
-        elif "weights" in method.needs:
-            yield f"{head}  skipped: it changes the weights of a model"
         else:
             found = measure(prompt, method)
             over = f"{found.step / beside[ratio]:6.2f}" if ratio in beside else f"{'-':>6}"

@@ -130,9 +130,9 @@ class LoRC(Method[Truncated]):
         """Return True where the weights decide the ranks."""
         return self.rank_min is not None
 
-    def meter(self, state: Truncated) -> Meter:
-        """Return what the layer's ranks amount to."""
-        return state.meter
+    def meter(self, state: Truncated) -> Meter | None:
+        """Return what the layer's ranks amount to, where the weights decide them."""
+        return state.meter if self.measured else None
 
     @classmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:
