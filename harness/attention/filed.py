@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.attention.selection import gather_tokens, top_newest
+from harness.attention.selection import are_best, gather_tokens, top_newest
 from harness.attention.step import LayerPrefix, Step
 from harness.attention.unrotated import Unrotated
 
@@ -78,8 +78,7 @@ class Filed:
         blocks = torch.arange(value.shape[1], device=value.device)
         oldest = self.keys.first[:, 0] + self.sizes.sinks + blocks * self.sizes.block
         exists = (blocks < count) & step.mask[:, 0].gather(1, oldest.clamp_max(step.length - 1))
-        best = top_newest(value.masked_fill(~exists, -torch.inf), top)
-        return exists & torch.zeros_like(exists).scatter(1, best, True)
+        return exists & are_best(value.masked_fill(~exists, -torch.inf), top)
 
     def _stand_for(self, blocks: Tensor) -> Tensor:
         """Return what blocks [B, W] are known by, [B, H, G, W, D]; where one does not exist, anything."""

@@ -36,7 +36,7 @@ class Moments:
         before = torch.nn.functional.pad(self.members, (0, members.shape[-1] - self.members.shape[-1]))
         index, changed = columns_of(before ^ members)
         sign = torch.where(members.gather(2, index), 1, -1) * changed
-        keys = gather_tokens(k, index.expand(-1, k.shape[1], -1)).double()
+        keys = gather_tokens(k, index).double()
         signed = keys * sign[..., None]
         self.total, self.products = self.total + signed.sum(2), self.products + signed.transpose(2, 3) @ keys
         self.count, self.members = self.count + sign.sum(-1, keepdim=True), members

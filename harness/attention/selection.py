@@ -17,6 +17,11 @@ def age(mask: Tensor) -> Tensor:
     return count[..., -1:] - count
 
 
+def ends(mask: Tensor, first: int, last: int | Tensor) -> Tensor:
+    """Return the `first` and the `last` live tokens of mask [..., N]: sinks and the newest, which many methods keep."""
+    return mask & ((mask.cumsum(-1) <= first) | (age(mask) < last))
+
+
 def top_newest(scores: Tensor, count: int, column: Tensor | None = None, best_first: bool = False) -> Tensor:
     """Return the indices of the `count` highest scores along the last axis; exact ties go to the newest token.
 
@@ -32,8 +37,13 @@ def top_newest(scores: Tensor, count: int, column: Tensor | None = None, best_fi
     return key.topk(min(count, scores.shape[-1]), sorted=best_first).indices
 
 
+def are_best(scores: Tensor, count: int) -> Tensor:
+    """Return which entries are the `count` highest scores along the last axis, as bool; exact ties go to the newest."""
+    return torch.zeros_like(scores, dtype=torch.bool).scatter(-1, top_newest(scores, count), True)
+
+
 def gather_tokens(x: Tensor, index: Tensor) -> Tensor:
-    """Gather the rows [B, H, K, D] of x [B, H, N, D] at index [B, H, K].
+    """Gather the rows [B, H, K, D] of x [B, H, N, D] at index [B, H or 1, K].
 
     x is seen as one list of rows, of which index_select copies each whole: on a CPU five times as fast as indexing
     three axes.
@@ -49,12 +59,12 @@ def gather_tokens(x: Tensor, index: Tensor) -> Tensor:
 
 
 def gather_mask(mask: Tensor, index: Tensor) -> Tensor:
-    """Gather mask [B, 1, N] at index [B, H, K] into [B, H, K]."""
+    """Gather mask [B, 1, N] at index [B, H or 1, K] into a mask of its shape."""
     return mask.expand(-1, index.shape[1], -1).gather(2, index)
 
 
 def attend_to(step: Step, index: Tensor, live: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Attend exactly to the tokens at index [B, H, K], of which only those count where `live` [B, H, K] is True.
+    """Attend exactly to the tokens at index [B, H or 1, K], of which those count where `live`, as large, is True.
 
     Returns the output [B, H, G, D] and the weights [B, H, G, K].
     """
@@ -80,15 +90,15 @@ def attend_where(step: Step, kept: Tensor, bias: Tensor | None = None) -> Tensor
 
 
 def attend_own(step: Step, index: Tensor, own: Tensor, k: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Attend exactly to the tokens at index [B, H, K] with keys k [B, H, K, D], each query head to its `own`.
+    """Attend exactly to the tokens at index [B, H or 1, K] with keys k [B, H, K, D], each query head to its `own`.
 
-    own [B, H, G or 1, K] bool and `bias`, added to the logits, as `attend_where` has them of all tokens. Returns the
-    output [B, H, G, D]; zeros where a query head has none.
+    own [B, H or 1, G or 1, K] bool and `bias`, added to the logits, are as `attend_where` has them of all tokens.
+    Returns the output [B, H, G, D]; zeros where a query head has none.
     """
     logits = step.scores(step.q, k)
     if bias is not None:
         logits = logits + bias
-    weights = softmax(logits, own).nan_to_num(0)
+    weights = softmax(logits, own)
     return weights.to(step.v.dtype) @ gather_tokens(step.v, index)
 
 

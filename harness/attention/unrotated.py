@@ -7,8 +7,7 @@ from torch import Tensor
 
 from harness.attention.grown import Grown
 from harness.attention.rope import Rope
-from harness.attention.scores import softmax
-from harness.attention.selection import gather_tokens
+from harness.attention.selection import attend_own, gather_tokens
 from harness.attention.step import LayerPrefix, Step
 
 
@@ -46,11 +45,9 @@ def attend_in_a_row(step: Step, rope: Rope, index: Tensor, live: Tensor) -> Tens
     keys move up to it by as many tokens as are missing between, so that a row without gaps is dense attention to the
     bit. Returns the output [B, H, G, D].
     """
-    index = index.expand(-1, step.k.shape[1], -1)
     apart = live.sum(-1, keepdim=True) - 1 - torch.arange(index.shape[-1], device=index.device)
     keys = rope.turn(gather_tokens(step.k, index), step.length - 1 - index - apart)
-    weights = softmax(step.scores(step.q, keys), live[:, :, None])
-    return weights.to(step.v.dtype) @ gather_tokens(step.v, index)
+    return attend_own(step, index, live[:, :, None], keys)
 
 
 def rope_of(prefix: LayerPrefix) -> Rope:

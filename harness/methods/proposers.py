@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.attention import LayerPrefix, Step, best_of
+from harness.attention import LayerPrefix, Step, are_best
 from harness.attention.labelled import Heavy, Labelled, magnitude
 from harness.attention.labels import label_bits, quantised_key
 from harness.attention.pages import Bounds, best_pages, tokens_of
@@ -50,8 +50,7 @@ class Proposer(ABC):
     def best(self, step: Step, scores: Tensor) -> Tensor:
         """Return which tokens are the best by scores [B, H, G, N], summed over the group if one choice is made."""
         of = scores if self.per_query_head else scores.sum(2, keepdim=True)
-        index, _ = best_of(of.masked_fill(~step.mask[:, :, None], -torch.inf), self.token_budget)
-        return torch.zeros_like(of, dtype=torch.bool).scatter(3, index, value=True) & step.mask[:, :, None]
+        return are_best(of.masked_fill(~step.mask[:, :, None], -torch.inf), self.token_budget) & step.mask[:, :, None]
 
 
 @dataclass(frozen=True)

@@ -19,20 +19,20 @@ class Axes(NamedTuple):
     variance: Tensor
 
 
-class Moments(NamedTuple):
-    """Holds sums over so many keys: of the keys [H, D] and of their outer products [H, D, D], in float64."""
+class Sums(NamedTuple):
+    """Holds totals over so many keys: of the keys [H, D] and of their outer products [H, D, D], in float64."""
 
     total: Tensor
     products: Tensor
     tokens: int
 
-    def plus(self, other: Moments) -> Moments:
+    def plus(self, other: Sums) -> Sums:
         """Add those of other keys."""
-        return Moments(self.total + other.total, self.products + other.products, self.tokens + other.tokens)
+        return Sums(self.total + other.total, self.products + other.products, self.tokens + other.tokens)
 
 
 @dataclass(frozen=True)
-class PrincipalAxes(Calibrator[Moments]):
+class PrincipalAxes(Calibrator[Sums]):
     """Finds the axes of each KV head over the keys of all prompts, `rotated` or before rotation.
 
     Source: Loki (arXiv 2406.02542), section 3: keys of a text, their mean subtracted, singular value decomposition.
@@ -45,13 +45,13 @@ class PrincipalAxes(Calibrator[Moments]):
         """Return True if keys are taken before rotation."""
         return not self.rotated
 
-    def fold(self, so_far: Moments | None, prompt: LayerPrefill) -> Moments:
+    def fold(self, so_far: Sums | None, prompt: LayerPrefill) -> Sums:
         """Add a prompt's keys."""
         keys = (prompt.k if self.rotated else unrotated(prompt, prompt.k))[0].double()
-        added = Moments(keys.sum(1), keys.mT @ keys, keys.shape[1])
+        added = Sums(keys.sum(1), keys.mT @ keys, keys.shape[1])
         return added if so_far is None else so_far.plus(added)
 
-    def finish(self, found: Moments) -> Axes:
+    def finish(self, found: Sums) -> Axes:
         """Decompose the covariance."""
         mean = found.total / found.tokens
         return axes_of(found.products / found.tokens - mean[:, :, None] * mean[:, None])

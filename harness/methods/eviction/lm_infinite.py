@@ -57,7 +57,7 @@ class LMInfinite(ExactlyK[None]):
         oldest = step.mask.cumsum(-1) <= self.initial
         recency = (-age(step.mask)).float().masked_fill(oldest, torch.inf).masked_fill(~step.mask, -torch.inf)
         index = top_newest(recency, self.k)
-        return attend_to(step, index.expand(-1, step.k.shape[1], -1))[0]
+        return attend_to(step, index)[0]
 
     def cost(self, at: LayerAt) -> Cost:
         """Count 2kD + 2D elements as moved; the k tokens of the pattern are all that is held."""

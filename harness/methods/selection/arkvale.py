@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from harness.attention import LayerPrefix, Step, attend_to, attend_to_all, top_newest
+from harness.attention import LayerPrefix, Step, are_best, attend_to, attend_to_all, top_newest
 from harness.attention.boxes import Boxes
 from harness.attention.pages import Pages
 from harness.attention.statistics import LastQueries, Statistic
@@ -192,8 +192,3 @@ class ArkVale(Method[Recalled]):
 def least_budget(sinks: int, window: int) -> int:
     """Count the pages that a budget must have: two sinks at the prompt's end, and one page that can be exchanged."""
     return max(2, sinks + 1) + window
-
-
-def are_best(scores: Tensor, count: int) -> Tensor:
-    """Return which pages are the `count` best by scores [..., pages], as bool; ties go to the newest."""
-    return torch.zeros_like(scores, dtype=torch.bool).scatter(-1, top_newest(scores, count), value=True)

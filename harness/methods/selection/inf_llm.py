@@ -81,7 +81,6 @@ class InfLLM(Method[Filed]):
         state.keys.append(step)
         index, live = columns_of(state.kept(step, self.top)[:, None])
         distance = step.length - 1 - index
-        index = index.expand(-1, step.k.shape[1], -1)
         keys = state.keys.rope.turn(gather_tokens(step.k, index), (distance - self._window + 1).clamp_min(0))
         weights = softmax(step.scores(step.q, keys), live[:, :, None])
         state.receive(index, weights * (distance < self._window)[:, :, None])

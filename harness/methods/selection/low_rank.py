@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, MeanValue, Step
+from harness.attention.grown import Grown
 from harness.methods.about import About
 from harness.methods.contract import Method
 from harness.methods.cost import Cost, LayerAt
@@ -21,18 +22,11 @@ __all__ = ["LowRank"]
 
 @dataclass
 class Projected:
-    """Holds basis [H, D, r], keys [B, H, S + decode_steps, r] of which `length` are filled, the running mean of V."""
+    """Holds basis [H, D, r], the keys projected onto it, and the running mean of V."""
 
     basis: Tensor
-    keys: Tensor
-    length: int
+    keys: Grown
     mean: MeanValue | None
-
-    def append(self, key: Tensor) -> Tensor:
-        """Project and store the newest key [B, H, D]; return all projected keys [B, H, N, r]."""
-        self.keys[:, :, self.length] = (key[:, :, None] @ self.basis).squeeze(2)
-        self.length += 1
-        return self.keys[:, :, : self.length]
 
 
 @dataclass(frozen=True)
@@ -54,17 +48,17 @@ class LowRank(Method[Projected]):
 
     def start(self, prefix: LayerPrefix) -> Projected:
         """Draw the projection and project the prompt's keys once."""
-        b, h, s, d = prefix.k.shape
+        _, h, _, d = prefix.k.shape
         generator = torch.Generator().manual_seed(layer_seed(self.seed, prefix.layer))
         draws = torch.randn(h, d, d, generator=generator, dtype=torch.float64)
         basis = torch.linalg.qr(draws).Q[:, :, : self.r].to(prefix.k)
-        keys = prefix.k.new_zeros(b, h, s + prefix.decode_steps, basis.shape[2])
-        keys[:, :, :s] = prefix.k @ basis
-        return Projected(basis, keys, s, MeanValue(prefix) if self.reallocate else None)
+        keys = Grown(prefix.k @ basis, prefix.decode_steps)
+        return Projected(basis, keys, MeanValue(prefix) if self.reallocate else None)
 
     def attend(self, step: Step, state: Projected) -> Tensor:
         """Do steps 3 to 5 of SparQ on projected logits."""
-        logits = step.scores(step.q @ state.basis, state.append(step.k[:, :, -1]))
+        keys = state.keys.append((step.k[:, :, -1:] @ state.basis).squeeze(2))
+        logits = step.scores(step.q @ state.basis, keys)
         mean = state.mean.update(step) if state.mean else None
         return attend_to_best(step, logits, self.k, quarter(self.k, self.local), mean)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from harness.attention import LayerPrefix, Meter, Step, age, attend_own, gather_tokens, own_columns
+from harness.attention import LayerPrefix, Meter, Step, attend_own, ends, gather_tokens, own_columns
 from harness.attention.hashing import codes, match_probability, matches, twice_probability
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method
@@ -83,7 +83,7 @@ class MagicPIG(Method[Tables]):
 
     def start(self, prefix: LayerPrefix) -> Tables:
         """Hash all prompt tokens but the first and the last ones."""
-        hashed = prefix.mask & (prefix.mask.cumsum(-1) > self.sinks) & (age(prefix.mask) >= self.local)
+        hashed = prefix.mask & ~ends(prefix.mask, self.sinks, self.local)
         keys = prefix.k.to(torch.promote_types(prefix.k.dtype, torch.float32))
         total = (keys * hashed[..., None]).sum(2, keepdim=True)
         mean = total / hashed.sum(-1).clamp_min(1)[..., None, None]

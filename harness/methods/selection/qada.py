@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor
 
-from harness.attention import LayerPrefix, Meter, Step, age, attend_where, columns_of, gather_tokens
+from harness.attention import LayerPrefix, Meter, Step, attend_where, columns_of, ends, gather_tokens
 from harness.attention.moments import Moments
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method
@@ -93,12 +93,12 @@ class QAdA(Method[Far]):
 
     def _near(self, mask: Tensor) -> Tensor:
         """Return the first and the last tokens of mask [B, 1, N]."""
-        return mask & ((mask.cumsum(-1) <= self.sinks) | (age(mask) < self.window))
+        return ends(mask, self.sinks, self.window)
 
     def _log_mass(self, step: Step, tokens: Tensor) -> Tensor:
         """Compute the log of the sum of exp(logit) over some tokens [B, 1, N], [B, H, G]."""
         index, live = columns_of(tokens)
-        logits = step.scores(step.q, gather_tokens(step.k, index.expand(-1, step.k.shape[1], -1))).double()
+        logits = step.scores(step.q, gather_tokens(step.k, index)).double()
         return logits.masked_fill(~live[:, :, None], -torch.inf).logsumexp(-1)
 
     def _moved(self, step: Step, near: Tensor, local: Tensor, entered: Tensor, guessed: Tensor) -> Tensor:

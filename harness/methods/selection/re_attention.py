@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool1d, pad
 
-from harness.attention import LayerPrefix, Meter, Step, age, attend_to, columns_of, top_newest
+from harness.attention import LayerPrefix, Meter, Step, are_best, attend_to, columns_of, ends, top_newest
 from harness.attention.unrotated import Unrotated, attend_in_a_row, paired_modulo
 from harness.errors import InputError
 from harness.methods.about import About, Paper
@@ -100,14 +100,13 @@ class ReAttention(Method[Searched]):
         mask = step.mask[:, 0]
         beyond = mask.sum(-1, keepdim=True) - self._sinks - self._local
         window = self._local - (self._block - beyond % self._block if self.top else 0)
-        always = mask & ((mask.cumsum(-1) <= self._sinks) | (age(mask) < window) | (beyond <= 0))
+        always = ends(mask, self._sinks, window) | (mask & (beyond <= 0))
         kept = always | self._spans(step, state.keys, mask & ~always)
         self._note(step, state.meter, (mask & ~always).sum(-1), kept.sum(-1))
         index, live = columns_of(kept[:, None])
         if self.reindex:
             return attend_in_a_row(step, state.keys.rope, index, live)
-        heads = step.k.shape[1]
-        return attend_to(step, index.expand(-1, heads, -1), live.expand(-1, heads, -1))[0]
+        return attend_to(step, index, live)[0]
 
     def _spans(self, step: Step, keys: Unrotated, middle: Tensor) -> Tensor:
         """Return which tokens of the middle, [B, N] bool, lie within span / 2 of a hit."""
@@ -119,8 +118,7 @@ class ReAttention(Method[Searched]):
         votes = torch.zeros(middle.shape, device=q.device).scatter_add(1, hits, middle.gather(1, hits).float())
         hit = votes > 0
         if self.clip > 0:
-            most = top_newest(votes, self.clip)
-            hit = hit & torch.zeros_like(hit).scatter(1, most, True)
+            hit = hit & are_best(votes, self.clip)
         around = pad(hit.float()[:, None], (self.span // 2 - 1, self.span // 2))
         return middle & (max_pool1d(around, self.span, 1)[:, 0] > 0)
 

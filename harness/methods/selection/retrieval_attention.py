@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from harness.attention import LayerPrefix, Step, age, attend_where, top_newest, uniform
+from harness.attention import LayerPrefix, Step, are_best, attend_where, ends, uniform
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method
 from harness.methods.cost import Cost, LayerAt
@@ -69,7 +69,7 @@ class RetrievalAttention(Method[Index]):
 
     def start(self, prefix: LayerPrefix) -> Index:
         """Index all prompt tokens but the first and the last ones, and settle which of them are found."""
-        indexed = prefix.mask & (prefix.mask.cumsum(-1) > self.sinks) & (age(prefix.mask) >= self.local)
+        indexed = prefix.mask & ~ends(prefix.mask, self.sinks, self.local)
         return Index(indexed, indexed & (self.draws(prefix) < self.recall))
 
     def draws(self, prefix: LayerPrefix) -> Tensor:
@@ -82,8 +82,7 @@ class RetrievalAttention(Method[Index]):
         """Search for each query head by exact logits, then attend to all that was found and to the static tokens."""
         grown = (0, step.length - state.indexed.shape[-1])
         reachable = (pad(state.reachable, grown) & step.mask)[:, :, None]
-        logits = step.scores(step.q, step.k).masked_fill(~reachable, -torch.inf)
-        found = torch.zeros_like(logits, dtype=torch.bool).scatter(3, top_newest(logits, self.k), True)
+        found = are_best(step.scores(step.q, step.k).masked_fill(~reachable, -torch.inf), self.k)
         return attend_where(step, (found & reachable) | ~pad(state.indexed, grown)[:, :, None])
 
     def cost(self, at: LayerAt) -> Cost:

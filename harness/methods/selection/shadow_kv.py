@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from harness.attention import LayerPrefix, Step, gather_mask, gather_tokens, softmax, top_newest
+from harness.attention import LayerPrefix, Step, attend_own, gather_mask, gather_tokens, softmax, top_newest
 from harness.attention.factors import low_rank
 from harness.attention.unrotated import rope_of
 from harness.methods.about import About, Paper
@@ -117,8 +117,7 @@ class ShadowKV(Method[Shadow]):
         keys = torch.cat((gather_tokens(state.rebuilt, chosen), gather_tokens(step.k, exact)), 2)
         index = torch.cat((chosen, exact), 2)
         mask = torch.cat((live, state.odd, recent >= state.tail), 2) & gather_mask(step.mask, index)
-        weights = softmax(step.scores(step.q, keys), mask[:, :, None])
-        return weights.to(step.v.dtype) @ gather_tokens(step.v, index)
+        return attend_own(step, index, mask[:, :, None], keys)
 
     def _chosen(self, step: Step, state: Shadow) -> tuple[Tensor, Tensor]:
         """Return the columns of the chosen chunks' tokens, [B, H, K], and which of them are real."""

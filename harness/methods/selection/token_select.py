@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool1d
 
-from harness.attention import LayerPrefix, Meter, Rope, Step, age, attend_to, columns_of, softmax, top_newest
+from harness.attention import LayerPrefix, Meter, Rope, Step, attend_to, columns_of, ends, softmax, top_newest
 from harness.attention.unrotated import Unrotated, attend_in_a_row, paired_modulo, rope_of
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method, Need
@@ -114,14 +114,13 @@ class TokenSelect(Method[Selected]):
         if state.keys is not None:
             state.keys.append(step)
         mask = step.mask[:, 0]
-        always = mask & ((mask.cumsum(-1) <= self._init) | (age(mask) < self._local))
+        always = ends(mask, self._init, self._local)
         chosen = self._chosen(step, state, mask & ~always)
         kept = always.scatter(1, chosen, True) & mask
         index, live = columns_of(kept[:, None])
         if state.rope is not None:
             return attend_in_a_row(step, state.rope, index, live)
-        heads = step.k.shape[1]
-        return attend_to(step, index.expand(-1, heads, -1), live.expand(-1, heads, -1))[0]
+        return attend_to(step, index, live)[0]
 
     def _chosen(self, step: Step, state: Selected, middle: Tensor) -> Tensor:
         """Return columns [B, K] of which those in the middle, [B, N] bool, are chosen: all where there are as few."""

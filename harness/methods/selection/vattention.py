@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from harness.attention import LayerPrefix, Meter, Step, age, attend_where, top_newest, uniform
+from harness.attention import LayerPrefix, Meter, Step, are_best, attend_where, ends, uniform
 from harness.attention.sampling import Range, deviation, drawn
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method
@@ -92,7 +92,7 @@ class VAttention(Method[Sampler]):
         """Choose by all of K: how likely each token was to be read, [B, H, G, N]; 0 for those that are not."""
         logits = step.scores(step.q, step.k).to(torch.promote_types(step.q.dtype, torch.float32))
         logits = logits.masked_fill(~step.mask[:, :, None], -torch.inf)
-        others = step.mask & (step.mask.cumsum(-1) > self.sinks) & (age(step.mask) >= self.local)
+        others = step.mask & ~ends(step.mask, self.sinks, self.local)
         sure, within = self._sure(step.mask, logits, others), Range.of(others)
         if not self.base:
             state.meter.note(self._moved(step, sure, torch.zeros_like(sure)))
@@ -108,8 +108,7 @@ class VAttention(Method[Sampler]):
     def _sure(self, mask: Tensor, logits: Tensor, others: Tensor) -> Tensor:
         """Return the tokens that are read for sure, [B, H, G, N]: all where fewer than two are left to draw from."""
         others = others[:, :, None]
-        index = top_newest(logits.masked_fill(~others, -torch.inf), self.k)
-        heavy = torch.zeros_like(logits, dtype=torch.bool).scatter(3, index, True)
+        heavy = are_best(logits.masked_fill(~others, -torch.inf), self.k)
         return mask[:, :, None] & (heavy | ~others | (others.sum(-1, keepdim=True) < 2))
 
     def _base(self, count: Tensor) -> Tensor:
