@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from harness.attention.selection import attend_to, attend_where, top_newest
+from harness.attention.scores import softmax
+from harness.attention.selection import age, attend_to, attend_where, top_newest
 from harness.attention.step import Step
 
 Counted = int | Tensor
@@ -24,6 +25,23 @@ def attend_to_best(step: Step, scores: Tensor, count: Counted, per_query_head: b
     index, live = best_of(scores, count)
     kept = torch.zeros_like(scores, dtype=torch.bool)
     return attend_where(step, kept.scatter(3, index, True) if live is None else kept.scatter(3, index, live))
+
+
+def attend_and_reallocate(step: Step, logits: Tensor, k: int, local: int, mean: Tensor | None) -> Tensor:
+    """Do steps 3 to 5 of SparQ: keep the best k + 1 tokens by approximate logits [B, H, G, N], attend, mix with mean V.
+
+    Logits are summed over the group to choose; the `local` newest and the newest itself are always kept. With `mean`
+    [B, H, D], the approximate mass of what was dropped goes to it.
+    """
+    best = logits.sum(2).masked_fill(~step.mask, -torch.inf)
+    best = best.masked_fill(step.mask & (age(step.mask) <= local), torch.inf)
+    index = top_newest(best, k + 1)
+    output, _ = attend_to(step, index)
+    if mean is None:
+        return output
+    mass = softmax(logits, step.mask[:, :, None])
+    kept = mass.gather(3, index[:, :, None].expand(-1, -1, logits.shape[2], -1)).sum(3, keepdim=True)
+    return (kept * output + (1 - kept) * mean[:, :, None]).to(output.dtype)
 
 
 def best_of(scores: Tensor, count: Counted) -> tuple[Tensor, Tensor | None]:

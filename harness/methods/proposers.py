@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, Step, are_best
+from harness.attention.channels import logits_of_largest
 from harness.attention.labelled import Heavy, Labelled, magnitude
 from harness.attention.labels import label_bits, quantised_key
 from harness.attention.pages import Bounds, best_pages, tokens_of
 from harness.methods.cost import ELEMENT, Cost, LayerAt
-from harness.methods.selection.sparq import approximate
 
 
 @dataclass(frozen=True)
@@ -164,4 +164,4 @@ class BestChannels(Proposer):
 
     def propose(self, step: Step, index: None) -> Tensor:
         """Return the tokens with the best approximate logits."""
-        return self.best(step, approximate(step, self._rank(step.q.shape[3])))
+        return self.best(step, logits_of_largest(step, self._rank(step.q.shape[3])))

@@ -140,7 +140,7 @@ def rank_and_tokens(build: type[M], budget: Budget, **fixed: Any) -> M:
     With neither, half of the budget goes to each: r channels of K are at most K / ratio (r = D / ratio where all layers
     are alike), and k takes what is left, near S / (2 ratio). Raises InputError as above.
     """
-    given = {knob: value for knob, value in fixed.items() if value is not None}
+    given = without_null(fixed)
     left = budget.acting(exemption_of(build, fixed))
     if not left.layers:
         raise InputError("every layer is dense: leave dense_layers and layers at a setting under which some are not")
@@ -148,6 +148,11 @@ def rank_and_tokens(build: type[M], budget: Budget, **fixed: Any) -> M:
         return largest_knob(build, "r", (1, budget.width), budget, **given)
     given.setdefault("r", _half_for_choosing(build, left, given))
     return largest_knob(build, "k", (_least_tokens(build, given), budget.tokens), budget, **given)
+
+
+def without_null(fixed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the knobs that are set: one that is null is to be solved, or has its default."""
+    return {knob: value for knob, value in fixed.items() if value is not None}
 
 
 def exemption_of(build: type[Any], fixed: Mapping[str, Any]) -> Exemption:

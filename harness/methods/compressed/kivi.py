@@ -16,7 +16,7 @@ from harness.methods.bits import most_bits
 from harness.methods.contract import Method
 from harness.methods.cost import ELEMENT, Cost, LayerAt
 from harness.methods.knob_types import Size
-from harness.methods.ratio import Budget
+from harness.methods.ratio import Budget, without_null
 
 __all__ = ["KIVI"]
 
@@ -103,7 +103,7 @@ class KIVI(Method[Tailed]):
     @classmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:
         """Take as many bits as fit; group_size and residual_length stay. Raises InputError if 2 are too many."""
-        given = {knob: value for knob, value in fixed.items() if value is not None}
+        given = without_null(fixed)
         return most_bits(cls, (given["bits"],) if "bits" in given else (2, 4, 8), budget, **given)
 
     @property

@@ -18,7 +18,7 @@ from harness.methods.about import About, Paper
 from harness.methods.contract import Method, Need
 from harness.methods.cost import ELEMENT, Cost, LayerAt
 from harness.methods.knob_types import Size
-from harness.methods.ratio import Budget, largest_knob
+from harness.methods.ratio import Budget, largest_knob, without_null
 
 __all__ = ["LoRC"]
 
@@ -137,7 +137,7 @@ class LoRC(Method[Truncated]):
     @classmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:
         """Give rank_k and rank_v as much as fits, the same to both up to 1; progressive ranks stay below that."""
-        given = {knob: value for knob, value in fixed.items() if value is not None}
+        given = without_null(fixed)
         most = max(layer.kv_heads * layer.head_dim for layer in set(budget.layers))
         bounds = given.get("rank_min", 1), most
         if "rank_k" in given:

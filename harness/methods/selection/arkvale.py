@@ -21,7 +21,7 @@ from harness.methods.contract import Method
 from harness.methods.cost import Cost, LayerAt, dense_cost
 from harness.methods.exemption import DenseLayers
 from harness.methods.knob_types import AtLeast, Count, Size
-from harness.methods.ratio import Budget, largest_knob
+from harness.methods.ratio import Budget, largest_knob, without_null
 
 __all__ = ["ArkVale"]
 
@@ -182,7 +182,7 @@ class ArkVale(Method[Recalled]):
     @classmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:
         """Solve the pages of the budget; `page_size` stays as it is, and bounds the ratio that can be reached."""
-        given = {knob: value for knob, value in fixed.items() if value is not None and knob != "page_budget"}
+        given = without_null({**fixed, "page_budget": None})
         sinks, window = (given.get(knob, getattr(cls, knob)) for knob in ("n_sink_pages", "n_window_pages"))
         low = max(least_budget(sinks, window), given.get("page_topk", 0) + 1)
         high = -(-budget.tokens // given.get("page_size", cls.page_size))

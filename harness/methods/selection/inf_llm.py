@@ -14,7 +14,7 @@ from harness.methods.about import About, Paper
 from harness.methods.contract import Method, Need
 from harness.methods.cost import Cost, LayerAt
 from harness.methods.knob_types import Count, Size
-from harness.methods.ratio import Budget, largest_knob
+from harness.methods.ratio import Budget, largest_knob, without_null
 
 __all__ = ["InfLLM"]
 
@@ -118,7 +118,7 @@ class InfLLM(Method[Filed]):
         Sizes that are null are the released ones, but (ours, for short prompts) of the tokens that the budget lets be
         read, the window is at most a third, a block an eighth and sinks a sixteenth.
         """
-        given = {knob: value for knob, value in fixed.items() if value is not None}
+        given = without_null(fixed)
         most = int(budget.tokens / budget.ratio)
         block = min(BLOCK, max(1, most // 8))
         sized = partial(cls, sinks=min(SINKS, most // 16), window=min(WINDOW, max(1, most // 3)), block=block)

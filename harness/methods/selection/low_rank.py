@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, MeanValue, Step
+from harness.attention.best import attend_and_reallocate
 from harness.attention.grown import Grown
 from harness.methods.about import About
 from harness.methods.contract import Method
 from harness.methods.cost import Cost, LayerAt
 from harness.methods.knob_types import Count, Local, Size, layer_seed, quarter
 from harness.methods.ratio import Budget, rank_and_tokens
-from harness.methods.selection.sparq import SparQ, attend_to_best
+from harness.methods.selection.sparq import SparQ
 
 __all__ = ["LowRank"]
 
@@ -60,7 +61,7 @@ class LowRank(Method[Projected]):
         keys = state.keys.append((step.k[:, :, -1:] @ state.basis).squeeze(2))
         logits = step.scores(step.q @ state.basis, keys)
         mean = state.mean.update(step) if state.mean else None
-        return attend_to_best(step, logits, self.k, quarter(self.k, self.local), mean)
+        return attend_and_reallocate(step, logits, self.k, quarter(self.k, self.local), mean)
 
     def cost(self, at: LayerAt) -> Cost:
         """Count rN + 2kD + 2D elements as SparQ, r to store the newest projected key, 2D for the running mean of V."""

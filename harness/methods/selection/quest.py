@@ -18,7 +18,7 @@ from harness.methods.contract import Method
 from harness.methods.cost import Cost, LayerAt
 from harness.methods.exemption import DenseLayers
 from harness.methods.knob_types import Size
-from harness.methods.ratio import Budget, largest_knob
+from harness.methods.ratio import Budget, largest_knob, without_null
 
 __all__ = ["Quest"]
 
@@ -122,7 +122,7 @@ class Quest(Method[Bounded]):
     @classmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:
         """Solve the number of pages; `page_size` stays as it is, and bounds the ratio that can be reached."""
-        given = {knob: value for knob, value in fixed.items() if value is not None and knob != "token_budget"}
+        given = without_null({**fixed, "token_budget": None})
         size = given.get("page_size", cls.page_size)
         least = 1 if given.get("keep_last_page") else MIN_PAGES
         return largest_knob(

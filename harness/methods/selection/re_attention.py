@@ -14,7 +14,7 @@ from harness.methods.about import About, Paper
 from harness.methods.contract import Method, Need
 from harness.methods.cost import ELEMENT, Cost, LayerAt
 from harness.methods.knob_types import Count, Is, Size
-from harness.methods.ratio import Budget, largest_knob
+from harness.methods.ratio import Budget, largest_knob, without_null
 
 __all__ = ["ReAttention"]
 
@@ -159,7 +159,7 @@ class ReAttention(Method[Searched]):
         """
         local = min(LOCAL, max(2, budget.tokens // 8))
         sizes = {"sinks": min(SINKS, budget.tokens // 32), "local": local, "block": min(BLOCK, max(1, local // 8))}
-        given = {knob: value for knob, value in fixed.items() if value is not None}
+        given = without_null(fixed)
         hits = max(layer.kv_heads * layer.group for layer in budget.layers) * max(1, given.get("top", cls.top))
         every = {"clip": hits} | sizes | given
         if {"clip", "local"} & set(given) == {"clip"} or budget.spent(cls(**every)) < budget.allowed:

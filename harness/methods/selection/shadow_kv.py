@@ -15,7 +15,7 @@ from harness.methods.about import About, Paper
 from harness.methods.contract import Method, Need
 from harness.methods.cost import Cost, LayerAt
 from harness.methods.knob_types import Count, Size
-from harness.methods.ratio import Budget, largest_knob
+from harness.methods.ratio import Budget, largest_knob, without_null
 
 __all__ = ["ShadowKV"]
 
@@ -161,7 +161,7 @@ class ShadowKV(Method[Shadow]):
         Ours, for short prompts and few KV heads: a null `outliers` is 48 but at most an eighth of the budget's tokens,
         a null rank is 160 but at most its published part of the layer's width (160 / 1024).
         """
-        given = {knob: value for knob, value in fixed.items() if value is not None}
+        given = without_null(fixed)
         chunk, width = given.get("chunk", cls.chunk), max(shape.kv_heads * shape.head_dim for shape in budget.layers)
         odd = {"outliers": min(OUTLIERS, int(budget.tokens / (8 * budget.ratio * chunk)))}
         if "rank" not in given and (budget.of == "held" or "k" in given):

@@ -6,11 +6,11 @@ The r largest query components score all tokens approximately; exact attention o
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
-import torch
 from torch import Tensor
 
-from harness.attention import LayerPrefix, MeanValue, Step, age, attend_to, top_newest
-from harness.attention.scores import softmax
+from harness.attention import LayerPrefix, MeanValue, Step
+from harness.attention.best import attend_and_reallocate
+from harness.attention.channels import logits_of_largest
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method
 from harness.methods.cost import Cost, LayerAt
@@ -18,33 +18,6 @@ from harness.methods.knob_types import Local, PageTokens, Size, quarter
 from harness.methods.ratio import Budget, rank_and_tokens
 
 __all__ = ["SparQ"]
-
-
-def attend_to_best(step: Step, logits: Tensor, k: int, local: int, mean: Tensor | None) -> Tensor:
-    """Do steps 3 to 5 of SparQ: keep the best k + 1 tokens by approximate logits [B, H, G, N], attend, mix with mean V.
-
-    Logits are summed over the group to choose; the `local` newest and the newest itself are always kept. With `mean`
-    [B, H, D], the approximate mass of what was dropped goes to it.
-    """
-    best = logits.sum(2).masked_fill(~step.mask, -torch.inf)
-    best = best.masked_fill(step.mask & (age(step.mask) <= local), torch.inf)
-    index = top_newest(best, k + 1)
-    output, _ = attend_to(step, index)
-    if mean is None:
-        return output
-    mass = softmax(logits, step.mask[:, :, None])
-    kept = mass.gather(3, index[:, :, None].expand(-1, -1, logits.shape[2], -1)).sum(3, keepdim=True)
-    return (kept * output + (1 - kept) * mean[:, :, None]).to(output.dtype)
-
-
-def approximate(step: Step, r: int) -> Tensor:
-    """Compute logits [B, H, G, N] from the r largest channels of q, at a temperature that makes up for the others."""
-    magnitude = step.q.abs().to(torch.promote_types(step.q.dtype, torch.float32))
-    channels = magnitude.sum(2).topk(min(r, step.q.shape[3])).indices[:, :, None]
-    q = step.q.gather(3, channels.expand(-1, -1, step.q.shape[2], -1))
-    k = step.k.gather(3, channels.expand(-1, -1, step.length, -1))
-    covered = q.abs().to(magnitude.dtype).sum(3, keepdim=True) / magnitude.sum(3, keepdim=True)
-    return step.scores((q / covered.nan_to_num(1).sqrt().clamp_min(1e-6)).to(q.dtype), k)
 
 
 @dataclass(frozen=True)
@@ -85,7 +58,8 @@ class SparQ(Method[MeanValue | None]):
     def attend(self, step: Step, state: MeanValue | None) -> Tensor:
         """Do algorithm 1 with the channels and tokens chosen once per KV head, over its group of queries."""
         mean = state.update(step) if state else None
-        return attend_to_best(step, approximate(step, self.r), self.k, quarter(self.k, self.local), mean)
+        logits = logits_of_largest(step, self.r)
+        return attend_and_reallocate(step, logits, self.k, quarter(self.k, self.local), mean)
 
     def cost(self, at: LayerAt) -> Cost:
         """Count rN + 2kD + 3D elements, and 2D more for the running mean of V (K is stored twice: paper, section 4).

@@ -15,7 +15,7 @@ from harness.methods.about import About, Paper
 from harness.methods.contract import Method, Need
 from harness.methods.cost import ELEMENT, Cost, LayerAt
 from harness.methods.knob_types import Count, Is, Size
-from harness.methods.ratio import Budget, largest_knob
+from harness.methods.ratio import Budget, largest_knob, without_null
 
 __all__ = ["TokenSelect"]
 
@@ -179,7 +179,7 @@ class TokenSelect(Method[Selected]):
     def at(cls, budget: Budget, **fixed: Any) -> Self:
         """Solve top_k; n_init and n_local, where they are null, are at most an eighth and a quarter of the tokens."""
         always = {"n_init": min(INIT, budget.tokens // 8), "n_local": min(LOCAL, max(1, budget.tokens // 4))}
-        given = always | {knob: value for knob, value in fixed.items() if value is not None}
+        given = always | without_null(fixed)
         return largest_knob(cls, "top_k", (1, budget.tokens), budget, **given)
 
     @property

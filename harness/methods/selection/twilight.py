@@ -26,7 +26,7 @@ from harness.methods.cost import ELEMENT, Cost, LayerAt
 from harness.methods.exemption import DenseLayers
 from harness.methods.knob_types import Share, Size
 from harness.methods.proposers import BestChannels, BestLabels, BestPages, Everything, Proposer
-from harness.methods.ratio import Budget, largest_knob
+from harness.methods.ratio import Budget, largest_knob, without_null
 
 __all__ = ["Twilight"]
 
@@ -180,7 +180,7 @@ class Twilight(Method[Estimator]):
     @classmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:
         """Solve what the base proposes, a quarter of which is taken to survive; p stays as it is."""
-        given = {knob: value for knob, value in fixed.items() if value is not None and knob != "token_budget"}
+        given = without_null({**fixed, "token_budget": None})
         base, size = (given.get(knob, getattr(cls, knob)) for knob in ("base", "page_size"))
         size = size if base == "quest" else 1
         most = -(-budget.tokens // size) * size
