@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from harness.attention.grown import Grown
+from harness.attention.index.grown import Grown
 from harness.attention.rope import Rope
 from harness.attention.selection import attend_own, gather_tokens
 from harness.attention.step import LayerPrefix, Step

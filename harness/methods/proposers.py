@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, Step, are_best
-from harness.attention.channels import logits_of_largest
-from harness.attention.labelled import Heavy, Labelled, magnitude
-from harness.attention.labels import label_bits, quantised_key
-from harness.attention.pages import Bounds, best_pages, tokens_of
+from harness.attention.index.channels import logits_of_largest
+from harness.attention.index.labelled import Heavy, Labelled, magnitude
+from harness.attention.index.labels import label_bits, quantised_key
+from harness.attention.index.pages import Bounds, best_pages, tokens_of
 from harness.methods.cost import ELEMENT, Cost, LayerAt
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from harness.attention.channels import key_magnitude, largest_channels, take_channels
+from harness.attention.index.channels import key_magnitude, largest_channels, take_channels
 
 
 def test_magnitudes_of_keys_are_summed_over_tokens():

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.attention.clusters import cluster, nearest
+from harness.attention.index.clusters import cluster, nearest
 
 learn = pytest.importorskip("sklearn.cluster")
 
@@ -67,7 +67,7 @@ def test_centres_that_hardly_move_end_it_as_in_scikit_learn():
 def test_of_equal_distances_the_first_centre_is_taken(monkeypatch):
     centres = torch.tensor([[[1.0], [-1.0], [1.0]]])
     for at_once in (1, 1 << 22):
-        monkeypatch.setattr("harness.attention.clusters.DISTANCES", at_once)
+        monkeypatch.setattr("harness.attention.index.clusters.DISTANCES", at_once)
         assert nearest(torch.tensor([[[0.0], [2.0], [-3.0]]]), centres).tolist() == [[0, 0, 1]]
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from harness.attention.hashing import codes, match_probability, matches, twice_probability
+from harness.attention.index.hashing import codes, match_probability, matches, twice_probability
 
 
 def test_a_code_holds_the_sides_of_its_table_s_planes():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from harness.attention.grown import Grown
-from harness.attention.labels import label_bits, quantised_key, quantised_label
+from harness.attention.index.grown import Grown
+from harness.attention.index.labels import label_bits, quantised_key, quantised_label
 
 EVERY = pytest.mark.parametrize("quantised", [quantised_label, quantised_key])
 

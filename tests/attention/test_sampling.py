@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from harness.attention.moments import Moments
+from harness.attention.index.moments import Moments
 from harness.attention.sampling import Range, deviation, drawn
 
 

@@ -9,7 +9,7 @@ from support.engine_runs import engine, generation, scoring
 
 from harness import methods
 from harness.attention import LayerShape, Meter
-from harness.attention.codes import Codes
+from harness.attention.index.codes import Codes
 from harness.methods.contract import Method
 from harness.methods.controls.dense import Dense
 from harness.methods.cost import ELEMENT, Stack

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, Step, are_best, attend_to, attend_to_all, top_newest
-from harness.attention.boxes import Boxes
-from harness.attention.pages import Pages
+from harness.attention.index.boxes import Boxes
+from harness.attention.index.pages import Pages
 from harness.attention.statistics import LastQueries, Statistic
 from harness.errors import InputError
 from harness.methods.about import About, Paper

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from harness.attention import LayerPrefix, Step
 from harness.attention.calibration import ChannelMagnitude
-from harness.attention.labelled import Heavy, Labelled, calibrator, magnitude, observed
-from harness.attention.labels import label_bits, quantised_label
+from harness.attention.index.labelled import Heavy, Labelled, calibrator, magnitude, observed
+from harness.attention.index.labels import label_bits, quantised_label
 from harness.attention.statistics import Statistic
 from harness.methods.about import About, Paper
 from harness.methods.best_tokens import BestTokens

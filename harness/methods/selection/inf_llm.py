@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 from torch import Tensor
 
 from harness.attention import LayerPrefix, Step, columns_of, gather_tokens, softmax
-from harness.attention.filed import Filed, Filing
+from harness.attention.index.filed import Filed, Filing
 from harness.attention.statistics import ReceivedWithin, Statistic
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method, Need

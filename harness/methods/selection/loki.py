@@ -12,7 +12,7 @@ from torch import Tensor
 from harness.attention import LayerPrefix, Meter, Step
 from harness.attention.best import Counted
 from harness.attention.calibration import Axes, PrincipalAxes, explaining, principal_axes
-from harness.attention.grown import Grown
+from harness.attention.index.grown import Grown
 from harness.methods.about import About, Paper
 from harness.methods.best_tokens import BestTokens
 from harness.methods.cost import ELEMENT, Cost, LayerAt

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from harness.attention import LayerPrefix, MeanValue, Step
 from harness.attention.best import attend_and_reallocate
-from harness.attention.grown import Grown
+from harness.attention.index.grown import Grown
 from harness.methods.about import About
 from harness.methods.contract import Method
 from harness.methods.cost import Cost, LayerAt

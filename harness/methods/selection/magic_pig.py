@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from harness.attention import LayerPrefix, Meter, Step, attend_own, ends, gather_tokens, own_columns
-from harness.attention.hashing import codes, match_probability, matches, twice_probability
+from harness.attention.index.hashing import codes, match_probability, matches, twice_probability
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method
 from harness.methods.cost import ELEMENT, Cost, LayerAt, dense_cost

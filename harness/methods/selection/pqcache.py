@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, Step, attend_to, softmax, top_newest
-from harness.attention.codes import Codes, starts
+from harness.attention.index.codes import Codes, starts
 from harness.errors import InputError
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, Meter, Step, attend_where, columns_of, ends, gather_tokens
-from harness.attention.moments import Moments
+from harness.attention.index.moments import Moments
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method
 from harness.methods.cost import ELEMENT, Cost, LayerAt, dense_cost

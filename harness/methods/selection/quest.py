@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, Meter, Step, attend_to, attend_where
-from harness.attention.pages import Bounds, best_pages, tokens_of
+from harness.attention.index.pages import Bounds, best_pages, tokens_of
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method
 from harness.methods.cost import Cost, LayerAt

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from harness.attention import LayerPrefix, Step, attend_own, gather_mask, gather_tokens, softmax, top_newest
-from harness.attention.factors import low_rank
+from harness.attention.index.factors import low_rank
 from harness.attention.unrotated import rope_of
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method, Need

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from harness.attention import LayerPrefix, MeanValue, Step
 from harness.attention.best import attend_and_reallocate
-from harness.attention.channels import logits_of_largest
+from harness.attention.index.channels import logits_of_largest
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method
 from harness.methods.cost import Cost, LayerAt

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from harness.attention import LayerPrefix, Meter, Step, attend_where, softmax
 from harness.attention.calibration import ChannelMagnitude
-from harness.attention.grown import Grown
-from harness.attention.labelled import Heavy, calibrator, observed
-from harness.attention.labels import label_bits, quantised_key
+from harness.attention.index.grown import Grown
+from harness.attention.index.labelled import Heavy, calibrator, observed
+from harness.attention.index.labels import label_bits, quantised_key
 from harness.attention.mass import bisected, fewest
 from harness.attention.statistics import Statistic
 from harness.errors import InputError

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from golden import attended, by_head, settings
-from harness.attention.labels import quantised_label
+from harness.attention.index.labels import quantised_label
 from harness.methods import create
 
 every_setting = settings("double_sparsity", lambda setting: setting.given.get("kind") != "dense")

@@ -7,7 +7,7 @@ from support import random_case
 from golden import attended, settings
 from harness import methods
 from harness.attention import LayerShape, Rope
-from harness.attention.factors import low_rank
+from harness.attention.index.factors import low_rank
 from harness.methods import Budget, create
 from harness.methods.cost import LayerAt
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from harness.attention.pages import Digests, Pages
+from harness.attention.index.pages import Digests, Pages
 from harness.attention.step import LayerPrefix
 
 

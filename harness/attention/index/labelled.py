@@ -8,8 +8,8 @@ from typing import Literal
 from torch import Tensor
 
 from harness.attention.calibration import ChannelMagnitude
-from harness.attention.channels import key_magnitude, largest_channels, take_channels
-from harness.attention.grown import Grown
+from harness.attention.index.channels import key_magnitude, largest_channels, take_channels
+from harness.attention.index.grown import Grown
 from harness.attention.statistics import QueryKeyMagnitude, Statistic
 from harness.attention.step import LayerPrefix, Step
 

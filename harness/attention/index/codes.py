@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.attention.clusters import cluster, nearest
+from harness.attention.index.clusters import cluster, nearest
 from harness.attention.scores import Scores
 
 
