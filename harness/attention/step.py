@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from torch import Tensor
@@ -95,6 +95,10 @@ class Step:
     scores: Scores
     sliding: bool = False
     kv_lengths: Tensor | None = None
+
+    def of_rows(self, rows: Tensor) -> Step:
+        """Return the step of some batch rows alone, by their numbers."""
+        return replace(self, q=self.q[rows], k=self.k[rows], v=self.v[rows], mask=self.mask[rows])
 
     @property
     def newest_v(self) -> Tensor:

@@ -136,12 +136,12 @@ class DecodeStream:
             self.cache.decode_steps,
             layer,
             len(self.cache.layers),
-            cache.statistics,
-            self.cache.ropes[layer] if self.cache.ropes else None,
-            self.calibration[layer] if self.calibration else None,
-            self.shared,
-            self.weights[layer] if self.weights else None,
-            cache.common,
+            statistics=cache.statistics,
+            rope=self.cache.ropes[layer] if self.cache.ropes else None,
+            calibration=self.calibration[layer] if self.calibration else None,
+            shared=self.shared,
+            weights=self.weights[layer] if self.weights else None,
+            common=cache.common,
         )
 
     def _step(self, call: LayerCall, layer: LayerCache, new: NewColumns, t: int) -> Step:

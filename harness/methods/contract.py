@@ -43,7 +43,7 @@ class Method(ABC, Generic[S]):
     layered: ClassVar[bool] = False
     """True if the cost depends on the layer's number."""
     excused: ClassVar[Mapping[str, str]] = {}
-    """Laws (tests/methods/laws) that the definition cannot meet, with the reason."""
+    """Laws (tests/methods, by their tests' names) that the definition cannot meet, with the reason."""
 
     dense_layers: DenseLayers = field(default=0, kw_only=True)
     layers: Layers = field(default="all", kw_only=True)

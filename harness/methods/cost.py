@@ -30,15 +30,12 @@ class LayerAt:
     group: int = 1
     layer: int = 0
     layers: int = 1
-    windowed: bool = False
 
     @classmethod
     def of(cls, shape: LayerShape, n: int, layer: int, layers: int) -> Self:
         """Describe a layer of a model whose prompt's last token is the newest of n."""
         seen = shape.visible(n)
-        return cls(
-            seen, shape.head_dim, seen, shape.kv_heads, shape.group, layer, layers, windowed=shape.window is not None
-        )
+        return cls(seen, shape.head_dim, seen, shape.kv_heads, shape.group, layer, layers)
 
     def elements(self, count: float) -> float:
         """Count the bits of elements of the cache."""

@@ -43,7 +43,8 @@ class DoubleSparsity(BestTokens[Labelled]):
             year=2024,
             arxiv="2408.07092",
         ),
-        note="channels from the prompt by default, not from a calibration file",
+        note="channels from the prompt by default, not from a calibration file; one choice per KV head, where the "
+        "released code makes one per query head",
     )
 
     excused: ClassVar[Mapping[str, str]] = {

@@ -43,7 +43,8 @@ class HiP(Method[Chosen]):
     about: ClassVar[About] = About(
         title="HiP",
         access="index",
-        note="decoding only: the published method masks the prompt as well",
+        note="decoding only, one choice per KV head: the published method masks the prompt too, and chooses per query "
+        "head",
         paper=Paper(
             title="A Training-free Sub-quadratic Cost Transformer Model Serving Framework With Hierarchically Pruned "
             "Attention",

@@ -35,7 +35,8 @@ class InfLLM(Method[Filed]):
     about: ClassVar[About] = About(
         title="InfLLM",
         access="index",
-        note="in decode steps only, with scores of a dense prefill: the published method changes the prefill",
+        note="in decode steps only, with scores of a dense prefill: the published method changes the prefill; solved "
+        "for a ratio, sizes are smaller than released for short prompts",
         paper=Paper(
             title="InfLLM: Training-Free Long-Context Extrapolation for LLMs with an Efficient Context Memory",
             authors="Chaojun Xiao, Pengle Zhang, Xu Han, Guangxuan Xiao, Yankai Lin, Zhengyan Zhang, Zhiyuan Liu,"

@@ -63,7 +63,8 @@ class Loki(BestTokens[Projected]):
             year=2024,
             arxiv="2406.02542",
         ),
-        note="components from the prompt by default, not from a calibration text",
+        note="components from the prompt by default, not from a calibration text; one choice per KV head and in decode "
+        "steps only, where published accuracies choose per query head and in the prefill too",
     )
     excused: ClassVar[Mapping[str, str]] = {
         "a_sliding_window_equals_starting_anew_at_every_step": "its axes are found once, on the whole prompt",
@@ -89,7 +90,7 @@ class Loki(BestTokens[Projected]):
         return self.r < 1
 
     def meter(self, state: Projected) -> Meter | None:
-        """Return what counted them."""
+        """Return the meter of a layer, if one is kept."""
         return state.meter if self.measured else None
 
     def start(self, prefix: LayerPrefix) -> Projected:

@@ -69,6 +69,7 @@ class MagicPIG(Method[Tables]):
             year=2025,
             arxiv="2410.16179",
         ),
+        note="acts in all layers by default, where published runs leave 0, 16, 32, 48 and 64 dense (dense_layers)",
     )
     excused: ClassVar[Mapping[str, str]] = {
         "a_sliding_window_equals_starting_anew_at_every_step": "only the prompt is hashed, once and for all",

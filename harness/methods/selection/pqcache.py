@@ -52,6 +52,8 @@ class PQCache(Method[Coded]):
             year=2025,
             arxiv="2407.12820",
         ),
+        note="25 iterations of k-means, where the released code makes as many as a machine has time for; tokens of the "
+        "window are clustered by their own keys, where it reads stale ones",
     )
     excused: ClassVar[dict[str, str]] = {
         "a_sliding_window_equals_starting_anew_at_every_step": "keys are clustered once, at the end of the prompt",
@@ -100,8 +102,8 @@ class PQCache(Method[Coded]):
         if len(state.short) < len(output):
             output = self._attend_to_best(step, state, max(0, end))
         if len(state.short):
-            q, k, v, mask = (x[state.short] for x in (step.q, step.k, step.v, step.mask))
-            output[state.short] = softmax(step.scores(q, k), mask[:, :, None]).to(v.dtype) @ v
+            of = step.of_rows(state.short)
+            output[state.short] = softmax(of.scores(of.q, of.k), of.mask[:, :, None]).to(of.v.dtype) @ of.v
         return output
 
     def _attend_to_best(self, step: Step, state: Coded, end: int) -> Tensor:

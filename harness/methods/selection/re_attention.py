@@ -46,7 +46,8 @@ class ReAttention(Method[Searched]):
     about: ClassVar[About] = About(
         title="ReAttention",
         access="keys",
-        note="in decode steps only: the published method selects in the prefill too",
+        note="in decode steps only: the published method selects in the prefill too; solved for a ratio, sizes are "
+        "smaller than released for short prompts",
         paper=Paper(
             title="ReAttention: Training-Free Infinite Context with Finite Attention Scope",
             authors="Xiaoran Liu, Ruixiao Li, Qipeng Guo, Zhigeng Liu, Yuerong Song, Kai Lv, Hang Yan, Linlin Li,"

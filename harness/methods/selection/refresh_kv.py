@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Self
 
 import torch
@@ -97,7 +97,7 @@ class RefreshKV(Method[SmallSet]):
         if len(rows) < b:
             output, read = self._attend_to_set(step, state)
         if len(rows):
-            output[rows] = self._attend_to_all(step if len(rows) == b else _rows_of(step, rows), state, rows)
+            output[rows] = self._attend_to_all(step if len(rows) == b else step.of_rows(rows), state, rows)
         if self.measured:
             tokens = torch.where(full, step.mask.sum((1, 2)), read.T).T  # [B, H]
             state.meter.note((2 * tokens + 2 + compared * step.q.shape[2]) * step.q.shape[3] * ELEMENT)
@@ -158,8 +158,3 @@ class RefreshKV(Method[SmallSet]):
     def at(cls, budget: Budget, **fixed: Any) -> Self:
         """Solve k for a given stride, which is the largest ratio that can be reached."""
         return largest_knob(cls, "k", (1, budget.tokens), budget, **fixed)
-
-
-def _rows_of(step: Step, rows: Tensor) -> Step:
-    """Return the step of some batch rows alone."""
-    return replace(step, **{name: getattr(step, name)[rows] for name in ("q", "k", "v", "mask")})

@@ -48,6 +48,8 @@ class TidalDecode(Method[Place]):
             year=2025,
             arxiv="2410.05076",
         ),
+        note="one choice per KV head, where the published code makes one per query head; correction_layer 13, the "
+        "default, was found for Llama 3 8B",
     )
     layered: ClassVar[bool] = True
 
@@ -106,7 +108,7 @@ class TidalDecode(Method[Place]):
         return attend_to(step, torch.cat([chosen, newest], -1), live)[0]
 
     def _by_query_head(self, step: Step, state: Place, chosen: Tensor) -> Tensor:
-        """Do the same for sets [B, H, G, K]."""
+        """Attend, each query head, to the tokens of its own set [B, H, G, K], or to the newest if none is seen."""
         b, h, g, _ = step.q.shape
         kept = torch.zeros(b, h, g, step.length, dtype=torch.bool, device=chosen.device)
         kept = kept.scatter(3, chosen, True) & step.mask[:, :, None]

@@ -64,7 +64,8 @@ class TokenSelect(Method[Selected]):
     about: ClassVar[About] = About(
         title="TokenSelect",
         access="keys",
-        note="in decode steps only: the published method selects in the prefill too",
+        note="in decode steps only: the published method selects in the prefill too; solved for a ratio, sizes are "
+        "smaller than released for short prompts",
         paper=Paper(
             title="TokenSelect: Efficient Long-Context Inference and Length Extrapolation for LLMs via Dynamic"
             " Token-Level KV Cache Selection",

@@ -54,7 +54,8 @@ class TopTheta(Method[Passing]):
             year=2026,
             arxiv="2502.08363",
         ),
-        note="thresholds from the prompt by default, not from a calibration text",
+        note="thresholds from the prompt by default, not from a calibration text; one k in all layers, and the union "
+        "of a group's tokens for each of its query heads",
     )
     measured: ClassVar[bool] = True
     excused: ClassVar[Mapping[str, str]] = {

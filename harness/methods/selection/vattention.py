@@ -52,7 +52,8 @@ class VAttention(Method[Sampler]):
     about: ClassVar[About] = About(
         title="vAttention",
         access="keys",
-        note="its heavy tokens, and the scale of the estimates, are an oracle's, for which nothing is charged",
+        note="its heavy tokens, and the scale of the estimates, are an oracle's, for which nothing is charged; query "
+        "heads of a group share their draws, where the authors' are independent",
         paper=Paper(
             title="vAttention: Verified Sparse Attention",
             authors="Aditya Desai, Kumar Krishna Agrawal, Shuo Yang, Alejandro Cuadron, Luis Gaspar Schroeder, "
