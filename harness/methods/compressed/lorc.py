@@ -46,7 +46,8 @@ class LoRC(Method[Truncated]):
     about: ClassVar[About] = About(
         title="LoRC",
         access="all",
-        note="no code was released; the rule for progressive ranks is from memory of the paper",
+        note="no code was released; the rule for progressive ranks, which only rank_min turns on, is from memory of "
+        "the paper",
         paper=Paper(
             title="LoRC: Low-Rank Compression for LLMs KV Cache with a Progressive Compression Strategy",
             authors="Rongzhi Zhang, Kuang Wang, Liyuan Liu, Shuohang Wang, Hao Cheng, Chao Zhang, Yelong Shen",

@@ -32,6 +32,7 @@ class OracleTopP(Method[Meter]):
 
     about: ClassVar[About] = About(title="Oracle top-p", access="keys")
     oracle: ClassVar[bool] = True
+    measured: ClassVar[bool] = True  # how many tokens hold a share depends on the data
 
     p: Share
     per_query_head: bool = False
@@ -46,11 +47,6 @@ class OracleTopP(Method[Meter]):
         kept = fewest(weights if self.per_query_head else weights.mean(2, keepdim=True), self.p) & step.mask[:, :, None]
         state.note((kept.any(2).sum(-1) + 1) * 2 * step.k.shape[3] * ELEMENT)
         return attend_where(step, kept)
-
-    @property
-    def measured(self) -> bool:
-        """Return True: how many tokens hold a share depends on the data."""
-        return True
 
     def meter(self, state: Meter) -> Meter:
         """Return the meter, which is the state."""

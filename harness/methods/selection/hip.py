@@ -55,7 +55,7 @@ class HiP(Method[Chosen]):
             arxiv="2406.09827",
         ),
     )
-    measured: ClassVar[bool] = True
+    measured: ClassVar[bool] = True  # how many pieces are halved again depends on the data
     excused: ClassVar[dict[str, str]] = {
         "transfers_never_fall_with_a_knob": "a larger k may save a round of halving, which costs more than k adds",
     }

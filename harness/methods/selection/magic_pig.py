@@ -71,6 +71,7 @@ class MagicPIG(Method[Tables]):
         ),
         note="acts in all layers by default, where published runs leave 0, 16, 32, 48 and 64 dense (dense_layers)",
     )
+    measured: ClassVar[bool] = True  # how many tokens are sampled depends on the data
     excused: ClassVar[Mapping[str, str]] = {
         "a_sliding_window_equals_starting_anew_at_every_step": "only the prompt is hashed, once and for all",
         "tokens_that_a_sliding_window_dropped_have_no_influence": "the mean of the prompt's hashed keys stays",
@@ -123,11 +124,6 @@ class MagicPIG(Method[Tables]):
         entries, norms, rows = count.sum((2, 3)), sampled.any(2).sum(-1), own.any(2).sum(-1)
         planes = (state.planes.shape[2] + 1) * step.k.shape[3] * state.hashed.any(-1)
         return ENTRY * entries + ELEMENT * (planes + norms + 2 * step.k.shape[3] * (rows + 1))
-
-    @property
-    def measured(self) -> bool:
-        """Return True: how many tokens are sampled depends on the data."""
-        return True
 
     def meter(self, state: Tables) -> Meter:
         """Return the meter of the layer."""

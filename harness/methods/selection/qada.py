@@ -53,6 +53,7 @@ class QAdA(Method[Far]):
             arxiv="2502.09647",
         ),
     )
+    measured: ClassVar[bool] = True  # whether far tokens are read depends on the data
     excused: ClassVar[Mapping[str, str]] = {
         "a_sliding_window_equals_starting_anew_at_every_step": "moments of the prompt are frozen",
         "tokens_that_a_sliding_window_dropped_have_no_influence": "moments of the prompt are frozen",
@@ -108,11 +109,6 @@ class QAdA(Method[Far]):
         choose = (count - of_near) * local * d if self.criterion == "oracle" else moments_of(d)
         follow = entered * d + moments_of(d) if self.moments == "running" else 0
         return (2 * d * (rows + 1) + guessed * (choose + follow)) * ELEMENT
-
-    @property
-    def measured(self) -> bool:
-        """Return True: whether far tokens are read depends on the data."""
-        return True
 
     def meter(self, state: Far) -> Meter:
         """Return the meter of the layer."""

@@ -57,7 +57,7 @@ class TopTheta(Method[Passing]):
         note="thresholds from the prompt by default, not from a calibration text; one k in all layers, and the union "
         "of a group's tokens for each of its query heads",
     )
-    measured: ClassVar[bool] = True
+    measured: ClassVar[bool] = True  # how many tokens pass depends on the data
     excused: ClassVar[Mapping[str, str]] = {
         "tokens_that_a_sliding_window_dropped_have_no_influence": "queries of the prompt saw them, and set thresholds"
     }

@@ -67,8 +67,10 @@ class Twilight(Method[Estimator]):
             year=2025,
             arxiv="2502.02770",
         ),
-        note="a KV head proposes once, and its query heads attend to what any of them keeps",
+        note="a KV head proposes once, and its query heads attend to what any of them keeps; labels have channels of "
+        "the prompt by default",
     )
+    measured: ClassVar[bool] = True  # how many tokens survive depends on the data
     excused: ClassVar[Mapping[str, str]] = {
         "tokens_that_a_sliding_window_dropped_have_no_influence": "bounds and channels of its base are those of tokens "
         "of which a window may have dropped a part",
@@ -140,11 +142,6 @@ class Twilight(Method[Estimator]):
             return fewest(weights, self.p)
         sink = weights.gather(3, first[:, None, None, None].expand(*weights.shape[:3], 1))
         return bisected(weights, sink, self.p)
-
-    @property
-    def measured(self) -> bool:
-        """Return True: how many tokens survive depends on the data."""
-        return True
 
     def meter(self, state: Estimator) -> Meter:
         """Return what was moved."""

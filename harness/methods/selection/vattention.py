@@ -63,6 +63,7 @@ class VAttention(Method[Sampler]):
         ),
     )
     oracle: ClassVar[bool] = True
+    measured: ClassVar[bool] = True  # how many tokens are drawn depends on the data
 
     k: Count
     sinks: Count = 128
@@ -129,11 +130,6 @@ class VAttention(Method[Sampler]):
         """Count the bits of a step, [B, H]: keys of the first sample, rows of all that is kept, one written."""
         rows, keys = kept.any(2).sum(-1) + 1, looked.any(2).sum(-1)
         return (2 * rows + keys) * step.k.shape[3] * ELEMENT
-
-    @property
-    def measured(self) -> bool:
-        """Return True: how many tokens are drawn depends on the data."""
-        return True
 
     def meter(self, state: Sampler) -> Meter:
         """Return the meter of the layer."""
