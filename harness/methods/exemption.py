@@ -42,7 +42,8 @@ class Exemption:
         listed = "" if isinstance(self.dense_layers, int) else self.dense_layers
         numbers = [int(part) for part in listed.split(",") if part.isdecimal()]
         if max(first, *(number + 1 for number in numbers), 0) > len(windowed):
-            return f"dense_layers={self.dense_layers} names more layers than the model's {len(windowed)}"
+            said = f"dense_layers={self.dense_layers} names more layers than the model's {len(windowed)}"
+            return f"{said}: " + (f"numbers go up to {len(windowed) - 1}" if listed else "take fewer")
         if not any(self.acts_in(layer, has) for layer, has in enumerate(windowed)):
             with_window = f" ({sum(windowed)} with a window)" if self.layers == "full" else ""
             said = f"dense_layers={self.dense_layers} layers={self.layers}"

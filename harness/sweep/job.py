@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -90,7 +90,7 @@ class Job:
             **{section: build(kind, config[section], section) for section, kind in SECTIONS.items()},
             methods=_methods(config["methods"]),
             ratios=tuple(typed("ratios", config["ratios"], list[float])),
-            knobs=_knobs(config["method"]),
+            knobs=_knobs(config["method"], {key: config[key] for key in KNOBS_OF_ALL}),
             limit=_limit(config["limit"]),
             repeats=_repeats(config["repeats"]),
             seed=typed("seed", config["seed"], int),
@@ -144,8 +144,11 @@ def _shard(config: Mapping[str, Any]) -> Shard:
     return Shard(shard or 0, shards)
 
 
-def _knobs(settings: Any) -> Mapping[str, Mapping[str, Any]]:
-    """Check values, or lists of values, by the types that the methods declare; null leaves a knob to the solver."""
+def _knobs(settings: Any, of_all: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """Check values, or lists of values, by the types that the methods declare; null leaves a knob to the solver.
+
+    What was set `of_all` is named so.
+    """
     given: Mapping[str, Mapping[str, Any]] = typed("method", settings, Mapping[str, Any])
     for name in given:
         knobs = typed(f"method.{name}", given[name], Mapping[str, Any])
@@ -153,9 +156,10 @@ def _knobs(settings: Any) -> Mapping[str, Mapping[str, Any]]:
         method = methods.find(name)
         kinds = typing.get_type_hints(method)
         for knob, values in knobs.items():
+            key = knob if values is not None and repr(of_all.get(knob)) == repr(values) else f"method.{name}.{knob}"
             for value in values if isinstance(values, list) else [values]:
-                typed(f"method.{name}.{knob}", value, kinds[knob] | None)
-                _check_value(f"method.{name}.{knob}", value, method, knob)
+                typed(key, value, kinds[knob] | None)
+                _check_value(key, value, method, knob)
     return given
 
 
@@ -163,7 +167,8 @@ def _check_value(name: str, value: Any, method: Any, knob: str) -> None:
     """Raise InputError for a value that a knob's type does not admit; null is left to the solver or to the default."""
     least = methods.least(method, knob)
     if least is not None and value is not None and not value >= least:
-        raise InputError(f"{name}={value} must be at least {least}, or null to solve it for a ratio")
+        null = "to solve it for a ratio" if methods.knobs(method)[knob] is MISSING else "for its default"
+        raise InputError(f"{name}={value} must be at least {least}, or null {null}")
     wanted = "" if value is None else methods.wanted(method, knob, value)
     if wanted:
         raise InputError(f"{name}={value!r} must be {wanted}")

@@ -17,6 +17,11 @@ from harness.sweep.solving import Solver
 
 Refuse = Callable[[Method[Any]], str | None]
 """Says in a sentence why a model cannot run a method; None if it can."""
+ADVICE: Mapping[Of, str] = {
+    "moved": "Lower the ratio, try budget=balanced, give knobs or name other methods",
+    "held": "Lower the ratio, or name methods that keep less than the whole cache, such as those of eviction",
+}
+"""Says what can be done where no method reaches a ratio of the bytes that are moved, or held."""
 
 
 class Asked(NamedTuple):
@@ -142,6 +147,6 @@ def _check_every_ratio_reached(plan: Plan) -> None:
         if ratio is not None and (bounds, ratio) not in reached:
             what = f"{'memory ' if bounds == 'held' else ''}ratio {ratio:g}"
             reasons = "; ".join(s.reason for s in plan.skipped if (s.bounds, s.ratio) == (bounds, ratio))
-            raise InputError(f"no method reaches {what}: {reasons}. Lower the ratio, try budget=balanced or give knobs")
+            raise InputError(f"no method reaches {what}: {reasons}. {ADVICE[bounds]}")
     if not plan.cells:
         raise InputError(f"nothing is left to run: {'; '.join(dict.fromkeys(s.reason for s in plan.skipped))}")

@@ -45,8 +45,9 @@ def forecast(configs: Iterable[Mapping[str, Any]]) -> str:
         except InputError as error:
             refused.append(f"{job.model.name} on {job.task.name}: {error}")
     if not jobs:
-        raise InputError(f"no job can be planned: {'; '.join(refused)} ({OFFLINE})")
-    lines = [f"cannot be planned: {reason}" for reason in refused] + [OFFLINE] * bool(refused)
+        hint = f" ({OFFLINE})" if unreachable else ""
+        raise InputError(f"no job can be planned: {'; '.join(refused)}{hint}")
+    lines = [f"cannot be planned: {reason}" for reason in refused] + [OFFLINE] * bool(unreachable)
     return sizes_and_hours(jobs) + "".join(f"{line}\n" for line in [*remarks, *lines])
 
 
