@@ -26,7 +26,7 @@ class Projections:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class LowRank(Projections):
+class TruncatedProjections(Projections):
     """Holds projections onto directions of all KV heads together: orthonormal k_basis, v_basis [H D, r]."""
 
     k_basis: Tensor
@@ -62,13 +62,13 @@ class Spectrum:
         return float(self.values[0] / self.values[self.values > least][-1])
 
 
-def truncated(weights: Projections, k: Spectrum, v: Spectrum, rank_k: int, rank_v: int) -> LowRank:
+def truncated(weights: Projections, k: Spectrum, v: Spectrum, rank_k: int, rank_v: int) -> TruncatedProjections:
     """Keep so many directions of each weight w: U_r U_r' w, which is U_r s_r V_r'."""
     k_basis, v_basis = k.left[:, :rank_k], v.left[:, :rank_v]
     kept = (basis @ (basis.T @ _accurate(w)) for basis, w in ((k_basis, weights.k), (v_basis, weights.v)))
     new_k, new_v, k_basis, v_basis = (x.to(weights.k.dtype).to(weights.k.device) for x in (*kept, k_basis, v_basis))
     biases = weights.k_bias, weights.v_bias
-    return LowRank(new_k, new_v, *biases, weights.plain, k_basis=k_basis, v_basis=v_basis)
+    return TruncatedProjections(new_k, new_v, *biases, weights.plain, k_basis=k_basis, v_basis=v_basis)
 
 
 def _accurate(weight: Tensor) -> Tensor:

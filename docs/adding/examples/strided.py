@@ -34,8 +34,7 @@ class Strided(Method[None]):
         tokens = step.mask.sum(-1, keepdim=True)
         stride = -(-tokens // self.k)
         chosen = (age(step.mask) % stride == 0).float().masked_fill(~step.mask, -torch.inf)
-        index = top_newest(chosen, self.k)
-        return attend_to(step, index.expand(-1, step.k.shape[1], -1))[0]
+        return attend_to(step, top_newest(chosen, self.k))[0]  # one choice [B, 1, K] for all KV heads
 
     def cost(self, at: LayerAt) -> Cost:
         """Count k rows of K and V as read, one of each as written; the whole cache is held."""

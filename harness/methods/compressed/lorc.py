@@ -12,7 +12,7 @@ from torch import Tensor
 from harness.attention import LayerPrefix, Meter, Rope, Step, attend_to_all
 from harness.attention.own_cache import OwnCache
 from harness.attention.unrotated import rope_of
-from harness.attention.weights import LowRank, Projections, Spectrum, shares_of_conditions, truncated
+from harness.attention.weights import Projections, Spectrum, TruncatedProjections, shares_of_conditions, truncated
 from harness.errors import InputError
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method, Need
@@ -27,7 +27,7 @@ __all__ = ["LoRC"]
 class Truncated:
     """Holds what the layer's weights were truncated to, the projected cache where the model's own is not, a meter."""
 
-    weights: LowRank
+    weights: TruncatedProjections
     first: Tensor
     cache: OwnCache | None = None
     rope: Rope | None = None
@@ -76,7 +76,7 @@ class LoRC(Method[Truncated]):
         """Return True where the cache that the model fills is not compressed."""
         return not self.own_prefill
 
-    def reweigh(self, weights: Sequence[Projections]) -> Sequence[LowRank]:
+    def reweigh(self, weights: Sequence[Projections]) -> Sequence[TruncatedProjections]:
         """Truncate the weights of all layers. Raises InputError if cached keys are no product that could be projected.
 
         Source: section 3.
@@ -93,7 +93,7 @@ class LoRC(Method[Truncated]):
     def start(self, prefix: LayerPrefix) -> Truncated:
         """Project the cache of a dense prefill; a prefill with truncated weights has left a projected one."""
         weights = prefix.weights
-        assert isinstance(weights, LowRank)
+        assert isinstance(weights, TruncatedProjections)
         state = Truncated(weights, prefix.first[:, None])
         if not self.own_prefill:
             state.rope = rope_of(prefix)
