@@ -112,8 +112,8 @@ class Loki(BestTokens[Projected]):
         return step.scores(step.q @ state.axes, keys)
 
     def kept(self, step: Step) -> Counted:
-        """Count the tokens that are kept: a share of the live ones of each row is rounded down."""
-        return int(self.k) if self.k >= 1 else (self.k * step.mask.sum((1, 2)).double()).long()
+        """Count the tokens that are kept: a share of each row's live ones is rounded down, to one at least (ours)."""
+        return int(self.k) if self.k >= 1 else (self.k * step.mask.sum((1, 2)).double()).long().clamp_min(1)
 
     def _note(self, step: Step, state: Projected) -> None:
         """Count what a step moves with as many components as each row uses."""
@@ -128,7 +128,7 @@ class Loki(BestTokens[Projected]):
         Where each query head chooses, at most its own k rows are counted.
         """
         r = at.head_dim if self.r < 1 else min(int(self.r), at.head_dim)
-        kept = int(self.k) if self.k >= 1 else int(self.k * at.n)
+        kept = int(self.k) if self.k >= 1 else max(1, int(self.k * at.n))
         attend = at.tokens(min(kept * (at.group if self.per_query_head else 1), at.n))
         copy = at.elements(r * at.n)
         return Cost(choose=copy, attend=attend, write=at.newest + at.elements(r), held=at.cache + copy)

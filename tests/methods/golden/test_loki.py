@@ -1,10 +1,11 @@
 """Loki's released decoding (hpcgroup/loki), and components from the prompt."""
 
 import torch
+from support import random_case
 
 from golden import attended, by_head, settings
 from harness.attention.calibration import Axes, principal_axes
-from harness.methods import create
+from harness.methods import create, decode
 
 every_setting = settings("loki", lambda setting: setting.given.get("kind") != "dense")
 
@@ -39,3 +40,8 @@ def test_the_prompt_s_axes_are_the_authors_but_for_their_signs(setting):
     found = principal_axes(key[:, :, :p], mask[:, None, :p])
     cosine = (found.rows.float() * setting.array("prompt_pca_components")).sum(-1).abs()
     torch.testing.assert_close(cosine, torch.ones_like(cosine), atol=1e-4, rtol=0)
+
+
+def test_a_share_that_rounds_to_no_token_keeps_the_best():
+    case = random_case()
+    assert torch.equal(decode(create("loki", r=3, k=0.01), *case), decode(create("loki", r=3, k=1), *case))
