@@ -113,9 +113,10 @@ def test_every_method_draws_with_the_same_numbers(engine):
 
 def test_what_is_drawn_does_not_depend_on_the_batch_or_on_other_cells(engine):
     together = tokens(engine.run(drawing(), cells()))
-    for i, cell in enumerate(cells()):
-        for row, prompt in enumerate(drawing()):
-            assert tokens(engine.run([prompt], [cell])) == [[together[i][row]]]
+    for row, prompt in enumerate(drawing()):
+        assert tokens(engine.run([prompt], cells())) == [[of_cell[row]] for of_cell in together]
+    for cell, of_cell in zip(cells(), together, strict=True):
+        assert tokens(engine.run(drawing(), [cell])) == [of_cell]
 
 
 def test_what_is_drawn_does_not_depend_on_how_many_rows_are_filtered_at_once(engine, monkeypatch):
