@@ -125,7 +125,7 @@ def steps(case, method, scores=None, sliding_window=None, layer=0, place=None):
     grouped = q.view(b, h, hq // h, total, d)
     scores = scores or Scores(d**-0.5)
     of_heads = mask[:, None]
-    near = torch.ones(p, p, dtype=torch.bool).tril()
+    near = torch.ones(p, p, dtype=torch.bool, device=q.device).tril()
     near = None if sliding_window is None else near.triu(1 - sliding_window)[None, None]
     statistics = observe(method.observes, grouped[:, :, :, :p], k[:, :, :p], mask[:, :p], scores, near)
     prompt = k[:, :, :p], v[:, :, :p], of_heads[..., :p]
