@@ -125,7 +125,9 @@ def _outputs(method: Method[Any], step: Step, prompt: LayerPrefix, row: slice) -
     change = ROUNDING[step.k.dtype] * (2 * torch.rand(q.shape, generator=generator, device=q.device, dtype=q.dtype) - 1)
     s, mask = prompt.k.shape[2], step.mask[row]
     for query in (q - q * change, q + q * change):
-        of_row = replace(prompt, k=k[:, :, :s], v=v[:, :, :s], mask=mask[..., :s], statistics=known, shared={})
+        of_row = replace(
+            prompt, k=k[:, :, :s], v=v[:, :, :s], mask=mask[..., :s], statistics=known, shared={}, common={}
+        )
         state = method.start(replace(of_row, decode_steps=step.length - s))
         for n in range(s + 1, step.length + 1):
             output = method.attend(Step(query, k[:, :, :n], v[:, :, :n], mask[..., :n], step.scores), state)

@@ -73,7 +73,8 @@ class Bridge:
         AttentionInterface.register(self._key, _weakly(self._attend))
         AttentionMaskInterface.register(self._key, _weakly(self._mask))
         model.set_attn_implementation(self._key)
-        tell_length(model, _weakly(self._final))
+        for handle in tell_length(model, _weakly(self._final)):
+            weakref.finalize(self, handle.remove)  # another bridge may follow on the same model
 
     @property
     def device(self) -> torch.device:

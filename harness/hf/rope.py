@@ -52,15 +52,18 @@ def check_no_turn(name: str, turn: int | None, prompt: int, end: int) -> None:
         )
 
 
-def tell_length(model: Any, final: Callable[[], int | None]) -> None:
+def tell_length(model: Any, final: Callable[[], int | None]) -> list[Any]:
     """Let embeddings that look for a text's length in the positions of a pass see the text's last position too.
 
-    `final` counts the tokens of every row at its end, where that is known before.
+    `final` counts the tokens of every row at its end, where that is known before. Returns the handles of the hooks, to
+    be removed when nobody can count any more.
     """
+    handles: list[Any] = []
     for module in model.modules():
         if "longrope" in str(getattr(module, "rope_type", "")):
-            module.register_forward_pre_hook(partial(_with_last_position, final), with_kwargs=True)
-            module.register_forward_hook(partial(_without_last_position, final))
+            handles.append(module.register_forward_pre_hook(partial(_with_last_position, final), with_kwargs=True))
+            handles.append(module.register_forward_hook(partial(_without_last_position, final)))
+    return handles
 
 
 def _with_last_position(final: Callable[[], int | None], _: Any, args: Any, kwargs: Any) -> Any:

@@ -12,6 +12,7 @@ from support import architectures
 from support.engine_runs import scoring
 from support.paper_tasks import GOLDEN_ARGUMENTS, local_data, smollm2_spec
 
+from harness.attention import best
 from harness.attention.statistics import last_used
 from harness.engine import Engine, Prompt
 from harness.evaluation.batches import PLAIN_TOKENS, Limits, batches, compute
@@ -118,12 +119,12 @@ def nudged(monkeypatch, engine, cell, prompt, by=ROUNDING):
         make = torch.Generator().manual_seed(seed)
 
         def off(function, make=make):
-            return lambda scores, *more: function(
-                scores * (1 + by * torch.randn(scores.shape, generator=make)).to(scores), *more
+            return lambda scores, *more, **named: function(
+                scores * (1 + by * torch.randn(scores.shape, generator=make)).to(scores), *more, **named
             )
 
         with monkeypatch.context() as patch:
-            for place in (*places, last_used):
+            for place in (*places, best, last_used):
                 for name in {"top_newest", "used"} & set(vars(place)):
                     patch.setattr(place, name, off(getattr(place, name)))
             ((answer,),) = engine.run([prompt], [cell.method_at(len(prompt.tokens))])

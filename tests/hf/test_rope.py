@@ -1,5 +1,7 @@
 """Rotary embeddings that change with a text's length."""
 
+import gc
+
 import pytest
 import torch
 from support import architectures
@@ -61,3 +63,15 @@ def test_a_dynamic_embedding_is_refused_only_beyond_the_positions_where_it_stand
     with pytest.raises(InputError, match=r"model 'm': beyond 64 positions .* is dynamic, .* model.max_length=64"):
         check_reach("m", dynamic, 65)
     check_reach("m", config("llama", {"rope_type": "yarn", "rope_theta": 1e4, "factor": 2.0}), 128)
+
+
+def test_a_bridge_may_follow_another_on_the_same_model():
+    model = AutoModelForCausalLM.from_config(longrope(), dtype=torch.float32).eval()
+    prompt = [Prompt((5, 6, 7), forced=(8, 9))]
+
+    def run():
+        return Engine(Bridge(model)).run(prompt, [methods.create("dense")])[0][0].nll
+
+    first = run()
+    gc.collect()
+    assert run() == first

@@ -104,7 +104,7 @@ def test_a_task_without_any_fitting_row_is_refused(shared):
 def test_every_paper_task_has_its_configuration():
     yamls = {file.stem for file in (asset("tasks") / "paper").glob("*.yaml")}
     assert yamls == {*GOLDEN_ARGUMENTS, "needle"}
-    assert set(choices("task")) == yamls | {"lm_eval"}
+    assert set(choices("task")) == yamls | {"lm_eval", "needle_1k"}
     with pytest.raises(InputError):
         load_paper_task("paper_cnn_dailymail", asset("tasks") / "paper", {"source": {"files": ["nowhere.parquet"]}})
 
