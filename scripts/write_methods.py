@@ -61,17 +61,22 @@ def costs() -> str:
 
 def scores(table: pd.DataFrame) -> str:
     """Make a line per method and ratio, with the score of each task and the compression that was reached."""
-    asked = table["ratio"].fillna(table["compression"].round(1))
+    asked = table["ratio"].fillna(1)
     table = table.assign(asked=asked, score=[_score(row) for _, row in table.iterrows()])
     tasks = list(dict.fromkeys(table["task"]))
     names = [f"{task} ({table[table['task'] == task]['metric'].iloc[0]})" for task in tasks]
-    lines = [f"| method | ratio | reached | {' | '.join(names)} |", "|---" * (3 + len(tasks)) + "|"]
+    lines = [f"| method | asked | reached | by | {' | '.join(names)} |", "|---" * (4 + len(tasks)) + "|"]
     for (method, ratio), group in table.groupby(["method", "asked"], sort=False):
         found = {row["task"]: row["score"] for _, row in group.drop_duplicates("task").iterrows()}
-        reached = group["compression"].mean()
         cells = " | ".join(found.get(task, "") for task in tasks)
-        lines.append(f"| `{method}` | {ratio:g} | {reached:.2f} | {cells} |")
+        lines.append(f"| `{method}` | {ratio:g} | {_reached(group)} | {group['cost'].iloc[0]} | {cells} |")
     return "\n".join(lines)
+
+
+def _reached(group: pd.DataFrame) -> str:
+    """Write the compression on the tasks, as a range where they differ by more than rounding."""
+    least, most = group["compression"].min(), group["compression"].max()
+    return f"{least:.2f}" if most - least < 0.05 else f"{least:.2f} to {most:.2f}"
 
 
 def _score(row: Any) -> str:
