@@ -66,7 +66,8 @@ def scores(table: pd.DataFrame) -> str:
     tasks = list(dict.fromkeys(table["task"]))
     names = [f"{task} ({table[table['task'] == task]['metric'].iloc[0]})" for task in tasks]
     lines = [f"| method | asked | reached | by | {' | '.join(names)} |", "|---" * (4 + len(tasks)) + "|"]
-    for (method, ratio), group in table.groupby(["method", "asked"], sort=False):
+    groups = [(str(method), ratio, group) for (method, ratio), group in table.groupby(["method", "asked"])]
+    for method, ratio, group in sorted(groups, key=lambda of: (not methods.find(of[0]).is_dense, *of[:2])):
         found = {row["task"]: row["score"] for _, row in group.drop_duplicates("task").iterrows()}
         cells = " | ".join(found.get(task, "") for task in tasks)
         lines.append(f"| `{method}` | {ratio:g} | {_reached(group)} | {group['cost'].iloc[0]} | {cells} |")
