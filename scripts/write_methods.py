@@ -114,11 +114,11 @@ def _solved(name: str) -> Method[Any]:
 
 def _between(text: str, name: str, table: str) -> str:
     """Put a table between the comment that names it and the comment that ends it."""
-    begin, end = f"<!-- {name}: scripts/write_methods.py -->\n", "\n<!-- end of table -->"
+    begin, end = f"<!-- {name}: scripts/write_methods.py -->\n", "<!-- end of table -->"
     before, _, rest = text.partition(begin)
     if not rest:
         raise InputError(f"{PAGE} has no line {begin.strip()}: add it, and {end.strip()} after it")
-    return f"{before}{begin}{table}{end}{rest.partition(end)[2]}"
+    return f"{before}{begin}{table}\n{end}{rest.partition(end)[2]}"
 
 
 if __name__ == "__main__":

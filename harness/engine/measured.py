@@ -21,7 +21,7 @@ class Measured:
     def note(self, done: int, steps: Sequence[Step], moved: Sequence[Tensor] | None) -> None:
         """Add one layer's steps, the first of which is number `done`; moved: bits [B] each, None where it is dense."""
         for t, step in enumerate(steps, done):
-            dense = _dense(step)
+            dense = _dense(step, self._dense.dtype)
             self._dense[t] += dense
             self._moved[t] += dense if moved is None else moved[t - done].to(dense.dtype)
 
@@ -31,9 +31,8 @@ class Measured:
         return [moved[n - 1][row] / dense[n - 1][row] if n > 0 else None for row, n in enumerate(counts)]
 
 
-def _dense(step: Step) -> Tensor:
+def _dense(step: Step, dtype: torch.dtype) -> Tensor:
     """Count the bits [B] that dense attention moves in a layer: what each row sees, over all its KV heads."""
     _, h, _, d = step.k.shape
-    seen = step.mask.sum((1, 2)).double() if step.mask.device.type != "mps" else step.mask.sum((1, 2)).float()
-    per_token, written = (dense_cost(LayerAt(1, d, prompt=1)).attend, dense_cost(LayerAt(1, d, prompt=1)).write)
-    return h * (seen * per_token + written)
+    token = dense_cost(LayerAt(1, d, prompt=1))
+    return h * (step.mask.sum((1, 2)).to(dtype) * token.attend + token.write)
