@@ -12,7 +12,7 @@ from torch import Tensor
 from harness.attention import LayerPrefix, LayerShape, Rope, Scores, Step
 from harness.attention.calibration import Calibrator
 from harness.attention.prefill import LayerPrefill
-from harness.attention.statistics import Statistic, observe
+from harness.attention.statistics import LayerPrompt, Statistic, observe
 from harness.bench.cases import reweighed
 from harness.methods import Method
 
@@ -68,11 +68,12 @@ class Prompt:
     def prefix(self, method: Method[Any], layer: int, shared: dict[Any, Any]) -> LayerPrefix:
         """Return what a method is given of the prompt in one layer."""
         (q, k, v), s = self.tensors, self.length
+        rope = Rope.plain(10_000.0, self.shape.layer.head_dim)
         for one in method.observes - self._observed.keys():
             mask = torch.ones(1, s, dtype=torch.bool)
-            self._observed[one] = observe({one}, q[:, :, :, :s], k[:1, :, :s], mask, self.scores)[one]
+            prompt = LayerPrompt(q[:, :, :, :s], k[:1, :, :s], mask, self.scores, layer=layer, rope=rope)
+            self._observed[one] = observe({one}, prompt)[one]
         statistics = {one: self._rows(self._observed[one]) for one in method.observes}
-        rope = Rope.plain(10_000.0, self.shape.layer.head_dim)
         learnt = method.calibrator and self._learn(method.calibrator, layer, rope)
         mask = torch.ones(self.shape.batch, 1, s, dtype=torch.bool)
         k, v = k[:, :, :s], v[:, :, :s]

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from harness.attention.rope import Rope
 from harness.attention.scores import softmax
 from harness.attention.statistics import LayerPrompt
 
@@ -36,8 +35,6 @@ class LayerPrefill(LayerPrompt):
     """
 
     v: Tensor
-    layer: int = 0
-    rope: Rope | None = None
     calibration: Any = None
 
     def visible(self, start: int, end: int) -> Tensor:

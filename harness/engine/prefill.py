@@ -40,7 +40,7 @@ class Prefill:
     def attend(self, call: LayerCall) -> Tensor:
         """Attend, then store keys, values and statistics of the layer."""
         prompt = self._prompt(call)
-        found = self.observe(self.observes, prompt.q, call.k, prompt.mask, call.scores, call.window_mask)
+        found = self.observe(self.observes, prompt)
         self.cache.write(call.layer, self.rows, call.k, call.v, found)
         if self.own is None or not self.own.exemption.acts_in(call.layer, call.window_mask is not None):
             return attend_prompt(prompt).output.flatten(1, 2)

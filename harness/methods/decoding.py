@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from harness.attention.scores import Scores
-from harness.attention.statistics import observe
+from harness.attention.statistics import LayerPrompt, observe
 from harness.attention.step import LayerPrefix, Step
 from harness.errors import InputError
 from harness.methods.contract import Method
@@ -55,9 +55,23 @@ def steps(
     scores = scores or Scores(query.shape[3] ** -0.5)
     mask = attention_mask.bool()
     key, value = (x.masked_fill(~mask[:, None, :, None], 0) for x in (key, value))
-    p = prefill_length
-    found = observe(method.observes, q[:, :, :, :p], key[:, :, :p], mask[:, :p], scores)
-    prefix = LayerPrefix(key[:, :, :p], value[:, :, :p], mask[:, None, :p], key.shape[2] - p, statistics=found, **place)
-    state = method.start(prefix)
-    for n in range(p + 1, key.shape[2] + 1):
+    state = _start(method, q, key, value, mask, prefill_length, scores, place)
+    for n in range(prefill_length + 1, key.shape[2] + 1):
         yield Step(q[:, :, :, n - 1], key[:, :, :n], value[:, :, :n], mask[:, None, :n], scores), state
+
+
+def _start(
+    method: Method[Any],
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor,
+    p: int,
+    scores: Scores,
+    place: Mapping[str, Any],
+) -> Any:
+    """Return the state of a method after a dense prefill of the first p tokens."""
+    of_prompt = {name: place[name] for name in ("layer", "rope") if name in place}
+    prompt = LayerPrompt(q[:, :, :, :p], k[:, :, :p], mask[:, :p], scores, **of_prompt)
+    found, steps = observe(method.observes, prompt), k.shape[2] - p
+    return method.start(LayerPrefix(prompt.k, v[:, :, :p], mask[:, None, :p], steps, statistics=found, **place))

@@ -11,9 +11,10 @@ from harness.attention.statistics import (
     LargestWeight,
     LastQueries,
     LastUsed,
-    LastWeights,
+    LayerPrompt,
     QueryKeyMagnitude,
     QuerySquare,
+    ReceivedFromLast,
     ReceivedWithin,
     blocks,
     observe,
@@ -26,7 +27,7 @@ ALL = (
     LAST_USED,
     *(ReceivedWithin(window) for window in (1, 4, 7)),
     *(LastQueries(count) for count in (1, 6, 30)),
-    LastWeights(),
+    *(ReceivedFromLast(count) for count in (1, 6, 30)),
     *(QuerySquare(count) for count in (1, 6, 30)),
     QueryKeyMagnitude(),
     *(LargestWeight(k, before, last) for k in (0, 3) for before in (False, True) for last in (None, 1, 5)),
@@ -85,10 +86,10 @@ def last_queries(q, _k, live, _rows, count):
     return torch.stack([torch.zeros_like(q[:, :, 0])] * (count - len(queries)) + queries, 2)
 
 
-def last_weights(q, _k, _live, rows):
+def received_from_last(q, _k, _live, rows, count):
     total = q.new_zeros(q.shape[:3])
-    _, looked_at, _, weights = rows[-1]
-    total[:, :, looked_at] = weights
+    for _, looked_at, _, weights in rows[-count:]:
+        total[:, :, looked_at] += weights
     return total
 
 
@@ -113,7 +114,7 @@ WRITTEN_OUT = {
     LastUsed: last_used,
     ReceivedWithin: received_within,
     LastQueries: last_queries,
-    LastWeights: last_weights,
+    ReceivedFromLast: received_from_last,
     QuerySquare: query_square,
     QueryKeyMagnitude: query_key_magnitude,
     LargestWeight: largest_weight,
@@ -135,7 +136,8 @@ def padded(s, left=(), right=()):
 def check(mask, scores, window_mask=None, **more):
     q, k = inputs(mask, **more)
     hidden = ~mask[:, None, :, None]  # what stands at padding must not matter
-    found = observe(ALL, q.masked_fill(hidden[:, :, None], 1e3), k.masked_fill(hidden, 1e3), mask, scores, window_mask)
+    hostile = q.masked_fill(hidden[:, :, None], 1e3), k.masked_fill(hidden, 1e3)
+    found = observe(ALL, LayerPrompt(*hostile, mask, scores, window_mask))
     expected = written_out(q, k, mask, scores, window_mask)
     assert set(found) == set(ALL)
     for statistic in ALL:
@@ -190,7 +192,7 @@ def test_time_starts_at_one_with_the_first_live_query():
 def test_statistics_of_half_precision_are_gathered_in_float32():
     mask = padded(40, left=(0,))
     q, k = inputs(mask, dtype=torch.bfloat16)
-    found = observe(ALL, q, k, mask, Scores(0.5))
+    found = observe(ALL, LayerPrompt(q, k, mask, Scores(0.5)))
     assert {x.dtype for x in found.values()} == {torch.float32}
     expected = written_out(q.float(), k.float(), mask, Scores(0.5))[RECEIVED]
     torch.testing.assert_close(found[RECEIVED], expected, atol=0.1, rtol=0.02)
@@ -198,8 +200,8 @@ def test_statistics_of_half_precision_are_gathered_in_float32():
 
 def test_only_what_was_asked_for_is_gathered():
     mask = padded(5, left=(0,))
-    assert observe((), *inputs(mask), mask, Scores(0.5)) == {}
-    assert set(observe({LAST_USED}, *inputs(mask), mask, Scores(0.5))) == {LAST_USED}
+    assert observe((), LayerPrompt(*inputs(mask), mask, Scores(0.5))) == {}
+    assert set(observe({LAST_USED}, LayerPrompt(*inputs(mask), mask, Scores(0.5)))) == {LAST_USED}
 
 
 def test_used_means_at_least_an_even_share_of_what_counts():
@@ -218,13 +220,13 @@ def test_attention_weights_are_computed_for_those_alone_that_need_them(monkeypat
     mask = padded(9, left=(0,))
     q, k = inputs(mask)
     monkeypatch.setattr(blocks.Block, "logits", property(lambda _: pytest.fail("weights were computed")))
-    observe([LastQueries(2), QuerySquare(2), QueryKeyMagnitude()], q, k, mask, Scores(0.5))
+    observe([LastQueries(2), QuerySquare(2), QueryKeyMagnitude()], LayerPrompt(q, k, mask, Scores(0.5)))
 
 
 def test_exactly_k_tokens_lie_above_the_threshold_of_a_query():
     mask = padded(40, left=(0,))
     q, k = inputs(mask, h=1, g=1)
-    threshold = observe([LargestWeight(7)], q, k, None, Scores(0.5))[LargestWeight(7)][0, 0, 0]
+    threshold = observe([LargestWeight(7)], LayerPrompt(q, k, None, Scores(0.5)))[LargestWeight(7)][0, 0, 0]
     weights = (q[0, 0, 0] @ k[0, 0].T * 0.5).masked_fill(~torch.ones(40, 40).tril().bool(), -torch.inf).softmax(-1)
     assert threshold[:7].isnan().all()
     assert ((weights > threshold[:, None]).sum(-1)[7:] == 7).all()

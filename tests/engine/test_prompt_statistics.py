@@ -9,7 +9,9 @@ from harness.attention.statistics import (
     LargestWeight,
     LastQueries,
     LastUsed,
+    LayerPrompt,
     QueryKeyMagnitude,
+    ReceivedFromLast,
     ReceivedWithin,
     observe,
 )
@@ -17,7 +19,7 @@ from harness.engine.cache import PromptCache
 from harness.engine.model import LayerCall
 from harness.engine.prefill import Prefill
 
-BY_TOKEN = (AttentionReceived(), LastUsed(), ReceivedWithin(3), LargestWeight(2))
+BY_TOKEN = (AttentionReceived(), LastUsed(), ReceivedWithin(3), ReceivedFromLast(3), LargestWeight(2))
 BY_ROW = (LastQueries(6), QueryKeyMagnitude())
 LENGTHS = [9, 4, 7]
 
@@ -38,7 +40,7 @@ def statistics(request):
 
 def alone(statistic, q, k, row, n):
     of_row = q[row : row + 1, :, :n].unflatten(1, (2, 2)), k[row : row + 1, :, :n]
-    return observe([statistic], *of_row, None, Scores(0.4))[statistic][0]
+    return observe([statistic], LayerPrompt(*of_row, None, Scores(0.4)))[statistic][0]
 
 
 @pytest.mark.parametrize("statistic", BY_TOKEN, ids=repr)

@@ -6,7 +6,7 @@ from support.kernels import DEVICE, error, normal
 
 from harness import kernels
 from harness.attention.scores import Scores
-from harness.attention.statistics import AttentionReceived, LastQueries, LastUsed, observe
+from harness.attention.statistics import AttentionReceived, LastQueries, LastUsed, LayerPrompt, observe
 from harness.kernels.statistics import observe_by_kernel
 
 RECEIVED = AttentionReceived()
@@ -18,7 +18,7 @@ def test_attention_received_equals_its_definition(group, d, padded):
     q, k = normal(2, 2, group, 50, d), normal(2, 2, 50, d, seed=1)
     mask = torch.arange(50, device=DEVICE) < torch.tensor([[50], [31]], device=DEVICE) if padded else None
     got = kernels.attention_received(q, k, mask, 0.3, block=16)
-    expected = observe([RECEIVED], q.double(), k.double(), mask, Scores(0.3))[RECEIVED]
+    expected = observe([RECEIVED], LayerPrompt(q.double(), k.double(), mask, Scores(0.3)))[RECEIVED]
     assert error(got, expected) < 1e-6
     if padded:
         assert (got[1, :, 31:] == 0).all()
@@ -37,7 +37,7 @@ def test_what_kernels_serve_and_what_torch_does_are_gathered_together(served):
     distance = torch.arange(30, device=DEVICE)[:, None] - torch.arange(30, device=DEVICE)
     window = None if served else ((distance >= 0) & (distance < 5))[None, None]
     wanted = {RECEIVED, LastUsed(), LastQueries(3)}
-    got = observe_by_kernel(wanted, q, k, None, Scores(0.3), window)
-    expected = observe(wanted, q.double(), k.double(), None, Scores(0.3), window)
+    got = observe_by_kernel(wanted, LayerPrompt(q, k, None, Scores(0.3), window))
+    expected = observe(wanted, LayerPrompt(q.double(), k.double(), None, Scores(0.3), window))
     assert set(got) == wanted
     assert max(error(got[statistic], expected[statistic]) for statistic in wanted) < 1e-6

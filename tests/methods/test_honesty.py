@@ -20,12 +20,12 @@ PAYING = [v for v in VARIANTS if not (methods.find(v[0]).oracle or methods.find(
 """All but those that choose for free, or as an index is said to, and say so."""
 
 
-def check_paid(method, step, state, used, layer=0):
+def check_paid(method, step, state, used, prompt, layer=0):
     """Fail unless the entries used [B, H] in a step are among those that the method says it moves."""
     assert used.max() > 0
     if not method.measured:
-        layer = LayerAt(step.length, 8, prompt=step.length, kv_heads=step.k.shape[1], group=step.q.shape[2])
-        assert used.max() <= method.cost(layer).moved / ELEMENT
+        at = LayerAt(step.length, 8, prompt, step.k.shape[1], step.q.shape[2], layer)
+        assert used.max() <= method.cost(at).moved / ELEMENT
         return
     (noted,) = method.meter(state).steps[-1:]
     assert (used.sum(1) <= noted / ELEMENT).all()
@@ -51,14 +51,14 @@ def entries_read(method, step, state):
 def test_entries_with_a_gradient_are_paid_for(name, knobs, layer):
     method, case = methods.create(name, **knobs), random_case(p=40)
     for step, state in steps(case, method, layer=layer):
-        check_paid(method, step, state, entries_with_a_gradient(method, step, state), layer)
+        check_paid(method, step, state, entries_with_a_gradient(method, step, state), case.p, layer)
 
 
 @each_method(PAYING)
 def test_entries_read_to_choose_or_to_attend_are_paid_for(name, knobs, layer):
     method, case = methods.create(name, **knobs), random_case(pads=(0, 0), p=40)
     for step, state in steps(case, method, layer=layer):
-        check_paid(method, step, state, entries_read(method, step, state), layer)
+        check_paid(method, step, state, entries_read(method, step, state), case.p, layer)
 
 
 def test_the_tracer_counts_all_that_dense_attention_reads():
@@ -88,6 +88,6 @@ def test_a_meter_that_leaves_out_what_is_read_is_caught():
     case, method = random_case(pads=(0, 0), p=40), Boasting(k=4, sinks=1, window=2)
     step, state = next(steps(case, method))
     used = entries_read(method, step, state)
-    check_paid(HiP(k=4, sinks=1, window=2), step, state, used)
+    check_paid(HiP(k=4, sinks=1, window=2), step, state, used, case.p)
     with pytest.raises(AssertionError):
-        check_paid(method, step, state, used)
+        check_paid(method, step, state, used, case.p)

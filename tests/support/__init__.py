@@ -9,7 +9,7 @@ from definitions import defined
 from harness import methods
 from harness.attention import LayerPrefix, LayerShape, Rope, Step
 from harness.attention.scores import Scores
-from harness.attention.statistics import observe
+from harness.attention.statistics import LayerPrompt, observe
 from harness.methods import Budget, decode
 from harness.store.records import Record
 
@@ -127,9 +127,12 @@ def steps(case, method, scores=None, sliding_window=None, layer=0, place=None):
     of_heads = mask[:, None]
     near = torch.ones(p, p, dtype=torch.bool, device=q.device).tril()
     near = None if sliding_window is None else near.triu(1 - sliding_window)[None, None]
-    statistics = observe(method.observes, grouped[:, :, :, :p], k[:, :, :p], mask[:, :p], scores, near)
-    prompt = k[:, :, :p], v[:, :, :p], of_heads[..., :p]
     place = place or place_of(method, case, layer, scores, sliding_window)
+    known = {"layer": place["layer"], "rope": place.get("rope")}
+    statistics = observe(
+        method.observes, LayerPrompt(grouped[:, :, :, :p], k[:, :, :p], mask[:, :p], scores, near, **known)
+    )
+    prompt = k[:, :, :p], v[:, :, :p], of_heads[..., :p]
     prefix = LayerPrefix(*prompt, total - p, statistics=statistics, **place)
     state = method.start(prefix)
     for n in range(p + 1, total + 1):

@@ -49,7 +49,7 @@ class ThresholdCalibrator(Calibrator[list[Samples]]):
     def fold(self, so_far: list[Samples] | None, prompt: LayerPrefill) -> list[Samples]:
         """Take the queries of a prompt that see more than k tokens."""
         largest = LargestWeight(self.k, self.before_softmax)
-        (values,) = observe([largest], prompt.q, prompt.k, None, prompt.scores, prompt.window_mask)[largest]
+        (values,) = observe([largest], prompt)[largest]
         seen = torch.arange(1, values.shape[-1] + 1, device=values.device)
         if prompt.window_mask is not None:
             seen = prompt.window_mask[0, 0].sum(-1)

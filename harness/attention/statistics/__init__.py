@@ -6,8 +6,8 @@ Each is a small class in a page of this package; `observe` walks the prompt once
 from harness.attention.statistics.blocks import BLOCK, Block, LayerPrompt
 from harness.attention.statistics.largest import LargestWeight
 from harness.attention.statistics.last_used import LastUsed, used
-from harness.attention.statistics.queries import LastQueries, LastWeights, QueryKeyMagnitude, QuerySquare
-from harness.attention.statistics.received import AttentionReceived, ReceivedWithin
+from harness.attention.statistics.queries import LastQueries, QueryKeyMagnitude, QuerySquare
+from harness.attention.statistics.received import AttentionReceived, ReceivedFromLast, ReceivedWithin
 from harness.attention.statistics.walk import Observe, Statistic, observe
 
 __all__ = [
@@ -17,11 +17,11 @@ __all__ = [
     "LargestWeight",
     "LastQueries",
     "LastUsed",
-    "LastWeights",
     "LayerPrompt",
     "Observe",
     "QueryKeyMagnitude",
     "QuerySquare",
+    "ReceivedFromLast",
     "ReceivedWithin",
     "Statistic",
     "observe",

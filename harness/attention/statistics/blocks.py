@@ -13,6 +13,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from harness.attention.rope import Rope
 from harness.attention.scores import Scores
 
 BLOCK = 128
@@ -23,7 +24,8 @@ class LayerPrompt:
     """Holds q [B, H, G, S, D] and k [B, H, S, D] of a causal prefill, rotated.
 
     mask [B, S] bool, False at padding on either side, None if there is none; window_mask [B or 1, 1, S, S] bool
-    replaces plain causality (sliding windows).
+    replaces plain causality (sliding windows). `layer` is the layer's number, `rope` its rotary embedding,
+    for what needs it.
     """
 
     q: Tensor
@@ -31,6 +33,8 @@ class LayerPrompt:
     mask: Tensor | None
     scores: Scores
     window_mask: Tensor | None = None
+    layer: int = 0
+    rope: Rope | None = None
 
     @cached_property
     def live(self) -> Tensor:

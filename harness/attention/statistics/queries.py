@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from harness.attention.scores import softmax
 from harness.attention.statistics.blocks import Block, LayerPrompt
 from harness.attention.statistics.walk import Statistic
 
@@ -29,21 +27,6 @@ class LastQueries(Statistic):
         b, h, g, _, d = prompt.q.shape
         queries = prompt.q.gather(3, column[:, None, None, :, None].expand(b, h, g, -1, d))
         return queries.to(prompt.dtype).masked_fill(~exists[:, None, None, :, None], 0)
-
-
-@dataclass(frozen=True)
-class LastWeights(Statistic):
-    """Hands out the attention weights of each row's last live query: [B, H, G, S]."""
-
-    def begin(self, prompt: LayerPrompt) -> Tensor:
-        """Compute one row of weights per query head; no block is needed."""
-        last = prompt.newest(1)[0][:, 0]
-        seen = prompt.live & (torch.arange(prompt.live.shape[1], device=last.device) <= last[:, None])
-        if prompt.window_mask is not None:
-            windows = prompt.window_mask[:, 0].expand(len(last), -1, -1)
-            seen = seen & windows[torch.arange(len(last), device=last.device), last]
-        query = LastQueries(1).begin(prompt)[:, :, :, 0].to(prompt.k.dtype)
-        return softmax(prompt.scores(query, prompt.k), seen[:, None, None])
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Sums the attention that each prompt token receives, over all queries or over those near it."""
+"""Sums the attention that each prompt token receives: over all queries, those near it, or the last ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from harness.attention.scores import softmax
 from harness.attention.statistics.blocks import Block, LayerPrompt
+from harness.attention.statistics.queries import LastQueries
 from harness.attention.statistics.walk import Statistic
 
 
@@ -46,3 +48,25 @@ class ReceivedWithin(Statistic):
         near = column[block.start - first :, None] - column < self.window  # live tokens are side by side
         given = near & block.live[:, None, None, :, None]
         so_far[..., first : block.end] += (block.weights[..., first:] * given).sum(3)
+
+
+@dataclass(frozen=True)
+class ReceivedFromLast(Statistic):
+    """Sums what each token receives from the last `count` live queries, or all if there are fewer: [B, H, G, S].
+
+    Per query head, of weights from the softmax over all that a query sees (SnapKV; of a single query: TOVA).
+    """
+
+    count: int
+
+    def begin(self, prompt: LayerPrompt) -> Tensor:
+        """Compute the weights of the queries; no block is needed."""
+        column, exists = prompt.newest(self.count)
+        token = torch.arange(prompt.live.shape[1], device=column.device)
+        seen = (token <= column[..., None]) & prompt.live[:, None]
+        if prompt.window_mask is not None:
+            windows = prompt.window_mask[:, 0].expand(len(column), -1, -1)
+            seen = seen & windows.gather(1, column[..., None].expand(-1, -1, windows.shape[2]))
+        seen = (seen & exists[..., None])[:, None, None]
+        queries = LastQueries(self.count).begin(prompt).to(prompt.k.dtype)
+        return softmax(prompt.scores(queries, prompt.k[:, :, None]), seen).sum(3)

@@ -8,7 +8,6 @@ from typing import ClassVar, Protocol
 
 from torch import Tensor
 
-from harness.attention.scores import Scores
 from harness.attention.statistics.blocks import Block, LayerPrompt
 
 
@@ -36,35 +35,15 @@ class Statistic(ABC):
 class Observe(Protocol):
     """Gathers statistics as `observe` does, or something that gives the same."""
 
-    def __call__(
-        self,
-        statistics: Collection[Statistic],
-        q: Tensor,
-        k: Tensor,
-        mask: Tensor | None,
-        scores: Scores,
-        window_mask: Tensor | None = None,
-    ) -> dict[Statistic, Tensor]:
+    def __call__(self, statistics: Collection[Statistic], prompt: LayerPrompt) -> dict[Statistic, Tensor]:
         """Gather the statistics; arguments are those of `observe`."""
         ...
 
 
-def observe(
-    statistics: Collection[Statistic],
-    q: Tensor,
-    k: Tensor,
-    mask: Tensor | None,
-    scores: Scores,
-    window_mask: Tensor | None = None,
-) -> dict[Statistic, Tensor]:
-    """Gather statistics of a causal prefill in at least float32, each of the shape that it says.
-
-    q [B, H, G, S, D]; k [B, H, S, D]; mask [B, S] bool, False at padding on either side, None if there is none;
-    window_mask [B or 1, 1, S, S] bool replaces plain causality (sliding windows). Padding neither gives nor receives.
-    """
+def observe(statistics: Collection[Statistic], prompt: LayerPrompt) -> dict[Statistic, Tensor]:
+    """Gather statistics of a causal prefill in at least float32, each of the shape that it says."""
     if not statistics:
         return {}
-    prompt = LayerPrompt(q, k, mask, scores, window_mask)
     found = {statistic: statistic.begin(prompt) for statistic in statistics}
     for block in prompt.blocks():
         for statistic, so_far in found.items():

@@ -7,8 +7,7 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
-from harness.attention.scores import Scores
-from harness.attention.statistics import AttentionReceived, Observe, Statistic, observe
+from harness.attention.statistics import AttentionReceived, LayerPrompt, Observe, Statistic, observe
 from harness.kernels.shared.device import Kernel, fits, is_wanted
 from harness.kernels.shared.tiles import power
 
@@ -41,18 +40,11 @@ def choose_observe(kernel: Kernel, device: torch.device) -> Observe:
     return observe_by_kernel if is_wanted(kernel, device) else observe
 
 
-def observe_by_kernel(
-    statistics: Collection[Statistic],
-    q: Tensor,
-    k: Tensor,
-    mask: Tensor | None,
-    scores: Scores,
-    window_mask: Tensor | None = None,
-) -> dict[Statistic, Tensor]:
+def observe_by_kernel(statistics: Collection[Statistic], prompt: LayerPrompt) -> dict[Statistic, Tensor]:
     """Gather statistics as harness.attention.statistics.observe, what H2O asks for by kernels where they serve."""
     received = AttentionReceived()
-    served = mask is None and window_mask is None and fits(q.shape[-1], scores.cap is not None)
-    if received not in statistics or not served:
-        return observe(statistics, q, k, mask, scores, window_mask)
-    found = observe([other for other in statistics if other != received], q, k, mask, scores)
-    return {**found, received: attention_received(q, k, mask, scores.scale)}
+    whole = prompt.mask is None and prompt.window_mask is None
+    if received not in statistics or not (whole and fits(prompt.q.shape[-1], prompt.scores.cap is not None)):
+        return observe(statistics, prompt)
+    found = observe([other for other in statistics if other != received], prompt)
+    return {**found, received: attention_received(prompt.q, prompt.k, None, prompt.scores.scale)}

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, max_pool1d, pad
 
 from harness.attention import LayerPrefix, Meter, Step, attend_to, gather_mask, softmax, top_newest
-from harness.attention.statistics import LastQueries, LastWeights, Statistic
+from harness.attention.statistics import LastQueries, ReceivedFromLast, Statistic
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method
 from harness.methods.cost import ELEMENT, Cost, LayerAt
@@ -73,12 +73,12 @@ class RefreshKV(Method[SmallSet]):
     @property
     def observes(self) -> frozenset[Statistic]:
         """Return the last prompt query and its weights: the prefill is a full step."""
-        return frozenset({LastQueries(1), LastWeights()})
+        return frozenset({LastQueries(1), ReceivedFromLast(1)})
 
     def start(self, prefix: LayerPrefix) -> SmallSet:
         """Choose by the last prompt query."""
         b, _, s, _ = prefix.k.shape
-        weights = prefix.statistics[LastWeights()]
+        weights = prefix.statistics[ReceivedFromLast(1)]
         seen = prefix.mask & (weights.sum((1, 2)).cumsum(-1) > 0)[:, None]  # a window hides what is older
         index, live = self._choose(weights, seen, min(self.k, s + prefix.decode_steps))
         query = prefix.statistics[LastQueries(1)][:, :, :, 0].clone()

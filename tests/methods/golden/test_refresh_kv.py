@@ -44,5 +44,6 @@ def test_over_a_stride_as_much_is_read_as_the_mean_says_at_its_full_step():
 
 def test_where_queries_decide_the_meter_has_all_that_is_read():
     method = create("refresh_kv", k=6, stride=0, qc_stride=1, threshold=0.1)
-    for step, state in steps(random_case(pads=(0, 0, 0), p=40, t=9), method):
-        check_paid(method, step, state, entries_read(method, step, state))
+    case = random_case(pads=(0, 0, 0), p=40, t=9)
+    for step, state in steps(case, method):
+        check_paid(method, step, state, entries_read(method, step, state), case.p)
