@@ -37,6 +37,7 @@ class Decoding:
     length: int
     attention: Attend
     final: int | None = None
+    wants_inputs: bool = False
 
     @property
     def cached(self) -> int:

@@ -50,6 +50,11 @@ class Calibration:
     final: int
     cached: int = 0
 
+    @property
+    def wants_inputs(self) -> bool:
+        """Return True if a calibrator learns from what enters attention."""
+        return any(calibrator.reads_inputs for calibrator in self.calibrators)
+
     def attend(self, call: LayerCall) -> Tensor:
         """Hand the layer on, then attend."""
         prompt = LayerPrefill(
@@ -58,6 +63,7 @@ class Calibration:
             None,
             call.scores,
             call.window_mask,
+            inputs=call.inputs,
             v=call.v,
             layer=call.layer,
             rope=self.ropes[call.layer] if self.ropes else None,

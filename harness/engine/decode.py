@@ -28,6 +28,8 @@ class Decode:
     layer saw less than all that is causal, and those launches depend on how much is decoded.
     """
 
+    wants_inputs = False
+
     def __init__(self, streams: Sequence[DecodeStream], done: int, columns: Tensor) -> None:
         cache = streams[0].cache
         self.cached = cache.prompt + done

@@ -88,6 +88,10 @@ class _WatchedMode:
     def final(self) -> int | None:
         return self.mode.final
 
+    @property
+    def wants_inputs(self) -> bool:
+        return self.mode.wants_inputs
+
     def attend(self, call: LayerCall) -> Tensor:
         if not all(torch.isfinite(part).all() for part in (call.q, call.k, call.v)):
             self.model.note(f"layer {call.layer}, in the queries, keys or values")

@@ -41,6 +41,7 @@ class _Windows:
     layers: dict[int, bool] = field(default_factory=dict)
     cached: int = 0
     final: int | None = None
+    wants_inputs: bool = False
 
     def attend(self, call: LayerCall) -> Tensor:
         self.layers[call.layer] = call.window_mask is not None

@@ -19,7 +19,8 @@ class LayerCall:
     """Holds what one layer hands to attention: R rows, T new tokens, in columns `cached` .. cached + T - 1.
 
     q [R, Hq, T, D]; k and v [R, Hkv, T, D] of the new tokens only; window_mask [1, 1, T, cached + T] bool where
-    the layer sees less than all that is causal (sliding windows), else None.
+    the layer sees less than all that is causal (sliding windows), else None. inputs [R, T, E]: the hidden states that
+    entered attention, if the mode asked for them.
     """
 
     layer: int
@@ -28,6 +29,7 @@ class LayerCall:
     v: Tensor
     window_mask: Tensor | None
     scores: Scores
+    inputs: Tensor | None = None
 
 
 class ForwardMode(Protocol):
@@ -41,6 +43,11 @@ class ForwardMode(Protocol):
     @property
     def final(self) -> int | None:
         """Count the tokens that every row will have been fed at its end; None if that is open, or differs by row."""
+        ...
+
+    @property
+    def wants_inputs(self) -> bool:
+        """Return True if calls are to hold what entered attention; InputError then, where a layer does not show it."""
         ...
 
     def attend(self, call: LayerCall) -> Tensor:

@@ -37,6 +37,11 @@ class Prefill:
         """Count the tokens of every row at its end, if they are known."""
         return self.cache.final
 
+    @property
+    def wants_inputs(self) -> bool:
+        """Return True if a statistic is made of what enters attention."""
+        return any(statistic.reads_inputs for statistic in self.observes)
+
     def attend(self, call: LayerCall) -> Tensor:
         """Attend, then store keys, values and statistics of the layer."""
         prompt = self._prompt(call)
@@ -56,6 +61,7 @@ class Prefill:
             self._mask(call),
             call.scores,
             call.window_mask,
+            inputs=call.inputs,
             v=call.v,
             layer=call.layer,
             rope=self.cache.ropes[call.layer] if self.cache.ropes else None,

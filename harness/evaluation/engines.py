@@ -18,6 +18,8 @@ def refusal(checkpoint: Checkpoint, method: Method[Any]) -> str | None:
     found = checkpoint.rope_refusal() if _is_rotary(method) else None
     if found is None and "weights" in method.needs:
         found = checkpoint.weights_refusal(plain="rope" in method.needs)
+    if found is None and method.reads_inputs:
+        found = checkpoint.inputs_refusal()
     return found
 
 

@@ -29,6 +29,7 @@ class _Shapes:
     layers: dict[int, LayerShape] = field(default_factory=dict)
     cached: int = 0
     final: int | None = None
+    wants_inputs: bool = False
 
     def attend(self, call: LayerCall) -> Tensor:
         """Note the shape, return zeros of it. Raises InputError for a layer that attends twice in one pass."""

@@ -24,6 +24,7 @@ from harness.attention.scores import Scores
 from harness.engine.model import ForwardMode, LayerCall
 from harness.errors import InputError
 from harness.hf.honour import dishonoured
+from harness.hf.inputs import captured
 from harness.hf.projections import lent, projections
 from harness.hf.rope import tell_length
 
@@ -68,6 +69,7 @@ class Bridge:
         self.mixed_lengths = mixed_lengths
         self._model = model
         self._mode: ForwardMode | None = None
+        self._inputs: dict[int, Tensor] = {}
         self._cache_name = _cache_name(model)
         self._key = f"harness_{uuid.uuid4().hex}"
         AttentionInterface.register(self._key, _weakly(self._attend))
@@ -110,7 +112,7 @@ class Bridge:
         self._mode = mode
         cache = {self._cache_name: Cache(layers=[PassThroughLayer(mode.cached) for _ in range(self.layers)])}
         try:
-            with self._only(last):
+            with self._only(last), self._capturing(mode.wants_inputs):
                 return self._model(  # type: ignore[no-any-return]
                     input_ids=tokens, position_ids=positions, use_cache=True, **cache
                 ).logits
@@ -134,6 +136,15 @@ class Bridge:
         finally:
             handle.remove()
 
+    @contextmanager
+    def _capturing(self, wanted: bool) -> Iterator[None]:
+        """Note what enters each layer's attention until the layer calls."""
+        if not wanted:
+            yield
+            return
+        with captured(self._model) as self._inputs:
+            yield
+
     def _final(self) -> int | None:
         return None if self._mode is None else self._mode.final
 
@@ -154,7 +165,8 @@ class Bridge:
         if self._mode is None:
             raise RuntimeError("the model was called outside Bridge.forward")
         scores = Scores(query.shape[-1] ** -0.5 if scaling is None else scaling, softcap)
-        call = LayerCall(module.layer_idx, query, key, value, attention_mask, scores)
+        inputs = self._inputs.pop(module.layer_idx, None)
+        call = LayerCall(module.layer_idx, query, key, value, attention_mask, scores, inputs)
         return self._mode.attend(call).transpose(1, 2).contiguous(), None
 
     def _mask(

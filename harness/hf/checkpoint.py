@@ -20,6 +20,7 @@ from harness.hf.fingerprint import fingerprint
 from harness.hf.folder import check_folder
 from harness.hf.generation import Generation, read_generation
 from harness.hf.hub import pinned
+from harness.hf.inputs import inputs_refusal
 from harness.hf.packaged import converted, gguf_in_packages
 from harness.hf.projections import weights_refusal
 from harness.hf.quantised import check_quantised
@@ -92,6 +93,11 @@ class Checkpoint:
     def weights_refusal(self, plain: bool) -> str | None:
         """Say in a sentence why the weights of K and V cannot be changed; `plain`: or cached keys not be projected."""
         refusal = weights_refusal(self.config, plain, self.spec.trust_remote_code)
+        return refusal and f"model '{self.spec.name}': {refusal}"
+
+    def inputs_refusal(self) -> str | None:
+        """Say in a sentence why the hidden states that enter attention cannot be read; None if they can."""
+        refusal = inputs_refusal(self.config, self.spec.trust_remote_code)
         return refusal and f"model '{self.spec.name}': {refusal}"
 
     def generation(self) -> Generation:

@@ -61,6 +61,7 @@ class _Keys:
     moving: set[int] = field(default_factory=set)
     cached: int = 0
     final: int | None = None
+    wants_inputs: bool = False
 
     def attend(self, call: LayerCall) -> Tensor:
         """Note keys, and whether values differ between positions; return the values."""

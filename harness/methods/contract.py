@@ -84,6 +84,12 @@ class Method(ABC, Generic[S]):
         return frozenset(() if self.calibrator is None else ("calibration",))
 
     @property
+    def reads_inputs(self) -> bool:
+        """Return True if the hidden states that enter attention are learnt from or observed."""
+        learnt = self.calibrator is not None and self.calibrator.reads_inputs
+        return learnt or any(statistic.reads_inputs for statistic in self.observes)
+
+    @property
     def measured(self) -> bool:
         """Return True if what a step moves depends on the data: tables then report what `meter` counted."""
         return False

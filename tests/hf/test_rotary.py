@@ -128,7 +128,7 @@ def test_keys_at_the_bridge_unrotate_to_what_the_projection_of_keys_gave(kind):
         layer.self_attn.k_proj.register_forward_hook(lambda *given: projected.append(given[2]))
 
     class Mode:
-        cached, final = 0, None
+        cached, final, wants_inputs = 0, None, False
 
         def attend(self, call):
             handed.append(call.k)

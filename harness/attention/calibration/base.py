@@ -29,6 +29,11 @@ class Calibrator(ABC, Generic[T]):
         """Return True if it needs the layers' rotary embeddings."""
         return False
 
+    @property
+    def reads_inputs(self) -> bool:
+        """Return True if it learns from the hidden states that enter attention: `prompt.inputs` is then there."""
+        return False
+
     @abstractmethod
     def fold(self, so_far: T | None, prompt: LayerPrefill) -> T:
         """Return what is known of a layer after one more prompt, a single row without padding; first there is None."""

@@ -4,6 +4,7 @@ Each is a small class in a page of this package; `observe` walks the prompt once
 """
 
 from harness.attention.statistics.blocks import BLOCK, Block, LayerPrompt
+from harness.attention.statistics.inputs import LayerInputs
 from harness.attention.statistics.largest import LargestWeight
 from harness.attention.statistics.last_used import LastUsed, used
 from harness.attention.statistics.queries import LastQueries, QueryKeyMagnitude, QuerySquare
@@ -17,6 +18,7 @@ __all__ = [
     "LargestWeight",
     "LastQueries",
     "LastUsed",
+    "LayerInputs",
     "LayerPrompt",
     "Observe",
     "QueryKeyMagnitude",

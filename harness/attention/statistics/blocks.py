@@ -24,8 +24,8 @@ class LayerPrompt:
     """Holds q [B, H, G, S, D] and k [B, H, S, D] of a causal prefill, rotated.
 
     mask [B, S] bool, False at padding on either side, None if there is none; window_mask [B or 1, 1, S, S] bool
-    replaces plain causality (sliding windows). `layer` is the layer's number, `rope` its rotary embedding,
-    for what needs it.
+    replaces plain causality (sliding windows). `layer` is the layer's number, `rope` its rotary embedding, `inputs`
+    [B, S, E] the hidden states that entered attention, for what needs them.
     """
 
     q: Tensor
@@ -35,6 +35,7 @@ class LayerPrompt:
     window_mask: Tensor | None = None
     layer: int = 0
     rope: Rope | None = None
+    inputs: Tensor | None = None
 
     @cached_property
     def live(self) -> Tensor:

@@ -22,6 +22,8 @@ class Statistic(ABC):
     """True if the last axis is the prompt's tokens, which the cache right-aligns; False for [B, ...] of a row's own."""
     filler: ClassVar[float] = 0.0
     """What a statistic by token holds at padding."""
+    reads_inputs: ClassVar[bool] = False
+    """True if it is made of the hidden states that enter attention: `prompt.inputs` is then there."""
 
     @abstractmethod
     def begin(self, prompt: LayerPrompt) -> Tensor:
