@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal, Self
 from torch import Tensor
 
 from harness.attention import LayerPrefix, Step, attend_to_all
-from harness.attention.own_cache import OwnCache
-from harness.attention.quantised import quantised, quantised_bits, quantised_tokens
+from harness.attention.packed import Packed, PackedCache, PackedTokens, Uniform, aligned
+from harness.attention.quantised import quantised_bits
 from harness.errors import InputError
 from harness.methods.about import About, Paper
 from harness.methods.bits import most_bits
@@ -23,17 +23,8 @@ __all__ = ["KIVI"]
 Bits = Literal[2, 4, 8]
 
 
-@dataclass
-class Tailed:
-    """Holds the cache as it is read back, and how many live tokens each row has; `due` after a step that added one."""
-
-    cache: OwnCache
-    live: list[int]
-    due: bool = False
-
-
 @dataclass(frozen=True)
-class KIVI(Method[Tailed]):
+class KIVI(Method[PackedCache]):
     """Quantises keys in groups of `group_size` tokens of a channel, values in groups of as many channels of a token.
 
     The newest `residual_length` values stay exact. Keys are quantised whenever as many have gathered, so between none
@@ -68,22 +59,25 @@ class KIVI(Method[Tailed]):
         super().__post_init__()
         self._check_multiple(self.residual_length, "residual_length")
 
-    def start(self, prefix: LayerPrefix) -> Tailed:
+    def start(self, prefix: LayerPrefix) -> PackedCache:
         """Quantise what the dense prefill has left behind."""
         self._check_multiple(prefix.k.shape[3], "a head dimension")
-        r, old = self.residual_length, max(0, prefix.v.shape[2] - self.residual_length)
-        k = quantised_tokens(prefix.k, prefix.first, prefix.lengths // r * r, self._of_keys, self.group_size)
-        v = prefix.v.clone()
-        v[:, :, :old] = quantised(v[:, :, :old], self._of_values, self.group_size)
-        return Tailed(OwnCache(prefix, k, v), prefix.lengths.tolist())
+        r, g = self.residual_length, self.group_size
+        keys, values = Uniform(self._of_keys, g, -2), Uniform(self._of_values, g)
+        whole = [count // r * r for count in prefix.lengths.tolist()]
+        old = [max(0, count - r) for count in prefix.lengths.tolist()]
+        k, v = aligned(prefix.k, prefix), aligned(prefix.v, prefix)
+        return PackedCache(
+            prefix,
+            PackedTokens(prefix, k, _prompt(prefix, "k", k, keys, whole), whole, keys, tail=r, chunk=r),
+            PackedTokens(prefix, v, _prompt(prefix, "v", v, values, old), old, values, tail=r + 1),
+        )
 
-    def attend(self, step: Step, state: Tailed) -> Tensor:
+    def attend(self, step: Step, state: PackedCache) -> Tensor:
         """Quantise what the last step has made due, then attend to all, the newest token exactly."""
-        if state.due:
-            self.settle(state)
-        state.cache.append(step.k[:, :, -1], step.v[:, :, -1])
-        state.live, state.due = [count + 1 for count in state.live], True
-        return attend_to_all(state.cache.seen_by(step))
+        state.settle()
+        state.append(step)
+        return attend_to_all(state.seen_by(step))
 
     def cost(self, at: LayerAt) -> Cost:
         """Count codes, scales, least numbers and exact tails; codes are written on average.
@@ -97,8 +91,8 @@ class KIVI(Method[Tailed]):
         return Cost(attend=self._bits(at, at.n - 1), write=at.newest + keys + values, held=self._bits(at, at.n))
 
     def state_elements(self, at: LayerAt) -> float:
-        """Count a second cache: codes are held as they are read back."""
-        return at.cache / ELEMENT
+        """Count what is held beside the shared cache: codes, and room for the tails whether they are full or not."""
+        return (self._bits(at, at.n) + at.tokens(self.residual_length + 1)) / ELEMENT
 
     @classmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:
@@ -114,16 +108,6 @@ class KIVI(Method[Tailed]):
     def _of_values(self) -> int:
         return self.value_bits or self.bits
 
-    def settle(self, state: Tailed) -> None:
-        """Quantise tails of keys that are full, in the rows where they are, and the oldest exact value of each row."""
-        cache, n, r = state.cache, state.cache.length, self.residual_length
-        full = [row for row, count in enumerate(state.live) if count % r == 0]
-        if full:
-            tail = cache.k[full, :, n - r : n]
-            cache.k[full, :, n - r : n] = quantised(tail, self._of_keys, self.group_size, -2)
-        if n > r:
-            cache.v[:, :, n - r - 1] = quantised(cache.v[:, :, n - r - 1], self._of_values, self.group_size)
-
     def _bits(self, at: LayerAt, settled: int) -> float:
         """Count the bits of all K and V when so many tokens have been through the quantiser's rules."""
         r, d, g = self.residual_length, at.head_dim, self.group_size
@@ -134,3 +118,9 @@ class KIVI(Method[Tailed]):
     def _check_multiple(self, value: int, what: str) -> None:
         if value % self.group_size:
             raise InputError(f"KIVI needs {what} that is a multiple of group_size={self.group_size}, not {value}")
+
+
+def _prompt(prefix: LayerPrefix, of: str, x: Tensor, form: Uniform, counts: list[int]) -> Packed | None:
+    """Encode the prompt's tokens [B, H, S, D] that some row has quantised, for all cells that quantise them alike."""
+    most = max(counts)
+    return prefix.once((of, form, most), lambda: Packed.of(form, x[:, :, :most])) if most else None

@@ -1,0 +1,29 @@
+"""Holds K and V in codes of few bits, packed into bytes, and reads a layer's back in each step.
+
+`bits` packs codes into bytes; a `Format` (`held`) says what tokens become and how they are read back, `Uniform`
+(`uniform`) is that of groups between their least and greatest; `PackedTokens` (`tokens`) holds K or V: codes of the
+prompt, which cells may share, codes of later tokens and an exact tail; `PackedCache` (`cache`) makes the step that a
+method attends to. Tokens lie at places here: place i is a row's i-th live token, whatever stands to its left.
+"""
+
+from harness.attention.packed.bits import pack, room, unpack
+from harness.attention.packed.cache import PackedCache, Tokens
+from harness.attention.packed.held import Format, Growing, Packed
+from harness.attention.packed.places import aligned, put_at
+from harness.attention.packed.tokens import PackedTokens
+from harness.attention.packed.uniform import Uniform
+
+__all__ = [
+    "Format",
+    "Growing",
+    "Packed",
+    "PackedCache",
+    "PackedTokens",
+    "Tokens",
+    "Uniform",
+    "aligned",
+    "pack",
+    "put_at",
+    "room",
+    "unpack",
+]
