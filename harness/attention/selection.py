@@ -37,9 +37,16 @@ def top_newest(scores: Tensor, count: int, column: Tensor | None = None, best_fi
     return key.topk(min(count, scores.shape[-1]), sorted=best_first).indices
 
 
-def are_best(scores: Tensor, count: int) -> Tensor:
-    """Return which entries are the `count` highest scores along the last axis, as bool; exact ties go to the newest."""
-    return torch.zeros_like(scores, dtype=torch.bool).scatter(-1, top_newest(scores, count), True)
+def are_best(scores: Tensor, count: int | Tensor) -> Tensor:
+    """Return which entries are the `count` highest scores along the last axis, as bool; exact ties go to the newest.
+
+    A tensor counts for each row of scores [..., N]: [...], or broadcast to it.
+    """
+    if isinstance(count, int):
+        return torch.zeros_like(scores, dtype=torch.bool).scatter(-1, top_newest(scores, count), True)
+    index = top_newest(scores, int(count.max()), best_first=True)
+    chosen = torch.arange(index.shape[-1], device=index.device) < count[..., None]
+    return torch.zeros_like(scores, dtype=torch.bool).scatter(-1, index, chosen.expand(index.shape))
 
 
 def gather_tokens(x: Tensor, index: Tensor) -> Tensor:

@@ -46,7 +46,8 @@ class LayerPrefix:
     come. layer: this one's number of `layers`. rope: the layer's rotary embedding, for methods that need it.
     calibration: what the method learnt of this layer beforehand. weights: what its `reweigh` made of those of K and V,
     for methods that need them. shared: belongs to the decode stream, the same for all its layers; several steps of a
-    layer may run before the next layer's. common: belongs to the layer, the same for all streams (see `once`).
+    layer may run before the next layer's. common: belongs to the layer, the same for all streams (see `once`). seen: of
+    the mask, what the first decode step sees where that is less (see `visible`).
     """
 
     k: Tensor
@@ -61,12 +62,18 @@ class LayerPrefix:
     shared: dict[Any, Any] = field(default_factory=dict)
     weights: Projections | None = None
     common: dict[Any, Any] = field(default_factory=dict)
+    seen: Tensor | None = None
 
     def once(self, key: Hashable, make: Callable[[], M]) -> M:
         """Return what `make` makes of the prompt, made once for all cells that ask under the same key. Read only."""
         if key not in self.common:
             self.common[key] = make()
         return self.common[key]  # type: ignore[no-any-return]
+
+    @property
+    def visible(self) -> Tensor:
+        """Return the live tokens that a decode step can still see, [B, 1, S]: others a sliding window has dropped."""
+        return self.mask if self.seen is None else self.seen
 
     @property
     def lengths(self) -> Tensor:

@@ -99,13 +99,13 @@ class DecodeStream:
         with self.clock.running():
             self._write_tokens(call, layer, new)
             if call.layer not in self.states:
-                self.states[call.layer] = attention.start(self._prefix(call.layer))
+                self.states[call.layer] = attention.start(self._prefix(call))
             steps = [self._step(call, layer, new, t) for t in range(call.q.shape[2])]
             outputs = [attention.attend(step, self.states[call.layer]) for step in steps]
         if self.measured:
             self.measured.note(new.done, steps, self._metered(call.layer, len(steps)) if acts else None)
         if acts and self.activity.is_open(new.done):
-            self.activity.compare(self._prefix(call.layer), new, steps, outputs)
+            self.activity.compare(self._prefix(call), new, steps, outputs)
         return torch.stack([output.flatten(1, 2) for output in outputs], 2)
 
     def _metered(self, layer: int, count: int) -> list[Tensor]:
@@ -128,9 +128,10 @@ class DecodeStream:
         layer.k[:, :, start : start + filled] = decoded_kv.k[:, :, :filled]
         layer.v[:, :, start : start + filled] = decoded_kv.v[:, :, :filled]
 
-    def _prefix(self, layer: int) -> LayerPrefix:
-        cache, s = self.cache.layers[layer], self.cache.prompt
-        k, v, mask = cache.k[:, :, :s], cache.v[:, :, :s], self.cache.mask[..., :s]
+    def _prefix(self, call: LayerCall) -> LayerPrefix:
+        layer, s = call.layer, self.cache.prompt
+        cache, mask = self.cache.layers[layer], self.cache.mask[..., :s]
+        k, v = cache.k[:, :, :s], cache.v[:, :, :s]
         return LayerPrefix(
             k,
             v,
@@ -144,6 +145,7 @@ class DecodeStream:
             shared=self.shared,
             weights=self.weights[layer] if self.weights else None,
             common=cache.common,
+            seen=None if call.window_mask is None else mask & call.window_mask[0, :, 0, :s],
         )
 
     def _step(self, call: LayerCall, layer: LayerCache, new: NewColumns, t: int) -> Step:

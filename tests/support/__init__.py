@@ -133,7 +133,9 @@ def steps(case, method, scores=None, sliding_window=None, layer=0, place=None):
         method.observes, LayerPrompt(grouped[:, :, :, :p], k[:, :, :p], mask[:, :p], scores, near, **known)
     )
     prompt = k[:, :, :p], v[:, :, :p], of_heads[..., :p]
-    prefix = LayerPrefix(*prompt, total - p, statistics=statistics, **place)
+    in_sight = None if sliding_window is None else torch.arange(p, device=q.device) > p - sliding_window
+    seen = None if in_sight is None else prompt[2] & in_sight
+    prefix = LayerPrefix(*prompt, total - p, statistics=statistics, seen=seen, **place)
     state = method.start(prefix)
     for n in range(p + 1, total + 1):
         seen = of_heads[..., :n]

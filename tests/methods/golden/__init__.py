@@ -103,3 +103,10 @@ def attended(method, query, key, value, attention_mask, prefill_length, **place)
 def by_head(kept, heads):
     """Kept sets [B, 1 or Hkv, T, N] as query heads have them, [B, Hq, T, N]."""
     return kept.repeat_interleave(heads // kept.shape[1], 1)
+
+
+def left(method, *tensors, **place):
+    """Which prompt tokens an eviction at the prompt's end leaves, [B, heads, P] bool, heads of those that choose."""
+    step, state = next(steps(method, *tensors, **place))
+    at = state.index[:, :, None, :, None] == torch.arange(step.length - 1)
+    return (at & state.own[..., None]).any(3).flatten(1, 2)

@@ -1,0 +1,54 @@
+"""Evicts prompt tokens once, at the end of the prefill, and keeps every newer one: one path for all such methods."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from torch import Tensor
+
+from harness.attention import LayerPrefix, Step
+from harness.attention.survivors import Survivors
+from harness.methods.contract import Method
+from harness.methods.cost import Cost, LayerAt
+from harness.methods.knob_types import Size, floor
+from harness.methods.ratio import Budget, largest_knob
+
+
+@dataclass(frozen=True)
+class PromptEviction(Method[Survivors]):
+    """Keeps k prompt tokens for good and every newer one: a method says which, in `keep`."""
+
+    excused: ClassVar[Mapping[str, str]] = {
+        "a_sliding_window_equals_starting_anew_at_every_step": "tokens are evicted once, at the end of the prompt"
+    }
+
+    k: Size
+
+    @abstractmethod
+    def keep(self, prefix: LayerPrefix) -> Tensor:
+        """Choose among `prefix.visible` what stays: [B, H, G or 1, S] bool, each query head its own or all the same."""
+
+    def survivors(self, at: LayerAt) -> float:
+        """Count the prompt tokens that a KV head is left with."""
+        return min(self.k, at.prompt)
+
+    def start(self, prefix: LayerPrefix) -> Survivors:
+        """Evict."""
+        return Survivors(prefix, self.keep(prefix))
+
+    def attend(self, step: Step, state: Survivors) -> Tensor:
+        """Attend to what is left and to every newer token."""
+        return state.attend(step)
+
+    def cost(self, at: LayerAt) -> Cost:
+        """Count K and V of what is left and of newer tokens as read and as held, the newest's as written."""
+        cached = at.tokens(self.survivors(at) + at.n - at.prompt)
+        return Cost(attend=cached, write=at.newest, held=cached)
+
+    @classmethod
+    def at(cls, budget: Budget, **fixed: Any) -> Self:
+        """Solve k, which must leave room for the other knobs."""
+        return largest_knob(cls, "k", (floor(cls, "k", **fixed), budget.tokens), budget, **fixed)
