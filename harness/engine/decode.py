@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from harness.attention import LayerPrefix, Projections, Step
 from harness.engine.activity import Activity
 from harness.engine.cache import DecodedKV, LayerCache, NewColumns, PromptCache
-from harness.engine.device import Clock, make_clock
+from harness.engine.device import Clock, HostClock, make_clock
 from harness.engine.measured import Measured
 from harness.engine.model import LayerCall
 from harness.kernels import KernelBinding, extend, find_binding
@@ -90,6 +90,11 @@ class DecodeStream:
             activity.close()
         measured = Measured(len(cache.lengths), cache.decode_steps, device) if method.measured else None
         return cls(method, kernel, dense, cache, activity, make_clock(device), measured, calibration, weights)
+
+    def unwatched(self) -> DecodeStream:
+        """Return the stream for a pass whose logits alone are wanted: not compared, measured or timed by a GPU."""
+        self.activity.close()
+        return replace(self, measured=None, clock=HostClock())
 
     def attend(self, call: LayerCall, new: NewColumns) -> Tensor:
         """Compute the output [B, Hq, T, D] of the T new tokens in one layer."""

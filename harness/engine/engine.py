@@ -5,32 +5,27 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from harness.attention.calibration import Calibrator
 from harness.attention.rope import Rope
 from harness.engine.cache import PromptCache
+from harness.engine.comparison import Comparison
 from harness.engine.decode import DecodeStream
 from harness.engine.device import current, wait_for
 from harness.engine.finite import NotFiniteError, WatchedModel
 from harness.engine.lending import Loan, make_loan
 from harness.engine.model import Model
-from harness.engine.prefill import Prefill
+from harness.engine.prefill import Prefill, Prefilled
 from harness.engine.prompt import Output, Prompt, padded
 from harness.engine.session import Session
 from harness.errors import InputError
 from harness.kernels import Kernel, choose_binding, choose_observe, fits
 from harness.methods import Method
-
-
-class Prefilled(NamedTuple):
-    """Holds the filled cache and the logits [B, V] of every prompt's last token."""
-
-    cache: PromptCache
-    logits: Tensor
+from harness.methods.controls.dense import Dense
 
 
 class Engine:
@@ -38,7 +33,8 @@ class Engine:
 
     `prefill_tokens` bounds one prefill pass, padding included; `kernel` chooses between torch and Triton for the
     methods' attention ("auto": Triton where it can serve them). `ropes` are the rotary embeddings of the layers, for
-    methods that need them, `calibrations` what calibrators learnt of each layer beforehand (engine/calibrate.py).
+    methods that need them, `calibrations` what calibrators learnt of each layer beforehand (engine/calibrate.py). With
+    `divergence` each batch is decoded once more, along dense's tokens, to compare all methods with it.
     """
 
     def __init__(
@@ -48,6 +44,7 @@ class Engine:
         kernel: Kernel = "auto",
         ropes: Sequence[Rope | None] = (),
         calibrations: Mapping[Calibrator[Any], Sequence[Any]] | None = None,
+        divergence: bool = False,
     ) -> None:
         self._model = model
         self._ropes = ropes
@@ -55,26 +52,29 @@ class Engine:
         self._loans: dict[Method[Any], Loan] = {}
         self._kernel: Kernel = kernel
         self._prefill_tokens = prefill_tokens
+        self._divergence = divergence
 
     def run(self, batch: Sequence[Prompt], methods: Sequence[Method[Any]]) -> list[list[Output]]:
         """Return the outputs by method, then by prompt. All of a batch generate, or all are forced.
 
         Raises NotFiniteError when logits are NaN or infinite.
         """
+        needs_dense = self._divergence and not any(method.is_dense for method in methods)
+        every = [*methods, Dense()] if needs_dense else methods
         outputs: dict[tuple[int, int], Output] = {}
         with current(self._model.device):
             for rows in self._rows(batch):
-                for group in _by_prefill(methods):
-                    found = self._run_group([batch[row] for row in rows], [methods[i] for i in group])
-                    for i, of_method in zip(group, found, strict=True):
-                        outputs |= {(i, row): output for row, output in zip(rows, of_method, strict=True)}
+                for i, of_method in self._run_rows([batch[row] for row in rows], every).items():
+                    outputs |= {(i, row): output for row, output in zip(rows, of_method, strict=True)}
         return [[outputs[i, row] for row in range(len(batch))] for i in range(len(methods))]
 
     def locate(self, prompt: Prompt, method: Method[Any]) -> str:
         """Find where the first number that is not finite appears when the method decodes the prompt, in words."""
         watched = WatchedModel(self._model)
         with contextlib.suppress(NotFiniteError):
-            engine = Engine(watched, self._prefill_tokens, self._kernel, self._ropes, self._calibrations)
+            engine = Engine(
+                watched, self._prefill_tokens, self._kernel, self._ropes, self._calibrations, self._divergence
+            )
             engine.run([prompt], [method])
         return watched.first_not_finite
 
@@ -86,17 +86,27 @@ class Engine:
             groups.setdefault(length, []).append(row)
         return list(groups.values())
 
-    def _run_group(self, batch: Sequence[Prompt], methods: list[Method[Any]]) -> list[list[Output]]:
-        """Return the outputs of methods that share a prefill, or of one with weights of its own."""
-        loan = self._loan(methods[0]) if methods[0].own_prefill else None
-        if loan is None:
-            return self._run_lent(batch, methods, reweighed=False)
-        with self._model.lend(loan.lent):
-            return self._run_lent(batch, methods, loan.changed)
+    def _run_rows(self, batch: Sequence[Prompt], methods: Sequence[Method[Any]]) -> dict[int, list[Output]]:
+        """Return the outputs by method of prompts that may share a pass: group by group, each with its prefill."""
+        comparison = Comparison(self._model, self._stream, batch) if self._divergence else None
+        outputs: dict[int, list[Output]] = {}
+        for group in _by_prefill(methods):
+            of_group = [methods[i] for i in group]
+            loan = self._loan(of_group[0]) if of_group[0].own_prefill else None
+            weights = partial(self._model.lend, loan.lent) if loan else contextlib.nullcontext
+            with weights():
+                filled = self._prefill(batch, of_group)
+                found = self._decode(filled, batch, of_group, reweighed=loan is not None and loan.changed)
+            if comparison:
+                comparison.note(filled, of_group, found, weights)
+            outputs |= zip(group, found, strict=True)
+        return outputs
 
-    def _run_lent(self, batch: Sequence[Prompt], methods: list[Method[Any]], reweighed: bool) -> list[list[Output]]:
-        """Return the outputs of the group, with the weights that the model has now."""
-        cache, logits = self._prefill(batch, methods)
+    def _decode(
+        self, filled: Prefilled, batch: Sequence[Prompt], methods: list[Method[Any]], reweighed: bool
+    ) -> list[list[Output]]:
+        """Return the outputs of a group that shares a filled cache, with the weights that the model has now."""
+        cache, logits = filled
         session = Session(self._model, [self._stream(method, cache) for method in methods], batch)
         wait_for(self._model.device)  # the prefill is not the session's time
         begin = time.perf_counter()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +14,13 @@ from harness.attention.statistics import Observe, Statistic, observe
 from harness.engine.cache import PromptCache
 from harness.engine.model import LayerCall
 from harness.methods import Method
+
+
+class Prefilled(NamedTuple):
+    """Holds the filled cache and the logits [B, V] of every prompt's last token."""
+
+    cache: PromptCache
+    logits: Tensor
 
 
 @dataclass(frozen=True)

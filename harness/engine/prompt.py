@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from harness.engine.divergence import Divergence
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -64,6 +66,7 @@ class Output:
     The tokens, their negative log-likelihoods (nats), whether each was the greedy choice, whether the method ever
     changed an attention output, its share of the decoding time, the share of dense's bytes that its decode steps moved,
     where the method measures it, and the share of query-key pairs that its own prefill computed, if it has one.
+    Its `divergence` from dense, where that is asked for and the output has a decode step.
     """
 
     tokens: list[int] = field(default_factory=list)
@@ -73,6 +76,7 @@ class Output:
     seconds: float = 0.0
     share: float | None = None
     density: float | None = None
+    divergence: Divergence | None = None
 
 
 def padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
