@@ -11,7 +11,8 @@ STORED = 16
 
 def quantised(x: Tensor, bits: int, size: int, dim: int = -1) -> Tensor:
     """Read back x from codes of so many bits, in groups of `size` consecutive entries of a negative axis."""
-    return from_codes(*codes_of(x, bits, size, dim)).flatten(dim - 1, dim)
+    codes, scale, low = codes_of(x, bits, size, dim)
+    return codes.mul_(scale).add_(low).to(x.dtype).flatten(dim - 1, dim)
 
 
 def codes_of(x: Tensor, bits: int, size: int, dim: int = -1) -> tuple[Tensor, Tensor, Tensor]:
@@ -30,12 +31,6 @@ def codes_of(x: Tensor, bits: int, size: int, dim: int = -1) -> tuple[Tensor, Te
     scale = scale.masked_fill(scale == 0, 1)
     codes = (accurate - low).div_(scale).round_().clamp_(0, most)
     return codes, scale, low.to(x.dtype)
-
-
-def from_codes(codes: Tensor, scale: Tensor, low: Tensor) -> Tensor:
-    """Read back codes of `codes_of`, in the dtype of the scales; codes may be integers."""
-    accurate = torch.promote_types(scale.dtype, torch.float32)
-    return codes.to(accurate).mul_(scale).add_(low).to(scale.dtype)
 
 
 def quantised_bits(numbers: float, bits: int, size: int) -> float:

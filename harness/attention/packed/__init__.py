@@ -6,7 +6,7 @@ prompt, which cells may share, codes of later tokens and an exact tail; `PackedC
 method attends to. Tokens lie at places here: place i is a row's i-th live token, whatever stands to its left.
 """
 
-from harness.attention.packed.bits import pack, room, unpack
+from harness.attention.packed.bits import pack, room, unpack, unpack_into
 from harness.attention.packed.cache import PackedCache, Tokens
 from harness.attention.packed.held import Format, Growing, Packed
 from harness.attention.packed.places import aligned, put_at
@@ -26,4 +26,5 @@ __all__ = [
     "put_at",
     "room",
     "unpack",
+    "unpack_into",
 ]

@@ -29,8 +29,13 @@ def pack(codes: Tensor, bits: int) -> Tensor:
 
 def unpack(packed: Tensor, bits: int, width: int) -> Tensor:
     """Read back `width` codes from what `pack` made of them, uint8 [..., W]."""
-    taken = room(bits)
-    if taken == 8:
-        return packed
-    parts = [(packed >> shift) & ((1 << taken) - 1) for shift in range(0, 8, taken)]
-    return torch.cat(parts, -1)[..., :width]
+    return unpack_into(packed, bits, packed.new_empty(*packed.shape[:-1], width))
+
+
+def unpack_into(packed: Tensor, bits: int, out: Tensor) -> Tensor:
+    """Read back codes into out [..., W] of any dtype; returns it."""
+    taken, each = room(bits), packed.shape[-1]
+    for i, shift in enumerate(range(0, 8, taken)):
+        part = out[..., i * each : (i + 1) * each]
+        part.copy_(((packed >> shift) & ((1 << taken) - 1))[..., : part.shape[-1]])
+    return out

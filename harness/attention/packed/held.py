@@ -13,7 +13,10 @@ Held = tuple[Tensor, ...]
 
 
 class Format(Protocol):
-    """Encodes tokens and reads them back; what is the same for all of them (ranges, centres) is its own."""
+    """Encodes tokens and reads them back; what is the same for all of them (ranges, centres) is its own.
+
+    Formats derive from it; `read_into` is for those that can spare a temporary.
+    """
 
     def encode(self, x: Tensor) -> Held:
         """Return what is held of x [B, H, n, D]; n is a multiple of a group of tokens, if there are groups."""
@@ -23,6 +26,10 @@ class Format(Protocol):
         """Read all tokens back, [B, H, n, D] in the dtype of the cache."""
         ...
 
+    def read_into(self, held: Held, out: Tensor) -> None:
+        """Read all tokens back into out [B, H, n, D], a slice of what a step sees."""
+        out.copy_(self.decode(held))
+
 
 @dataclass(frozen=True)
 class Packed:
@@ -30,15 +37,20 @@ class Packed:
 
     form: Format
     held: Held
+    tokens: int
 
     @classmethod
     def of(cls, form: Format, x: Tensor) -> Self:
         """Encode x [B, H, n, D]."""
-        return cls(form, form.encode(x))
+        return cls(form, form.encode(x), x.shape[2])
 
     def read(self) -> Tensor:
         """Read the tokens back, [B, H, n, D]."""
         return self.form.decode(self.held)
+
+    def read_into(self, out: Tensor) -> None:
+        """Read all tokens back into out [B, H, n, D]."""
+        self.form.read_into(self.held, out)
 
 
 class Growing:

@@ -57,8 +57,7 @@ class PackedTokens:
         b, h, _, d = self._ring.shape
         out = self._ring.new_empty(b, h, n + 1, d)
         if self.prompt is not None:
-            read = self.prompt.read()[:, :, :n]
-            out[:, :, : read.shape[2]] = read
+            self.prompt.read_into(out[:, :, : self.prompt.tokens])
         own = [settled - base for settled, base in zip(self.settled, self._base, strict=True)]
         if any(own):
             token = torch.arange(max(own), device=out.device)
