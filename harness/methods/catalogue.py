@@ -13,7 +13,7 @@ import harness.methods
 from harness.errors import InputError
 from harness.methods.contract import Method
 from harness.methods.exemption import Exemption
-from harness.methods.knob_types import later
+from harness.methods.knob_types import is_open, later
 from harness.methods.ratio import Budget
 
 SHARED = tuple(field.name for field in dataclasses.fields(Exemption))
@@ -54,7 +54,7 @@ def knobs(cls: type[Method[Any]]) -> dict[str, Any]:
 
 def open_knobs(name: str, given: Mapping[str, Any]) -> list[str]:
     """List the knobs that nothing sets: without any a method is run as it is, whatever ratio is asked for."""
-    return [knob for knob, default in knobs(find(name)).items() if default is dataclasses.MISSING and knob not in given]
+    return [knob for knob in knobs(find(name)) if is_open(find(name), knob, given)]
 
 
 def create(name: str, **settings: Any) -> Method[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from types import NoneType
 from typing import Annotated, Any, Literal
@@ -45,6 +45,14 @@ class Later:
     """Marks a knob that came after results were kept: at its default it says nothing, and cells are named without."""
 
 
+@dataclasses.dataclass(frozen=True)
+class SolvedWhere:
+    """Marks a knob that is null by default: a ratio solves it where another knob has a value, elsewhere it has none."""
+
+    knob: str
+    value: object
+
+
 Size = Annotated[int, AtLeast(1)]
 """Counts what is kept or read: none of it is no method."""
 Count = Annotated[int, AtLeast(0)]
@@ -70,6 +78,15 @@ PageTokens = Annotated[int, AtLeast(1), Later()]
 def later(cls: Any, knob: str) -> bool:
     """Return True if cells are named without the knob where it has its default."""
     return any(isinstance(extra, Later) for extra in _extras(_kinds(cls)[knob]))
+
+
+def is_open(cls: Any, knob: str, given: Mapping[str, Any]) -> bool:
+    """Return True if a method needs the knob beside those that are given, so that a ratio solves it."""
+    defaults = {field.name: field.default for field in dataclasses.fields(cls)}
+    where = [extra for extra in _extras(_kinds(cls)[knob]) if isinstance(extra, SolvedWhere)]
+    needed = defaults[knob] is dataclasses.MISSING
+    needed = needed or any({**defaults, **given}[extra.knob] == extra.value for extra in where)
+    return needed and knob not in given
 
 
 def least(cls: Any, knob: str) -> int | None:

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from harness.attention.scores import Scores
 from harness.attention.statistics import (
     AttentionReceived,
+    BelowEven,
     LargestWeight,
+    LastPivotal,
     LastQueries,
     LastUsed,
     LayerPrompt,
@@ -31,6 +33,8 @@ ALL = (
     *(QuerySquare(count) for count in (1, 6, 30)),
     QueryKeyMagnitude(),
     *(LargestWeight(k, before, last) for k in (0, 3) for before in (False, True) for last in (None, 1, 5)),
+    *(LastPivotal(count) for count in (1, 4, 30, 0.1, 0.4)),
+    *(BelowEven(window) for window in (1, 6, 30)),
 )
 
 
@@ -109,6 +113,27 @@ def largest_weight(q, _k, _live, rows, k, before_softmax, last):
     return found
 
 
+def last_pivotal(q, _k, live, rows, count):
+    last = q.new_zeros(q.shape[0], q.shape[2])
+    if isinstance(count, float):
+        count = max(1, len(live) - int((1 - count) * len(live)) - 1)
+    for time, (_, looked_at, _, weights) in enumerate(rows, 1):
+        mean = weights.mean(1)
+        for head in range(len(q)):
+            next_below = sorted(mean[head].tolist(), reverse=True)[count] if count < len(looked_at) else 0
+            for column, weight in zip(looked_at, mean[head].tolist(), strict=True):
+                if weight > next_below:
+                    last[head, column] = time
+    return last
+
+
+def below_even(q, _k, _live, rows, window):
+    found = torch.zeros(q.shape[0], window, q.shape[2], dtype=torch.bool)
+    for place, (_, looked_at, _, weights) in enumerate(rows[-window:], window - min(window, len(rows))):
+        found[:, place, looked_at] = weights.mean(1) < 1 / len(looked_at)
+    return found
+
+
 WRITTEN_OUT = {
     AttentionReceived: received,
     LastUsed: last_used,
@@ -118,6 +143,8 @@ WRITTEN_OUT = {
     QuerySquare: query_square,
     QueryKeyMagnitude: query_key_magnitude,
     LargestWeight: largest_weight,
+    LastPivotal: last_pivotal,
+    BelowEven: below_even,
 }
 
 
@@ -189,11 +216,11 @@ def test_time_starts_at_one_with_the_first_live_query():
     assert found[LAST_USED][1].max() == 2
 
 
-def test_statistics_of_half_precision_are_gathered_in_float32():
+def test_statistics_of_half_precision_are_gathered_in_float32_unless_they_are_yes_or_no():
     mask = padded(40, left=(0,))
     q, k = inputs(mask, dtype=torch.bfloat16)
     found = observe(ALL, LayerPrompt(q, k, mask, Scores(0.5)))
-    assert {x.dtype for x in found.values()} == {torch.float32}
+    assert {x.dtype for x in found.values()} == {torch.float32, torch.bool}
     expected = written_out(q.float(), k.float(), mask, Scores(0.5))[RECEIVED]
     torch.testing.assert_close(found[RECEIVED], expected, atol=0.1, rtol=0.02)
 

@@ -38,8 +38,9 @@ def test_tokens_that_a_sliding_window_dropped_have_no_influence(name, knobs, lay
         strict=True,
     )
     for (step, state), (other, other_state) in pairs:
-        if isinstance(getattr(state, "score", None), torch.Tensor):
-            other_state.score = state.score.clone()
+        for past in ("score", "history"):
+            if isinstance(getattr(state, past, None), torch.Tensor):
+                setattr(other_state, past, getattr(state, past).clone())
         close(method.attend(step, state), method.attend(other, other_state), 1e-9)
 
 

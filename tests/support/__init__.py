@@ -53,14 +53,21 @@ def each_method(variants=tuple(VARIANTS)):
 
 def full(name, knobs):
     """Knobs with which a method drops nothing: those that its definition calls FULL, or all channels and tokens."""
-    return {**knobs, **getattr(defined()[name], "FULL", {knob: v for knob, v in ALL.items() if knob in knobs})}
+    return {**knobs, **full_of(name, knobs, {knob: v for knob, v in ALL.items() if knob in knobs})}
+
+
+def full_of(name, knobs, otherwise):
+    """What its definition calls FULL, which may depend on the other knobs."""
+    found = getattr(defined()[name], "FULL", otherwise)
+    return found(knobs) if callable(found) else found
 
 
 def all_of(method):
     """The same method with knobs that drop nothing, in models with heads of up to 64 channels and 256 positions."""
     name = type(method).__module__.rpartition(".")[2]
     known = methods.knobs(type(method))
-    more = {"r": 64, "k": 256, **getattr(defined()[name], "FULL", {})}
+    more = full_of(name, methods.settings(method), {})
+    more = more if callable(getattr(defined()[name], "FULL", None)) else {"r": 64, "k": 256, **more}
     return methods.create(name, **{**methods.settings(method), **{k: v for k, v in more.items() if k in known}})
 
 

@@ -4,6 +4,7 @@ Each is a small class in a page of this package; `observe` walks the prompt once
 """
 
 from harness.attention.statistics.blocks import BLOCK, Block, LayerPrompt
+from harness.attention.statistics.history import BelowEven, LastPivotal, next_largest, pivotal_counts
 from harness.attention.statistics.inputs import LayerInputs
 from harness.attention.statistics.largest import LargestWeight
 from harness.attention.statistics.last_used import LastUsed, used
@@ -14,8 +15,10 @@ from harness.attention.statistics.walk import Observe, Statistic, observe
 __all__ = [
     "BLOCK",
     "AttentionReceived",
+    "BelowEven",
     "Block",
     "LargestWeight",
+    "LastPivotal",
     "LastQueries",
     "LastUsed",
     "LayerInputs",
@@ -26,6 +29,8 @@ __all__ = [
     "ReceivedFromLast",
     "ReceivedWithin",
     "Statistic",
+    "next_largest",
     "observe",
+    "pivotal_counts",
     "used",
 ]

@@ -4,7 +4,7 @@ One file for each method, found by its name. It holds
 
     KNOBS            a small budget, with which the method is held to every law
     VARIANTS         further settings for the laws, if switches change what the method does
-    FULL             knobs that let it drop nothing, if those are not r=8 and k=100
+    FULL             knobs that let it drop nothing, if those are not r=8 and k=100; or a function of the other knobs
     PREFILL          settings that give it a prefill of its own, if KNOBS do not
     SETTINGS         a hypothesis strategy of knobs, with which the method is compared with `definition`; both may be
                      left out where the authors' own numbers are a test (tests/methods/golden/test_NAME.py)
