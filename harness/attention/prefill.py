@@ -24,6 +24,9 @@ Seen = Callable[[int, int], Tensor]
 Causality, windows and padding need not be in it.
 """
 
+Attend = Callable[["LayerPrefill", int, int, Tensor], Tensor]
+"""Computes the output [B, H, G, Q, D] of queries `start` .. `end` - 1 under what they see, as large as Seen says."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LayerPrefill(LayerPrompt):
@@ -59,16 +62,19 @@ class Attended:
     density: Tensor
 
 
-def attend_prompt(prompt: LayerPrefill, seen: Seen | None = None) -> Attended:
-    """Attend exactly to what each query sees: all that is visible, or what `seen` leaves of it."""
-    if seen is None and prompt.scores.cap is None:
+def attend_prompt(prompt: LayerPrefill, seen: Seen | None = None, attend: Attend | None = None) -> Attended:
+    """Attend exactly to what each query sees: all that is visible, or what `seen` leaves of it.
+
+    `attend`, where given, computes a block in the exact one's stead, of what its queries see.
+    """
+    if seen is None and attend is None and prompt.scores.cap is None:
         return Attended(_fused(prompt), _ones(prompt))
     blocks, computed, pairs = [], _ones(prompt) * 0, _ones(prompt) * 0
     for start in range(0, prompt.q.shape[3], QUERIES):
         end = min(start + QUERIES, prompt.q.shape[3])
         visible = prompt.visible(start, end)
         mask = visible if seen is None else visible & seen(start, end)
-        blocks.append(_attend(prompt, start, end, mask))
+        blocks.append((attend or _attend)(prompt, start, end, mask))
         computed += _count(prompt, start, end, mask)
         pairs += _count(prompt, start, end, visible)
     return Attended(torch.cat(blocks, 3), computed / pairs)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from harness.attention.index.grown import Grown
+from harness.attention.moved import attend_moved
 from harness.attention.rope import Rope
-from harness.attention.selection import attend_own, gather_tokens
 from harness.attention.step import LayerPrefix, Step
 
 
@@ -46,8 +46,7 @@ def attend_in_a_row(step: Step, rope: Rope, index: Tensor, live: Tensor) -> Tens
     bit. Returns the output [B, H, G, D].
     """
     apart = live.sum(-1, keepdim=True) - 1 - torch.arange(index.shape[-1], device=index.device)
-    keys = rope.turn(gather_tokens(step.k, index), step.length - 1 - index - apart)
-    return attend_own(step, index, live[:, :, None], keys)
+    return attend_moved(step, rope, index, step.length - 1 - index - apart, live)[0]
 
 
 def rope_of(prefix: LayerPrefix) -> Rope:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from types import NoneType
+from types import NoneType, UnionType
 from typing import Annotated, Any, Literal
 
 from harness.errors import InputError
@@ -71,6 +71,11 @@ Amount = Annotated[float, Is("a number of at least 0", lambda value: 0 <= value 
 Odd = Annotated[int, Is("an odd number of at least 1", lambda value: value >= 1 and value % 2 == 1, (int,))]
 """Counts neighbours around a middle, which is one of them: 1 is the middle alone."""
 
+Ceiling = Annotated[int, AtLeast(1), Later()] | Annotated[Literal["local"], Later()]
+"""Holds the distance at which first tokens are seen: a number, or that of the nearest token which is not kept."""
+Positions = Annotated[Literal["absolute", "cache"], Later()]
+"""Says what positions count: a text's tokens, or those that are still cached."""
+
 PageTokens = Annotated[int, AtLeast(1), Later()]
 """Counts the tokens of a page that is read whole, in a method that had none at first: 1 is no page."""
 
@@ -124,7 +129,7 @@ def check_types(method: object) -> None:
             raise InputError(f"{cls.__name__} needs {knob} as {wanted}, not {value!r}")
     for knob, within in _parts(cls):
         part, whole = getattr(method, knob), getattr(method, within.knob)
-        if part is not None and part > whole - within.left:
+        if isinstance(part, int) and part > whole - within.left:
             most = f"{within.knob} - {within.left}" if within.left else within.knob
             raise InputError(f"{cls.__name__} needs {knob} of at most {most} = {whole - within.left}, not {part}")
 
@@ -161,17 +166,24 @@ def _extras(kind: Any) -> Iterator[Any]:
 
 def _wanted(kind: Any, value: Any) -> str:
     """Say what a knob has to be where the value is not; "" where it fits, or for types that are not checked here."""
-    options = typing.get_args(kind)
-    if NoneType in options:
-        (rest,) = (option for option in options if option is not NoneType)
-        return "" if value is None else _wanted(rest, value)
-    tests = [extra for extra in getattr(kind, "__metadata__", ()) if isinstance(extra, Is)]
-    if tests:
-        return next((test.words for test in tests if not test.admits(value)), "")
-    if typing.get_origin(kind) is Annotated:
-        low = next(extra.value for extra in kind.__metadata__ if isinstance(extra, AtLeast))
-        fits = isinstance(value, options[0]) and not isinstance(value, bool) and value >= low
-        return "" if fits else f"an integer of at least {low}"
-    if typing.get_origin(kind) is Literal:
+    options, origin = typing.get_args(kind), typing.get_origin(kind)
+    if origin in {typing.Union, UnionType}:
+        wants = [_wanted(option, value) for option in options if option is not NoneType]
+        return "" if "" in wants or (value is None and NoneType in options) else " or ".join(wants)
+    if origin is Annotated:
+        return _wanted_of(options[0], kind.__metadata__, value)
+    if origin is Literal:
         return "" if value in options else " or ".join(map(str, options))
     return "" if kind is not bool or isinstance(value, bool) else "true or false"
+
+
+def _wanted_of(kind: Any, extras: Sequence[Any], value: Any) -> str:
+    """Say the same of a type with annotations."""
+    tests = [extra for extra in extras if isinstance(extra, Is)]
+    if tests:
+        return next((test.words for test in tests if not test.admits(value)), "")
+    low = next((extra.value for extra in extras if isinstance(extra, AtLeast)), None)
+    if low is None:
+        return _wanted(kind, value)
+    fits = isinstance(value, kind) and not isinstance(value, bool) and value >= low
+    return "" if fits else f"an integer of at least {low}"

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from harness import methods
+from harness.attention import Rope
 from harness.methods.decoding import decode
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +39,7 @@ def test_a_method_attends_to_as_many_tokens_as_the_table_says(name):
     method = methods.create(name, **{knob: value for knob, value in SETTINGS.items() if knob in knobs})
     query, key, value = torch.randn(3, 1, 2, 151, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     value.requires_grad_()
-    decode(method, query, key, value, torch.ones(1, 151, dtype=torch.bool), 150).sum().backward()
+    mask, rope = torch.ones(1, 151, dtype=torch.bool), Rope.plain(10_000, 16)
+    decode(method, query, key, value, mask, 150, rope=rope).sum().backward()
     told = sum(int(part) if part.isdecimal() else getattr(method, part) for part in stated()[name])
     assert (value.grad != 0).any(-1).sum(-1).tolist() == [[told] * 2]

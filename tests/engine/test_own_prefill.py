@@ -1,9 +1,11 @@
 """Methods that compute the prompt's attention themselves, beside the others that share the dense prefill."""
 
 import pytest
+from support import architectures
 from support.engine_runs import engine, generation, scoring
 
 from harness import methods
+from harness.engine import Prompt
 from harness.methods.controls.dense import Dense
 
 SPARSE = {"threshold": 0.3, "stride": 2, "block_size": 4}
@@ -44,6 +46,18 @@ def test_a_prefill_that_leaves_pairs_out_says_how_many_and_changes_every_token(w
     assert all(0.1 < output.density < 0.95 for output in own[:2])
     assert all(output.active for output in own[:2])
     assert own[0].nll[0] != pytest.approx(dense[0].nll[0], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [("streaming_llm", {}), ("streaming", {}), ("window", {}), ("lm_infinite", {"initial": 4, "ceiling": "local"})],
+)
+def test_under_a_masked_prefill_it_does_not_matter_where_a_prompt_ends(name, more):
+    (text, *_), method = architectures.prompts((21,)), methods.create(name, k=9, mask_prefill=True, **more)
+    early, late = (Prompt(tuple(text[:end]), forced=tuple(text[end:])) for end in (12, 17))
+    ((first, second),) = engine().run([early, late], [method])
+    assert first.nll[5:] == pytest.approx(second.nll, abs=1e-6)
+    assert second.density < first.density < 1
 
 
 def test_pairs_of_exempt_layers_are_computed():

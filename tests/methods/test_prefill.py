@@ -8,7 +8,7 @@ from definitions import defined
 from support import VARIANTS, close, full, label
 
 from harness import methods
-from harness.attention import LayerPrefill
+from harness.attention import LayerPrefill, Rope
 from harness.attention.scores import Scores
 
 OWN = [variant for variant in VARIANTS if methods.create(variant[0], **variant[1]).own_prefill]
@@ -23,7 +23,8 @@ def random_prompt(lengths=(23, 17), h=2, g=3, d=8, seed=0, dtype=torch.float64, 
     q = torch.randn(len(lengths), h, g, s, d, generator=make, dtype=torch.float64).to(dtype)
     k, v = (torch.randn(len(lengths), h, s, d, generator=make, dtype=torch.float64).to(dtype) for _ in range(2))
     mask = torch.arange(s) < torch.tensor(lengths)[:, None]
-    return LayerPrefill(q, k, None if mask.all() else mask, Scores(d**-0.5), within(s, window), v=v)
+    dead = None if mask.all() else mask
+    return LayerPrefill(q, k, dead, Scores(d**-0.5), within(s, window), v=v, rope=Rope.plain(10_000, d))
 
 
 def within(s, window):

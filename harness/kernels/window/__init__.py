@@ -1,4 +1,4 @@
-"""Serves patterns that need no scores: dense attention, a window with the oldest tokens (LM-Infinite, StreamingLLM)."""
+"""Serves patterns that need no scores: dense attention, a window with the oldest tokens where they are."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from harness.methods.controls.dense import Dense
 from harness.methods.eviction.lm_infinite import LMInfinite
 from harness.methods.eviction.streaming import Streaming
 from harness.methods.eviction.window import Window
+from harness.methods.first_and_last import FirstAndLast
 
 
 def dense(q: Tensor, cache: KVCache, *, scale: float | None = None, tiles: AttendTiles | None = None) -> Tensor:
@@ -40,7 +41,9 @@ def _bind_dense(_: Dense) -> KernelBinding:
     return KernelBinding.stateless(dense)
 
 
-def _bind_pattern(m: LMInfinite) -> KernelBinding:
+def _bind_pattern(m: FirstAndLast) -> KernelBinding | None:
+    if m.sinks is not None:  # first tokens are seen elsewhere than they are, which the kernel cannot
+        return None
     return KernelBinding.stateless(lm_infinite, k=m.k, initial=m.initial)
 
 

@@ -1,42 +1,32 @@
-"""Keeps the first tokens and the most recent ones: LM-Infinite without its distance ceiling, positions unchanged."""
+"""Keeps the first tokens and the most recent ones: LM-Infinite, with or without its ceiling on distances."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-from torch import Tensor
-
-from harness.attention import (
-    Attended,
-    LayerPrefill,
-    LayerPrefix,
-    Step,
-    age,
-    attend_prompt,
-    attend_to,
-    top_newest,
-)
+from harness.attention.moved import Sinks
 from harness.methods.about import About, Paper
-from harness.methods.cost import Cost, LayerAt
-from harness.methods.exactly_k import ExactlyK
-from harness.methods.knob_types import Initial
+from harness.methods.first_and_last import FirstAndLast
+from harness.methods.knob_types import Ceiling, Initial
 
 __all__ = ["LMInfinite"]
 
 
 @dataclass(frozen=True)
-class LMInfinite(ExactlyK[None]):
+class LMInfinite(FirstAndLast):
     """Keeps the `initial` oldest live tokens and the k - initial most recent, the newest included.
 
-    `mask_prefill` applies the same pattern to the prompt, as the paper published Llama 2, Pythia and Mistral.
+    `mask_prefill` applies the same pattern to the prompt, as the paper published Llama 2, Pythia and Mistral. With a
+    `ceiling`, all first tokens that are not among the recent ones are seen at that same distance, or at that of the
+    oldest token before the newest where this is less; "local" is k - initial, as published. Source: paper, section 4.
     """
 
     about: ClassVar[About] = About(
         title="LM-Infinite",
         access="positions",
-        note="without the published method's ceiling on distances",
+        note="without a ceiling on distances, the default, as SparQ's authors evaluate it; the published method has "
+        "ceiling=local and mask_prefill=true",
         paper=Paper(
             title="LM-Infinite: Zero-Shot Extreme Length Generalization for Large Language Models",
             authors="Chi Han, Qifan Wang, Hao Peng, Wenhan Xiong, Yu Chen, Heng Ji, Sinong Wang",
@@ -47,32 +37,12 @@ class LMInfinite(ExactlyK[None]):
     )
 
     initial: Initial = 16
-    mask_prefill: bool = False
-
-    def start(self, prefix: LayerPrefix) -> None:
-        """Keep no state: the pattern depends on positions only."""
-
-    def attend(self, step: Step, state: None) -> Tensor:
-        """Attend exactly to the pattern."""
-        oldest = step.mask.cumsum(-1) <= self.initial
-        recency = (-age(step.mask)).float().masked_fill(oldest, torch.inf).masked_fill(~step.mask, -torch.inf)
-        index = top_newest(recency, self.k)
-        return attend_to(step, index)[0]
-
-    def cost(self, at: LayerAt) -> Cost:
-        """Count 2kD + 2D elements as moved; the k tokens of the pattern are all that is held."""
-        return replace(super().cost(at), held=at.tokens(min(self.k, at.n)))
+    ceiling: Ceiling | None = None
 
     @property
-    def own_prefill(self) -> bool:
-        """Return the knob `mask_prefill`."""
-        return self.mask_prefill
-
-    def prefill(self, prompt: LayerPrefill) -> Attended:
-        """Attend to the pattern of the decode steps from each prompt query."""
-
-        def seen(start: int, end: int) -> Tensor:
-            query, key = (torch.arange(low, end, device=prompt.k.device) for low in (start, 0))
-            return ((key < self.initial) | (query[:, None] - key < self.k - self.initial))[None, None, None]
-
-        return attend_prompt(prompt, seen)
+    def sinks(self) -> Sinks | None:
+        """Return the first tokens all at one distance, if there is a ceiling."""
+        local = self.k - self.initial
+        if self.ceiling is None:
+            return None
+        return Sinks(self.initial, local, local if self.ceiling == "local" else self.ceiling, together=True)

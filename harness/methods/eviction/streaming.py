@@ -1,30 +1,26 @@
-"""Keeps attention sinks and a recent window: StreamingLLM's cache."""
+"""Keeps attention sinks and a recent window at their true positions: StreamingLLM's pattern without its positions."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from harness.methods.about import About, Paper
-from harness.methods.eviction.lm_infinite import LMInfinite
+from harness.methods.about import About
+from harness.methods.eviction.streaming_llm import StreamingLLM
+from harness.methods.first_and_last import FirstAndLast
 from harness.methods.knob_types import Initial
 
 __all__ = ["Streaming"]
 
 
 @dataclass(frozen=True)
-class Streaming(LMInfinite):
+class Streaming(FirstAndLast):
     """Keeps four initial tokens and the most recent ones."""
 
     about: ClassVar[About] = About(
-        title="StreamingLLM",
+        title="Sinks + window",
         access="positions",
-        note="positions stay absolute, where the published method renumbers them within the cache",
-        paper=Paper(
-            title="Efficient Streaming Language Models with Attention Sinks",
-            authors="Guangxuan Xiao, Yuandong Tian, Beidi Chen, Song Han, Mike Lewis",
-            venue="ICLR",
-            year=2024,
-            arxiv="2309.17453",
-        ),
+        note="StreamingLLM's pattern at absolute positions; the published method, streaming_llm, counts them within "
+        "the cache",
+        paper=StreamingLLM.about.paper,
     )
 
     initial: Initial = 4

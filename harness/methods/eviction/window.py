@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from harness.methods.about import About
-from harness.methods.eviction.lm_infinite import LMInfinite
+from harness.methods.first_and_last import FirstAndLast
 
 __all__ = ["Window"]
 
 
 @dataclass(frozen=True)
-class Window(LMInfinite):
-    """Keeps the k most recent tokens: LM-Infinite without initial ones."""
+class Window(FirstAndLast):
+    """Keeps the k most recent tokens, and no initial ones."""
 
     about: ClassVar[About] = About(title="Window", access="positions")
 
