@@ -96,7 +96,14 @@ class Prompt:
         if (calibrator, layer) not in self._learnt:
             (q, k, v), s = self.tensors, self.length
             prompt = LayerPrefill(
-                q[:, :, :, :s], k[:1, :, :s], None, self.scores, v=v[:1, :, :s], layer=layer, rope=rope
+                q[:, :, :, :s],
+                k[:1, :, :s],
+                None,
+                self.scores,
+                v=v[:1, :, :s],
+                layer=layer,
+                rope=rope,
+                inputs=k[:1, :, :s].transpose(1, 2).flatten(2),
             )
             self._learnt[calibrator, layer] = calibrator.finish(calibrator.fold(None, prompt))
         return self._learnt[calibrator, layer]

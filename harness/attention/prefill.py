@@ -15,6 +15,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from harness.attention.scores import softmax
 from harness.attention.statistics import LayerPrompt
+from harness.attention.weights import Projections
 
 QUERIES = 256
 """Queries of a block."""
@@ -39,6 +40,7 @@ class LayerPrefill(LayerPrompt):
 
     v: Tensor
     calibration: Any = None
+    weights: Projections | None = None
 
     def visible(self, start: int, end: int) -> Tensor:
         """Return which of tokens 0 .. end - 1 causality and the window show to queries start .. end - 1.

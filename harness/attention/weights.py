@@ -1,4 +1,4 @@
-"""Holds the weights that make a layer's keys and values, and truncates them to the directions that matter most."""
+"""Holds the weights that make a layer's keys and values, and projects them onto the directions that matter most."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ class Projections:
     """Holds k and v [H D, E], which make a token's keys and values of its hidden state; rows lie KV head by KV head.
 
     Biases [H D], if any, are added afterwards. `plain` is False where more than a rotation follows, such as a norm.
+    `heads` counts the KV heads.
     """
 
     k: Tensor
@@ -23,23 +24,52 @@ class Projections:
     k_bias: Tensor | None = None
     v_bias: Tensor | None = None
     plain: bool = True
+    heads: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Subspace:
+    """Holds an orthonormal basis [H D, r] of directions of all KV heads together, to which vectors are projected."""
+
+    basis: Tensor
+
+    @property
+    def rank(self) -> int:
+        """Count the directions."""
+        return self.basis.shape[1]
+
+    def to(self, like: Tensor) -> Subspace:
+        """Return it in the dtype and on the device of a tensor."""
+        return Subspace(self.basis.to(like))
+
+    def project(self, x: Tensor) -> Tensor:
+        """Return what is left of vectors x [..., H D]."""
+        return (x @ self.basis.to(x)) @ self.basis.T.to(x)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TruncatedProjections(Projections):
-    """Holds projections onto directions of all KV heads together: orthonormal k_basis, v_basis [H D, r]."""
+    """Holds weights whose keys and values lie in subspaces; what is cached of a token may be less exact than they."""
 
-    k_basis: Tensor
-    v_basis: Tensor
+    k_space: Subspace
+    v_space: Subspace
+
+    @classmethod
+    def of(cls, weights: Projections, k_space: Subspace, v_space: Subspace) -> TruncatedProjections:
+        """Project the weights of a layer, in float64 on the CPU where the spaces are."""
+        pairs = (k_space.basis, weights.k), (v_space.basis, weights.v)
+        k, v = ((basis @ (basis.T @ _accurate(weight))).to(weight) for basis, weight in pairs)
+        spaces = {"k_space": k_space.to(weights.k), "v_space": v_space.to(weights.v)}
+        return cls(k, v, weights.k_bias, weights.v_bias, weights.plain, weights.heads, **spaces)
 
     def project_keys(self, k: Tensor, rope: Rope, positions: Tensor) -> Tensor:
-        """Return the keys [B, H, N, D] that the truncated weights make of the same tokens, at positions [B, N]."""
+        """Return the keys [B, H, N, D] that are cached of the same tokens, at positions [B, N]."""
         at = positions[:, None]
-        return rope.rotate(_projected(rope.unrotate(k, at), self.k_basis, self.k_bias), at)
+        return rope.rotate(_projected(rope.unrotate(k, at), self.k_space, self.k_bias), at)
 
     def project_values(self, v: Tensor) -> Tensor:
-        """Return the values [B, H, N, D] that the truncated weights make of the same tokens."""
-        return _projected(v, self.v_basis, self.v_bias)
+        """Return the values [B, H, N, D] that are cached of the same tokens."""
+        return _projected(v, self.v_space, self.v_bias)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +80,13 @@ class Spectrum:
     values: Tensor
 
     @classmethod
-    def of(cls, weight: Tensor) -> Spectrum:
-        """Decompose a weight, in float64 on the CPU, so that every device finds the same directions."""
-        u, s, _ = torch.linalg.svd(_accurate(weight), full_matrices=False)
+    def of(cls, weight: Tensor, factor: Tensor | None = None) -> Spectrum:
+        """Decompose a weight, or its product with a factor [E, E], in float64 on the CPU.
+
+        So every device finds the same directions.
+        """
+        product = _accurate(weight) if factor is None else _accurate(weight) @ _accurate(factor)
+        u, s, _ = torch.linalg.svd(product, full_matrices=False)
         return cls(u, s)
 
     @property
@@ -64,11 +98,7 @@ class Spectrum:
 
 def truncated(weights: Projections, k: Spectrum, v: Spectrum, rank_k: int, rank_v: int) -> TruncatedProjections:
     """Keep so many directions of each weight w: U_r U_r' w, which is U_r s_r V_r'."""
-    k_basis, v_basis = k.left[:, :rank_k], v.left[:, :rank_v]
-    kept = (basis @ (basis.T @ _accurate(w)) for basis, w in ((k_basis, weights.k), (v_basis, weights.v)))
-    new_k, new_v, k_basis, v_basis = (x.to(weights.k.dtype).to(weights.k.device) for x in (*kept, k_basis, v_basis))
-    biases = weights.k_bias, weights.v_bias
-    return TruncatedProjections(new_k, new_v, *biases, weights.plain, k_basis=k_basis, v_basis=v_basis)
+    return TruncatedProjections.of(weights, Subspace(k.left[:, :rank_k]), Subspace(v.left[:, :rank_v]))
 
 
 def _accurate(weight: Tensor) -> Tensor:
@@ -86,9 +116,9 @@ def shares_of_conditions(conditions: Sequence[float]) -> list[float]:
     return [1.0] * len(conditions) if spread == 0 else ((logs - logs.min()) / spread).tolist()
 
 
-def _projected(x: Tensor, basis: Tensor, bias: Tensor | None) -> Tensor:
+def _projected(x: Tensor, space: Subspace, bias: Tensor | None) -> Tensor:
     """Project x [B, H, N, D], all heads of a token as one vector, without the bias that was added to it."""
     stacked = x.transpose(1, 2).flatten(2).to(torch.promote_types(x.dtype, torch.float32))
     shift = 0 if bias is None else bias.to(stacked)
-    kept = ((stacked - shift) @ basis.to(stacked)) @ basis.T.to(stacked) + shift
+    kept = space.project(stacked - shift) + shift
     return kept.view(x.shape[0], x.shape[2], *x.shape[1::2]).transpose(1, 2).to(x.dtype)

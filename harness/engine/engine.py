@@ -128,14 +128,14 @@ class Engine:
         observes = frozenset().union(*(m.observes for m in methods))
         observe = choose_observe(self._kernel, device)
         own = methods[0] if methods[0].own_prefill else None
-        learnt = self._learnt(own) if own else ()
+        learnt, loan = (self._learnt(own), self._loan(own)) if own else ((), None)
         rows_per_pass = max(1, self._prefill_tokens // max(lengths))
         logits = []
         for start in range(0, len(batch), rows_per_pass):
             rows = slice(start, min(start + rows_per_pass, len(batch)))
             tokens = padded([prompt.tokens for prompt in batch[rows]], device)
             positions = torch.arange(tokens.shape[1], device=device).expand_as(tokens)
-            mode = Prefill(cache, rows, observes, observe, own, learnt)
+            mode = Prefill(cache, rows, observes, observe, own, learnt, loan.reweighed if loan else ())
             logits.append(self._model.forward(tokens, positions, mode, cache.count[rows] - 1)[:, 0])
         return Prefilled(cache, torch.cat(logits))
 
@@ -155,7 +155,7 @@ class Engine:
         if "weights" not in method.needs:
             return None
         if method not in self._loans:
-            self._loans[method] = make_loan(self._model, method)
+            self._loans[method] = make_loan(self._model, method, self._learnt(method))
         return self._loans[method]
 
     def _learnt(self, method: Method[Any]) -> Sequence[Any]:

@@ -23,10 +23,13 @@ class Loan(NamedTuple):
     changed: bool
 
 
-def make_loan(model: Model, method: Method[Any]) -> Loan:
-    """Ask a method for other weights; layers that it exempts keep their own, as all do unless it prefills itself."""
+def make_loan(model: Model, method: Method[Any], learnt: Sequence[Any] = ()) -> Loan:
+    """Ask a method for other weights, with what it has learnt of each layer.
+
+    Layers that it exempts keep their own, as all do unless it prefills itself.
+    """
     own = model.projections()
-    reweighed = method.reweigh(own)
+    reweighed = method.reweigh(own, learnt)
     windowed = _windowed(model) if method.layers == "full" else [False] * len(own)
     acts = [method.own_prefill and method.exemption.acts_in(i, narrow) for i, narrow in enumerate(windowed)]
     lent = [new if acting else old for new, old, acting in zip(reweighed, own, acts, strict=True)]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from harness.attention import LayerPrefill, attend_prompt
+from harness.attention import LayerPrefill, Projections, attend_prompt
 from harness.attention.statistics import Observe, Statistic, observe
 from harness.engine.cache import PromptCache
 from harness.engine.model import LayerCall
@@ -28,7 +28,7 @@ class Prefill:
     """Attends within rows of left-aligned prompts: padding follows the prompt, where causality already hides it.
 
     `observe` gathers the statistics. A method with a prefill of its `own` computes the attention, with
-    what it has learnt of each layer; without, it is dense.
+    what it has `learnt` of each layer and made of its `weights`; without, it is dense.
     """
 
     cache: PromptCache
@@ -37,6 +37,7 @@ class Prefill:
     observe: Observe = observe
     own: Method[Any] | None = None
     learnt: Sequence[Any] = ()
+    weights: Sequence[Projections] = ()
     cached: int = 0
 
     @property
@@ -73,6 +74,7 @@ class Prefill:
             layer=call.layer,
             rope=self.cache.ropes[call.layer] if self.cache.ropes else None,
             calibration=self.learnt[call.layer] if self.learnt else None,
+            weights=self.weights[call.layer] if self.weights else None,
         )
 
     def _mask(self, call: LayerCall) -> Tensor | None:

@@ -17,17 +17,19 @@ UNPLAIN = "a norm or a clip follows its keys' weights, so cached keys cannot be 
 
 
 class Pair(NamedTuple):
-    """Holds the linear layers k_proj and v_proj of one attention layer, and if more than a rotation follows them."""
+    """Holds k_proj and v_proj of an attention layer, if no more than a rotation follows them, and how many heads."""
 
     k: nn.Linear
     v: nn.Linear
     plain: bool
+    heads: int
 
 
 def projections(model: Any) -> list[Projections]:
     """Return the weights of every attention layer. Raises InputError, naming the architecture, if a layer has none."""
     return [
-        Projections(pair.k.weight, pair.v.weight, pair.k.bias, pair.v.bias, pair.plain) for pair in find_pairs(model)
+        Projections(pair.k.weight, pair.v.weight, pair.k.bias, pair.v.bias, pair.plain, pair.heads)
+        for pair in find_pairs(model)
     ]
 
 
@@ -89,4 +91,6 @@ def _is_dense(linear: Any) -> bool:
 def _pair(module: Any, config: Any) -> Pair:
     """Take an attention layer's; what is called a norm beside them, or a clip, comes between product and rotation."""
     norms = [name for name, child in module.named_children() if "norm" in name and not isinstance(child, nn.Identity)]
-    return Pair(module.k_proj, module.v_proj, not norms and getattr(config, "clip_qkv", None) is None)
+    plain = not norms and getattr(config, "clip_qkv", None) is None
+    width = getattr(module, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return Pair(module.k_proj, module.v_proj, plain, module.k_proj.out_features // width)

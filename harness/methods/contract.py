@@ -116,11 +116,12 @@ class Method(ABC, Generic[S]):
         """Count the elements that a lone KV head of one query head moves at n cached tokens and head dimension d."""
         return self.cost(LayerAt(n, d, prompt=n)).moved / ELEMENT
 
-    def reweigh(self, weights: Sequence[Projections]) -> Sequence[Projections]:
+    def reweigh(self, weights: Sequence[Projections], learnt: Sequence[Any] = ()) -> Sequence[Projections]:
         """Return what stands in for each layer's weights of K and V; asked once, of methods that need "weights".
 
-        `start` finds the layer's in `prefix.weights`. While a method with a prefill of its own runs, prompt and decode
-        steps, the model runs with them.
+        `learnt` is what the calibrator made of each layer, if there is one. `start` finds the layer's weights in
+        `prefix.weights`, `prefill` in `prompt.weights`. While a method with a prefill of its own runs, prompt and
+        decode steps, the model runs with them.
         """
         return weights
 

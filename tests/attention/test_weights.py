@@ -38,6 +38,6 @@ def test_projected_tokens_are_what_the_truncated_weights_make(rope, biased):
 def test_truncated_weights_have_the_rank_and_the_dtype_that_are_asked_for():
     own = Projections(random(H * D, E, seed=1).bfloat16(), random(H * D, E, seed=2).bfloat16())
     kept = truncated(own, Spectrum.of(own.k), Spectrum.of(own.v), 5, 99)
-    assert {kept.k.dtype, kept.v.dtype, kept.k_basis.dtype} == {torch.bfloat16}
+    assert {kept.k.dtype, kept.v.dtype, kept.k_space.basis.dtype} == {torch.bfloat16}
     assert int((torch.linalg.svdvals(kept.k.double()) > 0.1).sum()) == 5
-    assert kept.v_basis.shape == (H * D, H * D)
+    assert kept.v_space.basis.shape == (H * D, H * D)

@@ -90,7 +90,8 @@ def place_of(method, case, layer=0, scores=None, sliding_window=None):
         found["calibration"] = defined()[type(method).__module__.rpartition(".")[2]].calibration(method, case)
     if "weights" in needs:
         weights = defined()[type(method).__module__.rpartition(".")[2]].weights(method, case)
-        found["weights"] = method.reweigh(weights)[layer]
+        learnt = [found["calibration"]] * len(weights) if "calibration" in found else []
+        found["weights"] = method.reweigh(weights, learnt)[layer]
     return found
 
 

@@ -9,6 +9,7 @@ from harness.engine import CalibratingPrompts, Engine, Prompt, calibrate
 from harness.errors import InputError
 from harness.hf import Bridge
 from harness.hf.architecture import inspect_architecture
+from harness.hf.inputs import inputs_refusal
 from harness.hf.projections import projections
 from harness.hf.rotary import find_ropes
 from support import VARIANTS, all_of, architectures
@@ -29,6 +30,8 @@ def learnt(architecture):
     """What every method that learns beforehand makes of three prompts."""
     calibrators = {of.calibrator for method in _methods() for of in (method, all_of(method)) if of.calibrator}
     known = [of for of in calibrators if not of.unrotates or None not in ropes(architecture)]
+    if inputs_refusal(architectures.config(architecture)):
+        known = [of for of in known if not of.reads_inputs]
     bridge = Bridge(architectures.model(architecture))
     return calibrate(bridge, known, CalibratingPrompts(tuple(architectures.prompts())), ropes(architecture))
 

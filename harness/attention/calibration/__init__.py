@@ -7,12 +7,14 @@ thing share it. Each is a small class in a page of this package.
 from harness.attention.calibration.axes import Axes, PrincipalAxes, explaining, principal_axes
 from harness.attention.calibration.base import Calibrator, unrotated
 from harness.attention.calibration.magnitude import ChannelMagnitude
+from harness.attention.calibration.moments import InputMoment
 from harness.attention.calibration.thresholds import ThresholdCalibrator, Thresholds, threshold_of
 
 __all__ = [
     "Axes",
     "Calibrator",
     "ChannelMagnitude",
+    "InputMoment",
     "PrincipalAxes",
     "ThresholdCalibrator",
     "Thresholds",

@@ -17,4 +17,4 @@ def weights(_method, case):
     """Of six layers, which make a case's keys and values of wider hidden states."""
     make, size = torch.Generator().manual_seed(0), case.k.shape[1] * case.k.shape[3]
     draws = (torch.randn(2, size, 3 * size, generator=make, dtype=torch.float64) for _ in range(6))
-    return [Projections(*draw.to(case.k.dtype)) for draw in draws]
+    return [Projections(*draw.to(case.k.dtype), heads=case.k.shape[1]) for draw in draws]

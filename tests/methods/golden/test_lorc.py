@@ -68,7 +68,7 @@ def test_early_layers_keep_more_and_the_last_keeps_the_least():
     make = torch.Generator().manual_seed(0)
     layers = [Projections(*torch.randn(2, 6, 9, generator=make, dtype=torch.float64)) for _ in range(3)]
     method = create("lorc", rank_k=6, rank_v=4, rank_min=2)
-    ranks = [(of.k_basis.shape[1], of.v_basis.shape[1]) for of in method.reweigh(layers)]
+    ranks = [(of.k_space.rank, of.v_space.rank) for of in method.reweigh(layers)]
     assert ranks[0] == (6, 4)
     assert ranks[2] == (2, 2)
     assert 2 <= ranks[1][1] <= ranks[1][0] <= 6
