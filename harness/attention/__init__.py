@@ -13,7 +13,7 @@ gathered and from which `calibration` learns.
 
 from harness.attention.best import attend_to_best, best_of
 from harness.attention.dense import attend_to_all
-from harness.attention.draws import uniform
+from harness.attention.draws import gumbel, uniform
 from harness.attention.meter import Meter
 from harness.attention.prefill import Attended, LayerPrefill, attend_prompt, in_blocks
 from harness.attention.rope import Rope
@@ -61,6 +61,7 @@ __all__ = [
     "ends",
     "gather_mask",
     "gather_tokens",
+    "gumbel",
     "in_blocks",
     "own_columns",
     "softmax",

@@ -34,3 +34,8 @@ def uniform(seed: int, *coordinates: Tensor | int, dtype: torch.dtype = torch.fl
     if not isinstance(hashed, Tensor):
         raise TypeError("uniform needs a tensor among its coordinates: it says where the numbers are wanted")
     return hashed.to(dtype) / RANGE
+
+
+def gumbel(seed: int, *coordinates: Tensor | int) -> Tensor:
+    """Draw standard Gumbel noise in float64, always finite, by the coordinates that `uniform` takes."""
+    return -(-(uniform(seed, *coordinates) + 0.5 / RANGE).log()).log()

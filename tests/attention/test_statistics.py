@@ -5,10 +5,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.attention.draws import gumbel
 from harness.attention.scores import Scores
 from harness.attention.statistics import (
     AttentionReceived,
     BelowEven,
+    GumbelReceived,
     LargestWeight,
     LastPivotal,
     LastQueries,
@@ -35,6 +37,7 @@ ALL = (
     *(LargestWeight(k, before, last) for k in (0, 3) for before in (False, True) for last in (None, 1, 5)),
     *(LastPivotal(count) for count in (1, 4, 30, 0.1, 0.4)),
     *(BelowEven(window) for window in (1, 6, 30)),
+    *(GumbelReceived(tau, seed) for tau in (1.0, 1.5) for seed in (None, 0, 3)),
 )
 
 
@@ -134,6 +137,16 @@ def below_even(q, _k, _live, rows, window):
     return found
 
 
+def gumbel_received(q, _k, live, rows, tau, seed):
+    total = q.new_zeros(q.shape[0], q.shape[2])
+    for i, looked_at, logits, _ in rows:
+        keys = torch.tensor([live.index(j) for j in looked_at])
+        for head in range(len(q)):
+            noise = 0 if seed is None else gumbel(seed, 0, head, live.index(i), keys)
+            total[head, looked_at] += ((logits[head] + noise) / tau).softmax(-1).mean(0)
+    return total
+
+
 WRITTEN_OUT = {
     AttentionReceived: received,
     LastUsed: last_used,
@@ -145,6 +158,7 @@ WRITTEN_OUT = {
     LargestWeight: largest_weight,
     LastPivotal: last_pivotal,
     BelowEven: below_even,
+    GumbelReceived: gumbel_received,
 }
 
 

@@ -4,6 +4,7 @@ Each is a small class in a page of this package; `observe` walks the prompt once
 """
 
 from harness.attention.statistics.blocks import BLOCK, Block, LayerPrompt
+from harness.attention.statistics.gumbel import GumbelReceived
 from harness.attention.statistics.history import BelowEven, LastPivotal, next_largest, pivotal_counts
 from harness.attention.statistics.inputs import LayerInputs
 from harness.attention.statistics.largest import LargestWeight
@@ -17,6 +18,7 @@ __all__ = [
     "AttentionReceived",
     "BelowEven",
     "Block",
+    "GumbelReceived",
     "LargestWeight",
     "LastPivotal",
     "LastQueries",
