@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -43,6 +43,12 @@ class Divergence:
             return None
         drafts = {length: draft(agrees, length) for length in DRAFTS}
         return cls(n, sum(kl) / n, sum(agrees) / n, sum(lost) / n, drafts)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Return the fields as JSON has them, means to nine digits."""
+        means = {name: float(f"{getattr(self, name):.9g}") for name in ("kl", "agreement", "lost")}
+        return {"steps": self.steps, **means, "drafts": {str(k): list(of) for k, of in self.drafts.items()}}
 
 
 def draft(agrees: Sequence[bool], length: int) -> Drafts:

@@ -135,4 +135,5 @@ def _record(prompt: TaskPrompt, cell: Cell, output: Output, encoder: Encoder) ->
         text=encoder.text(request, output.tokens) if request.kind == "generate" else "",
         cut_tokens=prompt.lost,
         share=None if output.share is None else round(output.share, 9),
+        divergence=None if output.divergence is None else output.divergence.record,
     )

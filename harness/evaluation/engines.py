@@ -30,6 +30,7 @@ def make_engine(
     prompts: CalibratingPrompts,
     prefill_tokens: int = 2048,
     kernel: Kernel = "auto",
+    divergence: bool = False,
 ) -> Engine:
     """Make an engine for some methods around a checkpoint's loaded model; those that learn do so here, from `prompts`.
 
@@ -41,7 +42,7 @@ def make_engine(
     bridge = Bridge(model, checkpoint.mixed_lengths)
     found = checkpoint.ropes() if any(map(_is_rotary, wanted)) else ()
     ropes = [rope and rope.to(bridge.device) for rope in found]
-    return Engine(bridge, prefill_tokens, kernel, ropes, calibrate(bridge, calibrators, prompts, ropes))
+    return Engine(bridge, prefill_tokens, kernel, ropes, calibrate(bridge, calibrators, prompts, ropes), divergence)
 
 
 def _is_rotary(method: Method[Any]) -> bool:

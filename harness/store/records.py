@@ -21,8 +21,9 @@ class Record:
 
     nll in nats per token; seconds is its share of the decoding time, shared_seconds of everything else in its batch;
     launch names the line of launches.jsonl with the commit and versions that computed it; share is what part of dense's
-    bytes its decode steps moved, where the method measures that and there was one. A field that is added needs a
-    default: lines written before it are read with that.
+    bytes its decode steps moved, where the method measures that and there was one. divergence is what a comparison with
+    dense found, where one was asked for and there was a step: the fields of harness.engine.divergence.Divergence, the
+    lengths of draft as text. A field that is added needs a default: lines written before it are read with that.
     """
 
     unit: str
@@ -39,6 +40,7 @@ class Record:
     cut_tokens: int = 0
     launch: str = ""
     share: float | None = None
+    divergence: Mapping[str, Any] | None = None
 
     @property
     def key(self) -> Key:

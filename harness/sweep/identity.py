@@ -24,7 +24,8 @@ class Identity:
     """Holds by name what must agree before a stored output may be used again: what was asked for, and what was found.
 
     What a task makes of its YAML, its code, its rows and a chat template is the text of its requests, which outputs are
-    stored under (harness/evaluation/requests.py). A path stands for its bytes, a hub id for its commit.
+    stored under (harness/evaluation/requests.py). A path stands for its bytes, a hub id for its commit. What is
+    computed besides the outputs is named only where it is asked for.
     """
 
     asked: Mapping[str, Any]
@@ -39,6 +40,7 @@ class Identity:
             "kernel": job.engine.kernel,
             "task": [job.task.name, job.task.settings],
             "arguments": {name: value for name, value in source.arguments.items() if name != "source"},
+            **({"divergence": True} if job.divergence else {}),
         }
         found = {
             "the source of its rows": source.name,

@@ -58,14 +58,17 @@ KNOBS_OF_ALL = ("dense_layers", "layers", "seed")
 """Keys at the top that the knobs of all methods are taken from, unless they are set themselves."""
 KEYS = (
     *(*SECTIONS, *KNOBS_OF_ALL),
-    *("methods", "method", "ratios", "memory_ratios", "limit", "repeats", "results", "shards", "shard"),
+    *("methods", "method", "ratios", "memory_ratios", "divergence", "limit", "repeats", "results", "shards", "shard"),
 )
 """What a configuration holds at its top."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """Describes one model on one task under a grid of methods and ratios, or a shard of it."""
+    """Describes one model on one task under a grid of methods and ratios, or a shard of it.
+
+    With `divergence` every cell is compared with dense once more, along dense's own tokens.
+    """
 
     model: ModelSpec
     task: TaskSpec
@@ -81,6 +84,7 @@ class Job:
     engine: EngineSpec = field(default_factory=EngineSpec)
     shard: Shard = WHOLE
     memory_ratios: tuple[float, ...] = ()
+    divergence: bool = False
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Job:
@@ -97,6 +101,7 @@ class Job:
             results=Path(typed("results", config["results"], str)),
             shard=_shard(config),
             memory_ratios=tuple(typed("memory_ratios", config["memory_ratios"], list[float])),
+            divergence=typed("divergence", config["divergence"], bool),
         )
         check_grid(job.methods, job.knobs, [*job.ratios, *job.memory_ratios])
         return job

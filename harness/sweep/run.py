@@ -79,8 +79,8 @@ def _engine(prepared: Prepared, cells: Iterable[Cell]) -> Engine:
     """Make the engine of some cells, whose methods learn from the task's first prompts what they learn beforehand."""
     lengths, settings = {len(prompt.tokens) for prompt in prepared.prompts}, prepared.job.engine
     wanted = [cell.method_at(n) for cell in cells for n in lengths]
-    limits = settings.prefill_tokens, settings.kernel
-    return make_engine(prepared.checkpoint, prepared.model, wanted, prepared.calibrating, *limits)
+    asked = settings.prefill_tokens, settings.kernel, prepared.job.divergence
+    return make_engine(prepared.checkpoint, prepared.model, wanted, prepared.calibrating, *asked)
 
 
 def _conclude(prepared: Prepared, outcome: Outcome, console: Console) -> pd.DataFrame | None:

@@ -3,53 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import Enum
 
-
-class Kind(Enum):
-    """Names the type of a column's values."""
-
-    TEXT = "text"
-    FLAG = "true or false"
-    COUNT = "integer"
-    NUMBER = "number"
-
-
-class Averaging(Enum):
-    """Says how the summary's value of a task, cell and metric comes from its rows; empty ones are left out."""
-
-    SAME = "the same in all rows"
-    MEAN = "mean over examples"
-    SHARE = "share of examples"
-    COUNT = "number of rows"
-    PAIRED = "paired with dense"
-    COMPUTED = "from all rows"
-
-
-@dataclass(frozen=True)
-class Column:
-    """Describes one column: name, type, unit, meaning, and how the summary's value comes from the rows.
-
-    `averaging` is None where a column stands in the rows only. Without an `essential` column no line can be placed in a
-    table or figure; a file of another version may lack the others.
-    """
-
-    name: str
-    kind: Kind
-    averaging: Averaging | None
-    meaning: str
-    unit: str = ""
-    essential: bool = False
-
-    @property
-    def summary_kind(self) -> Kind:
-        """Return the type in the summary: means and shares are numbers."""
-        return Kind.NUMBER if self.averaging in (Averaging.MEAN, Averaging.SHARE) else self.kind
-
+from harness.tables.column import Averaging, Column, Kind
 
 TEXT, FLAG, INTEGER, NUMBER = Kind
 SAME, MEAN, SHARE, COUNT, PAIRED, COMPUTED = Averaging
+DRAFTS = (2, 4, 8)
+"""Lengths of draft that columns tell the acceptance of: those that are counted (harness/engine/divergence.py)."""
+ALONG = "mean over the decode steps along dense's own greedy tokens; empty without `divergence=true`"
+DRAFTED = "tokens of a greedy draft of {} that dense accepts, mean over rounds; empty without a whole one"
 INTERVAL = "95% interval of the mean difference (docs/statistics.md); empty below 4 examples and for dense itself"
 COLUMNS = (
     Column("model", TEXT, SAME, "as named on the command line", essential=True),
@@ -173,6 +135,10 @@ COLUMNS = (
         "example without a decode step); `simulated`: choosing is charged as an index is said to read; `oracle`: it is "
         "free",
     ),
+    Column("kl", NUMBER, MEAN, f"KL divergence of the method's next-token probabilities from dense's; {ALONG}", "nats"),
+    Column("agreement", NUMBER, MEAN, f"the method's likeliest token is dense's: share of steps; {ALONG}"),
+    Column("lost", NUMBER, MEAN, f"what dense's likeliest token has lost in probability; {ALONG}"),
+    *(Column(f"accepted_{length}", NUMBER, MEAN, DRAFTED.format(length), "tokens") for length in DRAFTS),
     Column("example", TEXT, None, "the data set's own id", essential=True),
     Column("knobs", TEXT, None, "the knobs that it was decoded with as JSON, [least, greatest] over its requests"),
     Column("launch", TEXT, None, "the launch that computed it, as in `launches.jsonl`"),
@@ -183,7 +149,8 @@ SUMMARY = tuple(column for column in COLUMNS if column.averaging is not None)
 _ROWS = (
     "model run method params ratio memory_ratio per cell example knobs prompt_tokens cut_tokens new_tokens seconds "
     "transfers_elements bytes_per_token held_bytes cost dtype compression memory_compression active decided "
-    "first_difference delta_nll launch task metric value higher_is_better"
+    "first_difference delta_nll kl agreement lost accepted_2 accepted_4 accepted_8 launch task metric value "
+    "higher_is_better"
 ).split()
 ROWS = tuple(next(column for column in COLUMNS if column.name == name) for name in _ROWS)
 """Those of rows.parquet in its order; before them stand columns that a task declares."""

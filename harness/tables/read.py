@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.errors import InputError
-from harness.tables.columns import ROWS, SUMMARY, Averaging, Column, Kind, names
+from harness.tables.column import Averaging, Column, Kind
+from harness.tables.columns import ROWS, SUMMARY, names
 
 REWRITE = "run the same job again, which writes it anew from the outputs"
 

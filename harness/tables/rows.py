@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from harness.store.records import Record
-from harness.tables.columns import ROWS, Kind, names
+from harness.tables.column import Kind
+from harness.tables.columns import ROWS, names
+from harness.tables.divergence import divergence
 
 
 class Elements(NamedTuple):
@@ -59,6 +61,7 @@ def example_facts(facts: CellFacts, records: Sequence[Record], dense: Sequence[R
         "active": any(r.active for r in records),
         "first_difference": _first_difference(records, dense) if dense else math.nan,
         "delta_nll": _delta_nll(records, dense) if dense else math.nan,
+        **divergence(records),
         "launch": records[-1].launch,
     }
 

@@ -12,7 +12,8 @@ import pandas as pd
 
 from harness.errors import InputError
 from harness.store.files import write_whole
-from harness.tables.columns import SUMMARY, Averaging, names
+from harness.tables.column import Averaging
+from harness.tables.columns import SUMMARY, names
 from harness.tables.read import read_summary
 from harness.tables.stats import paired_difference, stderr
 

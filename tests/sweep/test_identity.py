@@ -90,7 +90,13 @@ def test_a_checkpoint_that_is_moved_or_described_by_another_readme_is_the_same(t
 
 @pytest.mark.parametrize(
     "argument",
-    ["task.system_instruction=Be brief.", "model.dtype=float64", "model.max_length=512", "engine.kernel=torch"],
+    [
+        "task.system_instruction=Be brief.",
+        "model.dtype=float64",
+        "model.max_length=512",
+        "engine.kernel=torch",
+        "divergence=true",
+    ],
 )
 def test_a_setting_that_changes_outputs_is_in_the_key(tiny, tmp_path, argument):
     assert identity(tiny, tmp_path, argument).key != identity(tiny, tmp_path).key

@@ -26,6 +26,7 @@ GOOD = {
     "methods": ["dense", "sparq"],
     "ratios": [2, 4],
     "memory_ratios": [3],
+    "divergence": True,
     "dense_layers": None,
     "layers": None,
     "method": {"sparq": {"r": None, "k": 128}},

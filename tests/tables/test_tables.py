@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import sem
 from support import record
 
+from harness.engine.divergence import Divergence
 from harness.store.files import write_whole
 from harness.tables.columns import ROWS, SUMMARY, names
 from harness.tables.rows import CellFacts, Elements, example_facts, to_frame
@@ -77,6 +78,14 @@ def frame():
         for example, value in by_example.items():
             labels = {**LABELS, "cell": cell, "method": cell[:-2], "task": "t", "example": example, "metric": "match"}
             facts = {"bytes_per_token": 2.0, "transfers_elements": 1.0 if cell == "x-1" else 4.0, "prompt_tokens": 9.0}
+            facts |= {
+                "kl": 0.5,
+                "agreement": 0.75,
+                "lost": 0.25,
+                "accepted_2": 1.0,
+                "accepted_4": 2.0,
+                "accepted_8": 3.0,
+            }
             facts |= {"held_bytes": 2.0 if cell == "x-1" else 6.0, "memory_compression": 5.0}
             facts |= {
                 "cut_tokens": 0,
@@ -146,7 +155,8 @@ def test_a_summary_has_a_value_for_each_of_its_columns():
 
 
 def test_rows_hold_what_their_columns_say_after_what_the_task_declares():
-    made = example_facts(FACTS, [record()], [record()]) | {
+    found = Divergence.of([0.5] * 8, [True] * 8, [0.25] * 8).record
+    made = example_facts(FACTS, [record(divergence=found)], [record()]) | {
         "task": "t",
         "metric": "match",
         "value": 1.0,

@@ -16,6 +16,8 @@ from harness.tables.columns import SUMMARY, names
 from support.report.moments import moments
 
 DENSE_BYTES = 8192.0
+NOT_COMPARED = ["kl", "agreement", "lost", "accepted_2", "accepted_4", "accepted_8"]
+"""Empty in a run without divergence."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ class Folder:
             "memory_compression": 1.0,
             "held_bytes": DENSE_BYTES,
             "cost": "formula",
+            **dict.fromkeys(NOT_COMPARED, math.nan),
             "higher_is_better": self.higher,
             "prompt_tokens": 1000.0,
             "cut_tokens": 0.0,
