@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from harness.attention.meter import Meter
 from harness.attention.selection import attend_own, gather_mask, gather_tokens, own_columns
 from harness.attention.step import LayerPrefix, Step
 
@@ -13,10 +14,13 @@ class Survivors:
     """Holds the columns of the prompt tokens that are left, for good: of kept [B, H, G or 1, S] bool.
 
     A KV head holds the union of what its query heads keep, index [B, H, K], ragged counts filled up with dead columns;
-    `own` [B, H, G or 1, K] bool says which of them are each query head's. Positions stay as they were.
+    `own` [B, H, G or 1, K] bool says which of them are each query head's. Positions stay as they were. Where a token's
+    bits are given, `meter` counts what steps read of every KV head's own number of tokens, and write of the newest.
     """
 
-    def __init__(self, prefix: LayerPrefix, kept: Tensor) -> None:
+    def __init__(self, prefix: LayerPrefix, kept: Tensor, bits_of_token: float | None = None) -> None:
+        self.meter = None if bits_of_token is None else Meter()
+        self._bits = bits_of_token or 0.0
         self.prompt = prefix.k.shape[2]
         self.index, self.own = own_columns(kept & prefix.visible[:, :, None])
 
@@ -30,4 +34,6 @@ class Survivors:
     def attend(self, step: Step) -> Tensor:
         """Attend exactly to what is left, each query head to its own: the output [B, H, G, D]."""
         index, own = self.columns(step)
+        if self.meter is not None:
+            self.meter.note((own.any(2).sum(-1) + 1) * self._bits)
         return attend_own(step, index, own, gather_tokens(step.k, index))

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
-from harness.attention import LayerPrefix, Step
+from harness.attention import LayerPrefix, Meter, Step
 from harness.attention.survivors import Survivors
 from harness.methods.contract import Method
 from harness.methods.cost import Cost, LayerAt
@@ -37,11 +37,16 @@ class PromptEviction(Method[Survivors]):
 
     def start(self, prefix: LayerPrefix) -> Survivors:
         """Evict."""
-        return Survivors(prefix, self.keep(prefix))
+        bits = LayerAt(1, prefix.k.shape[3], prompt=1).newest if self.measured else None
+        return Survivors(prefix, self.keep(prefix), bits)
 
     def attend(self, step: Step, state: Survivors) -> Tensor:
         """Attend to what is left and to every newer token."""
         return state.attend(step)
+
+    def meter(self, state: Survivors) -> Meter | None:
+        """Return what a measured method's steps moved."""
+        return state.meter
 
     def cost(self, at: LayerAt) -> Cost:
         """Count K and V of what is left and of newer tokens as read and as held, the newest's as written."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from torch import Tensor
 
@@ -26,6 +27,12 @@ class WindowVote(PromptEviction):
     Votes are pooled over `kernel` neighbours. With `group` "none" each query head chooses for itself, and a KV head
     holds what any of them keeps.
     """
+
+    excused: ClassVar[Mapping[str, str]] = {
+        **PromptEviction.excused,
+        "tokens_that_a_sliding_window_dropped_have_no_influence": "queries of the prompt saw them, and gave them "
+        "some of their votes",
+    }
 
     window: Voters = 32
     kernel: Odd = 7

@@ -7,7 +7,7 @@ import dataclasses
 
 import pytest
 import torch
-from support import VARIANTS, each_method, random_case, steps
+from support import VARIANTS, each_method, layers_of, random_case, steps
 from support.tracing import trace
 
 from harness import methods
@@ -24,7 +24,7 @@ def check_paid(method, step, state, used, prompt, layer=0):
     """Fail unless the entries used [B, H] in a step are among those that the method says it moves."""
     assert used.max() > 0
     if not method.measured:
-        at = LayerAt(step.length, 8, prompt, step.k.shape[1], step.q.shape[2], layer)
+        at = LayerAt(step.length, 8, prompt, step.k.shape[1], step.q.shape[2], layer, layers_of(layer))
         assert used.max() <= method.cost(at).moved / ELEMENT
         return
     (noted,) = method.meter(state).steps[-1:]

@@ -71,15 +71,20 @@ def all_of(method):
     return methods.create(name, **{**methods.settings(method), **{k: v for k, v in more.items() if k in known}})
 
 
+def layers_of(layer):
+    """How many layers the model of a test has that looks at the layer of this number: one more follows."""
+    return layer + 2
+
+
 def place_of(method, case, layer=0, scores=None, sliding_window=None):
     """What a layer hands to a method besides its cache, where the method needs it, as `decode` takes it.
 
     A method whose layers share something has run in those BELOW, on the same tensors.
     """
-    needs, found = method.needs, {"layer": layer}
+    needs, found = method.needs, {"layer": layer, "layers": layers_of(layer)}
     below = getattr(defined().get(type(method).__module__.rpartition(".")[2]), "BELOW", None)
     if below is not None:
-        found |= {"layers": layer + 2, "shared": {}}
+        found["shared"] = {}
         for lower in range(below, layer):
             place = {**found, "layer": lower}
             for step, state in steps(case, method, scores, sliding_window, place=place):
