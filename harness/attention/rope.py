@@ -51,17 +51,30 @@ class Rope:
         """Return an x that is rotated already, moved by so many positions (negative: towards the start)."""
         return self._turned(x, by, 1.0)
 
+    def rotate_on_average(self, x: Tensor, positions: Tensor) -> Tensor:
+        """Return the mean of what `rotate` makes of x at positions [..., M], which are broadcastable to [..., N, M]."""
+        cos, sin = self._waves(x, positions)
+        return self._mixed(x, cos.mean(-2) * self.scaling, sin.mean(-2) * self.scaling)
+
     def _turned(self, x: Tensor, by: Tensor, factor: float) -> Tensor:
         """Turn the pairs of x by so many positions and multiply them by the factor."""
+        cos, sin = self._waves(x, by)
+        return self._mixed(x, cos * factor, sin * factor)
+
+    def _waves(self, x: Tensor, by: Tensor) -> tuple[Tensor, Tensor]:
+        """Return cosine and sine of the angle of every pair in the precision of x: [..., width/2] for by [...]."""
+        precision = torch.promote_types(x.dtype, torch.float32)
+        angles = by.to(x.device, precision)[..., None] * self.inv_freq.to(x.device, precision)
+        return angles.cos(), angles.sin()
+
+    def _mixed(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """Multiply each pair, as a complex number, by cos + i sin."""
         if self.width > x.shape[-1]:
             raise InputError(f"a rotary embedding of {self.width} channels needs as many, x has {x.shape[-1]}")
         if not self.width:
             return x
-        precision = torch.promote_types(x.dtype, torch.float32)
-        angles = by.to(x.device, precision)[..., None] * self.inv_freq.to(x.device, precision)
-        cos, sin = angles.cos() * factor, angles.sin() * factor
         rotated, rest = x[..., : self.width], x[..., self.width :]
-        a, b = self._pairs(rotated.to(precision))
+        a, b = self._pairs(rotated.to(cos.dtype))
         turned = self._joined(a * cos - b * sin, b * cos + a * sin).to(x.dtype)
         return torch.cat((turned, rest), -1) if rest.shape[-1] else turned
 

@@ -76,6 +76,16 @@ def test_a_turn_keeps_norms_and_other_channels(rope, by, seed):
         assert torch.equal(moved[..., rope.width :], x[..., rope.width :])
 
 
+@settings(max_examples=60, deadline=None)
+@given(ropes(), positions, seeds)
+def test_to_rotate_on_average_is_the_mean_over_positions(rope, at, seed):
+    x = tokens(seed)
+    close(rope.rotate_on_average(x, at), torch.stack([rope.rotate(x, p) for p in at]).mean(0))
+    by_token = torch.stack([at + n for n in range(N)])
+    one_by_one = [rope.rotate_on_average(x[:, :, [n]], at + n) for n in range(N)]
+    close(rope.rotate_on_average(x, by_token), torch.cat(one_by_one, 2))
+
+
 @settings(max_examples=30, deadline=None)
 @given(ropes(), st.integers(0, 5_000), st.integers(0, 5_000), st.integers(-4_000, 4_000), seeds)
 def test_products_depend_on_the_distance_alone(rope, at, of, by, seed):

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.attention.draws import gumbel
+from harness.attention.rope import Rope
 from harness.attention.scores import Scores
 from harness.attention.statistics import (
     AttentionReceived,
@@ -17,6 +18,7 @@ from harness.attention.statistics import (
     LastUsed,
     LayerPrompt,
     QueryKeyMagnitude,
+    QueryMoments,
     QuerySquare,
     ReceivedFromLast,
     ReceivedWithin,
@@ -24,6 +26,7 @@ from harness.attention.statistics import (
     observe,
     used,
 )
+from harness.errors import InputError
 
 RECEIVED, LAST_USED = AttentionReceived(), LastUsed()
 ALL = (
@@ -271,3 +274,40 @@ def test_exactly_k_tokens_lie_above_the_threshold_of_a_query():
     weights = (q[0, 0, 0] @ k[0, 0].T * 0.5).masked_fill(~torch.ones(40, 40).tril().bool(), -torch.inf).softmax(-1)
     assert threshold[:7].isnan().all()
     assert ((weights > threshold[:, None]).sum(-1)[7:] == 7).all()
+
+
+@pytest.mark.usefixtures("_blocks")
+@pytest.mark.parametrize("mask", [padded(17, left=(0, 3, 16)), padded(17, right=(0, 7))], ids=["left", "right"])
+@pytest.mark.parametrize("skip", [0, 4])
+@pytest.mark.parametrize("rope", [Rope.plain(100, 4), Rope.plain(10, 2), Rope(torch.zeros(0))], ids=lambda r: r.width)
+def test_moments_are_of_queries_before_rotation_behind_the_first(mask, skip, rope):
+    q, k = inputs(mask)
+    hostile = q.masked_fill(~mask[:, None, None, :, None], 1e3)
+    statistic = QueryMoments(skip)
+    found = observe([statistic], LayerPrompt(hostile, k, mask, Scores(0.3), rope=rope))[statistic]
+    for row, of_row in enumerate(mask):
+        live = q[row][:, :, of_row]
+        bare = [0.3 * rope.unrotate(live[:, :, i], torch.tensor(i)) for i in range(skip, live.shape[2])]
+        if not bare:
+            assert (found[row] == 0).all()
+            continue
+        mean = sum(bare) / len(bare)
+        spread = sum((x - mean)[..., :, None] * (x - mean)[..., None, :] for x in bare) / len(bare)
+        torch.testing.assert_close(found[row], torch.cat([mean[:, :, None], spread], 2), atol=1e-10, rtol=0)
+
+
+def test_a_covariance_in_float32_survives_a_large_mean():
+    mask = padded(300, left=(0,))
+    q, k = inputs(mask, dtype=torch.float32)
+    moments, none = QueryMoments(0), Rope(torch.zeros(0))
+    plain, moved = (
+        observe([moments], LayerPrompt(of, k, mask, Scores(1.0), rope=none))[moments] for of in (q, q + 1000)
+    )
+    assert plain.dtype == torch.float32
+    torch.testing.assert_close(moved[..., 1:, :], plain[..., 1:, :], atol=0.01, rtol=0)
+
+
+def test_moments_without_a_rotary_embedding_are_refused():
+    mask = padded(5, left=(0,))
+    with pytest.raises(InputError, match="rotary embedding is not known here"):
+        observe([QueryMoments(0)], LayerPrompt(*inputs(mask), mask, Scores(0.5)))

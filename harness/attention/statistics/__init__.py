@@ -9,6 +9,7 @@ from harness.attention.statistics.history import BelowEven, LastPivotal, next_la
 from harness.attention.statistics.inputs import LayerInputs
 from harness.attention.statistics.largest import LargestWeight
 from harness.attention.statistics.last_used import LastUsed, used
+from harness.attention.statistics.moments import QueryMoments
 from harness.attention.statistics.queries import LastQueries, QueryKeyMagnitude, QuerySquare
 from harness.attention.statistics.received import AttentionReceived, ReceivedFromLast, ReceivedWithin
 from harness.attention.statistics.walk import Observe, Statistic, observe
@@ -27,6 +28,7 @@ __all__ = [
     "LayerPrompt",
     "Observe",
     "QueryKeyMagnitude",
+    "QueryMoments",
     "QuerySquare",
     "ReceivedFromLast",
     "ReceivedWithin",
