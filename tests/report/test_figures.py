@@ -38,6 +38,20 @@ def test_a_figure_of_results_is_written_as_pdf_svg_and_png(tmp_path, name):
         assert (tmp_path / f"{stem}.{ending}").read_bytes().startswith(start)
 
 
+def test_the_divergence_of_runs_that_were_compared_is_drawn_at_the_bytes_they_moved(tmp_path):
+    cells = [
+        Cell("dense", [1, 0], summary={"kl": 0.0}),
+        Cell("sparq", [1, 0], 4, {"k": 64}, 4, summary={"kl": 0.05}),
+        Cell("sparq", [1, 0], 8, {"k": 32}, 8, summary={"kl": 0.5}),
+    ]
+    Folder(cells).write(tmp_path / "results")
+    (drawing,) = find("kl").draw(sources(tmp_path / "results"))
+    (curve,) = [line for line in drawing.figure.axes[0].lines if line.get_marker() != "None"]
+    assert curve.get_xydata().tolist() == [[1024, 0.5], [2048, 0.05]]
+    quarter_and_eighth().write(tmp_path / "plain")
+    assert list(find("kl").draw(sources(tmp_path / "plain"))) == []
+
+
 def test_the_same_data_give_the_same_bytes(tmp_path):
     quarter_and_eighth().write(tmp_path / "results")
     for folder in ("a", "b"):
@@ -181,4 +195,12 @@ def test_an_unknown_figure_is_one_sentence():
 
 
 def test_every_figure_is_drawn_by_some_test():
-    assert set(names()) == {*FROM_RESULTS, "grid", "needle", "attention_time", "attention_speedup", "generate_speedup"}
+    assert set(names()) == {
+        *FROM_RESULTS,
+        "kl",
+        "grid",
+        "needle",
+        "attention_time",
+        "attention_speedup",
+        "generate_speedup",
+    }
