@@ -65,6 +65,12 @@ def test_an_architecture_that_kernels_do_not_take_keeps_every_method_in_torch():
         assert choose_binding(method, "triton", torch.device(DEVICE), fits=False) is None
 
 
+def test_tokens_that_are_seen_elsewhere_than_they_are_have_no_kernel():
+    assert find_binding(methods.create("h2o", k=6, positions="cache")) is None
+    assert find_binding(methods.create("lm_infinite", k=20, ceiling="local")) is None
+    assert find_binding(methods.create("streaming_llm", k=20)) is None
+
+
 def test_a_subclass_is_not_taken_for_what_it_derives_from():
     class Other(H2O):
         def rescore(self, score, weights, step):

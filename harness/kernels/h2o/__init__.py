@@ -69,9 +69,12 @@ def h2o(
     return attend(q, cache, Candidates.of(state.column), logits=state.logits, scale=scale)
 
 
-def _bind(m: H2O) -> KernelBinding:
+def _bind(m: H2O) -> KernelBinding | None:
+    if m.needs:  # tokens are seen elsewhere than they are, which the kernel cannot
+        return None
+
     def for_layer(prefix: LayerPrefix) -> LayerKernel:
-        return partial(h2o, state=HeavyHitters.of(prefix.statistics[AttentionReceived()]), k=m.k, local=m.local)
+        return partial(h2o, state=HeavyHitters.of(prefix.statistics[AttentionReceived()]), k=m.k, local=m.recent)
 
     return KernelBinding(for_layer)
 

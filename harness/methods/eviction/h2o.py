@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
 
-from harness.attention import LayerPrefix, Step, age, attend_to, gather_mask, top_newest
+from harness.attention import LayerPrefix, Rope, Step, age, attend_to, gather_mask, top_newest
+from harness.attention.moved import attend_moved, closing_up
 from harness.attention.statistics import AttentionReceived, Statistic
+from harness.attention.unrotated import rope_of
 from harness.methods.about import About, Paper
-from harness.methods.contract import Method
+from harness.methods.contract import Method, Need
 from harness.methods.cost import Cost, LayerAt
-from harness.methods.knob_types import Local, Size, floor, quarter
+from harness.methods.knob_types import Local, Positions, Size, floor, quarter
 from harness.methods.ratio import Budget, largest_knob
 
 __all__ = ["H2O"]
@@ -21,10 +23,14 @@ __all__ = ["H2O"]
 
 @dataclass
 class Kept:
-    """Holds the columns that are still cached and their scores, both [B, H, K]."""
+    """Holds the columns that are still cached and their scores, both [B, H or 1, K].
+
+    rope: the layer's rotary embedding, where it is needed; columns are then kept in their order.
+    """
 
     column: Tensor
     score: Tensor
+    rope: Rope | None = None
 
     def admit(self, column: int) -> None:
         """Add the newest token, which nobody has attended to yet."""
@@ -34,13 +40,28 @@ class Kept:
 
     def keep(self, index: Tensor) -> None:
         """Forget everything but index [B, H, K'] into the kept tokens."""
+        if self.rope is not None:
+            index = index.sort(-1).values
         self.column = self.column.gather(2, index)
         self.score = self.score.gather(2, index)
 
 
+def attend_kept(step: Step, state: Kept) -> tuple[Tensor, Tensor]:
+    """Attend to what is cached, where it is or, with a rotary embedding, side by side: output and weights."""
+    if state.rope is None:
+        return attend_to(step, state.column)
+    return attend_moved(step, state.rope, state.column, closing_up(step, state.column))
+
+
 @dataclass(frozen=True)
 class H2O(Method[Kept]):
-    """Keeps the `local` newest tokens (default k/4) and those that received most attention, k + 1 in all."""
+    """Keeps the `local` newest tokens (default k/4) and those that received most attention, k + 1 in all.
+
+    local="half", k/2, is the published split into recent and heavy tokens. With positions="cache", the authors' rolling
+    form, a step sees the tokens that are left as if no others had been between them. (Their form that masks a whole
+    cache is not offered: a token that leaves its window of recent tokens is hidden for one step. Beside their numbers
+    by it, a k less by one is the nearest.) Source: paper, section 4, and FMInference/H2O.
+    """
 
     about: ClassVar[About] = About(
         title="H2O",
@@ -53,32 +74,45 @@ class H2O(Method[Kept]):
             year=2023,
             arxiv="2306.14048",
         ),
+        note="local=k/4, the default, as SparQ's authors evaluate it; the published split is local=half",
     )
     observes: ClassVar[frozenset[Statistic]] = frozenset({AttentionReceived()})
 
     k: Size
-    local: Local | None = None
+    local: Local | Literal["half"] | None = None
+    positions: Positions = "absolute"
+
+    @property
+    def recent(self) -> int:
+        """Count the tokens besides the newest that are always kept."""
+        return self.k // 2 if self.local == "half" else quarter(self.k, self.local)
 
     @property
     def resolved(self) -> Self:
         """Return the method with the newest tokens that are always kept as a number."""
-        return replace(self, local=quarter(self.k, self.local))
+        return replace(self, local=self.recent)
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """Return "rope" where tokens are seen elsewhere than they are."""
+        return frozenset({"rope"} if self.positions == "cache" else ())
 
     def start(self, prefix: LayerPrefix) -> Kept:
         """Keep every prompt token, scored by the prompt's own queries."""
         b, h, s, _ = prefix.k.shape
         (statistic,) = self.observes
-        return Kept(torch.arange(s, device=prefix.k.device).expand(b, h, s), prefix.statistics[statistic])
+        column = torch.arange(s, device=prefix.k.device).expand(b, h, s)
+        return Kept(column, prefix.statistics[statistic], rope_of(prefix) if self.needs else None)
 
     def attend(self, step: Step, state: Kept) -> Tensor:
         """Admit the newest token, evict down to k + 1 for good, attend to what is left, score it."""
         state.admit(step.length - 1)
         mask = gather_mask(step.mask, state.column)
         ages = age(step.mask).expand(-1, mask.shape[1], -1).gather(2, state.column)
-        recent = ages <= quarter(self.k, self.local)
+        recent = ages <= self.recent
         score = state.score.masked_fill(recent, torch.inf).masked_fill(~mask, -torch.inf)
         state.keep(self.choose(score, state.column, step.length))
-        output, weights = attend_to(step, state.column)
+        output, weights = attend_kept(step, state)
         state.score = self.rescore(state.score, weights, step)
         return output
 

@@ -5,16 +5,24 @@ import math
 from hypothesis import strategies as st
 
 from definitions import BUDGETS, RECENT, best, softmax
+from definitions.streaming_llm import in_the_cache
 
 KNOBS = {"k": 6, "local": 2}
-SETTINGS = st.builds(lambda k, local: {"k": k, "local": min(local, k)}, BUDGETS, RECENT)
+VARIANTS = [{"k": 6, "local": "half"}, {**KNOBS, "positions": "cache"}]
+SETTINGS = st.builds(
+    lambda k, local, positions: {"k": k, "local": local if local == "half" else min(local, k), "positions": positions},
+    BUDGETS,
+    RECENT | st.just("half"),
+    st.sampled_from(["absolute", "cache"]),
+)
 
 
 class Eviction:
     """Scores of the tokens that are left, to which `see` adds the weights of one more query."""
 
-    def __init__(self, k, local):
-        self.k, self.local, self.score = k, local, {}
+    def __init__(self, k, local, positions="absolute"):
+        self.k, self.local, self.score = k, k // 2 if local == "half" else local, {}
+        self.in_cache = positions == "cache"
 
     def see(self, mean, tokens, time):
         """Group-mean weights of the query number `time` over some tokens."""
@@ -31,7 +39,7 @@ class Eviction:
         tokens = sorted(self.score)
         kept = best([math.inf if n - 1 - i <= self.local else self.score[i] for i in tokens], self.k + 1)
         self.score = {tokens[i]: self.score[tokens[i]] for i in kept}
-        output, weights, kept = head.over(self.score, n)
+        output, weights, kept = in_the_cache(head, self.score, n) if self.in_cache else head.over(self.score, n)
         self.see(weights.mean(0), kept, n)
         return output
 

@@ -3,6 +3,7 @@
 from definitions import h2o
 
 KNOBS = {"k": 6, "local": 2, "ties": "newest"}
+VARIANTS = [{**KNOBS, "positions": "cache"}]
 SETTINGS = h2o.SETTINGS.map(lambda knobs: knobs | {"ties": "newest"})
 
 
@@ -17,4 +18,4 @@ class LeastRecentlyUsed(h2o.Eviction):
 
 
 def definition(knobs, _place):
-    return LeastRecentlyUsed(knobs["k"], knobs["local"])
+    return LeastRecentlyUsed(knobs["k"], knobs["local"], knobs.get("positions", "absolute"))
