@@ -64,6 +64,8 @@ Initial = Annotated[int, AtLeast(0), Within("k", left=1)]
 
 Share = Annotated[float, Is("a share above 0, at most 1", lambda value: 0 < value <= 1)]
 """Holds a part of a whole that may not be nothing."""
+Fraction = Annotated[float, Is("a number of 0 to 1", lambda value: 0 <= value <= 1)]
+"""Holds a part of a whole that may be nothing."""
 Positive = Annotated[float, Is("a number above 0", lambda value: 0 < value < float("inf"))]
 """Holds a number without which nothing would be left."""
 Amount = Annotated[float, Is("a number of at least 0", lambda value: 0 <= value < float("inf"))]

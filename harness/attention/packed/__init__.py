@@ -3,12 +3,14 @@
 `bits` packs codes into bytes; a `Format` (`held`) says what tokens become and how they are read back, `Uniform`
 (`uniform`) is that of groups between their least and greatest; `PackedTokens` (`tokens`) holds K or V: codes of the
 prompt, which cells may share, codes of later tokens and an exact tail; `PackedCache` (`cache`) makes the step that a
-method attends to. Tokens lie at places here: place i is a row's i-th live token, whatever stands to its left.
+method attends to. Tokens lie at places there: place i is a row's i-th live token, whatever stands to its left.
+`MixedCache` (`mixed`) holds two sets of tokens in different bits, by columns.
 """
 
 from harness.attention.packed.bits import pack, room, unpack, unpack_into
 from harness.attention.packed.cache import PackedCache, Tokens
 from harness.attention.packed.held import Format, Growing, Packed
+from harness.attention.packed.mixed import MixedCache
 from harness.attention.packed.places import aligned, put_at
 from harness.attention.packed.tokens import PackedTokens
 from harness.attention.packed.uniform import Uniform
@@ -16,6 +18,7 @@ from harness.attention.packed.uniform import Uniform
 __all__ = [
     "Format",
     "Growing",
+    "MixedCache",
     "Packed",
     "PackedCache",
     "PackedTokens",

@@ -11,7 +11,12 @@ from harness.attention.statistics.largest import LargestWeight
 from harness.attention.statistics.last_used import LastUsed, used
 from harness.attention.statistics.moments import QueryMoments
 from harness.attention.statistics.queries import LastQueries, QueryKeyMagnitude, QuerySquare
-from harness.attention.statistics.received import AttentionReceived, ReceivedFromLast, ReceivedWithin
+from harness.attention.statistics.received import (
+    AttentionReceived,
+    ReceivedFromLast,
+    ReceivedFromProbes,
+    ReceivedWithin,
+)
 from harness.attention.statistics.walk import Observe, Statistic, observe
 
 __all__ = [
@@ -31,6 +36,7 @@ __all__ = [
     "QueryMoments",
     "QuerySquare",
     "ReceivedFromLast",
+    "ReceivedFromProbes",
     "ReceivedWithin",
     "Statistic",
     "next_largest",

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from harness.attention.draws import uniform
 from harness.attention.scores import softmax
 from harness.attention.statistics.blocks import Block, LayerPrompt
-from harness.attention.statistics.queries import LastQueries
 from harness.attention.statistics.walk import Statistic
 
 
@@ -61,12 +61,43 @@ class ReceivedFromLast(Statistic):
 
     def begin(self, prompt: LayerPrompt) -> Tensor:
         """Compute the weights of the queries; no block is needed."""
-        column, exists = prompt.newest(self.count)
-        token = torch.arange(prompt.live.shape[1], device=column.device)
-        seen = (token <= column[..., None]) & prompt.live[:, None]
-        if prompt.window_mask is not None:
-            windows = prompt.window_mask[:, 0].expand(len(column), -1, -1)
-            seen = seen & windows.gather(1, column[..., None].expand(-1, -1, windows.shape[2]))
-        seen = (seen & exists[..., None])[:, None, None]
-        queries = LastQueries(self.count).begin(prompt).to(prompt.k.dtype)
-        return softmax(prompt.scores(queries, prompt.k[:, :, None]), seen).sum(3)
+        return given_by(prompt, *prompt.newest(self.count))
+
+
+@dataclass(frozen=True)
+class ReceivedFromProbes(Statistic):
+    """Sums what each token receives from a share of the live queries, over a group: [B, H, S] (ZipCache).
+
+    Half of the `share` are a row's last queries, as many are drawn of those before them, with replacement, by counting.
+    """
+
+    share: float
+    seed: int = 0
+
+    def begin(self, prompt: LayerPrompt) -> Tensor:
+        """Compute the weights of the queries; no block is needed."""
+        return given_by(prompt, *self.probes(prompt)).sum(2)
+
+    def probes(self, prompt: LayerPrompt) -> tuple[Tensor, Tensor]:
+        """Return the columns [B, C] of a row's probes, and which there are, a bool: rows have numbers of their own."""
+        live = prompt.live.sum(-1, keepdim=True)
+        earlier = (live * (1 - self.share / 2)).long()
+        drawn = (live * (self.share / 2)).long()
+        probe = torch.arange(int((live - earlier + drawn).max()), device=live.device)
+        chance = uniform(self.seed, prompt.layer, probe)
+        place = torch.where(probe < drawn, (chance * earlier).long(), earlier + probe - drawn)
+        exists = probe < live - earlier + drawn
+        first = prompt.live.int().argmax(-1, keepdim=True)
+        return (first + place).where(exists, 0), exists
+
+
+def given_by(prompt: LayerPrompt, column: Tensor, exists: Tensor) -> Tensor:
+    """Sum what each token receives from the queries in columns [B, C] that exist, a bool as large: [B, H, G, S]."""
+    token = torch.arange(prompt.live.shape[1], device=column.device)
+    seen = (token <= column[..., None]) & prompt.live[:, None]
+    if prompt.window_mask is not None:
+        windows = prompt.window_mask[:, 0].expand(len(column), -1, -1)
+        seen = seen & windows.gather(1, column[..., None].expand(-1, -1, windows.shape[2]))
+    seen = (seen & exists[..., None])[:, None, None]
+    queries = prompt.q.gather(3, column[:, None, None, :, None].expand(*prompt.q.shape[:3], -1, prompt.q.shape[4]))
+    return softmax(prompt.scores(queries, prompt.k[:, :, None]), seen).sum(3)
