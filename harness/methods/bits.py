@@ -7,9 +7,11 @@ from typing import Any, TypeVar
 
 from harness.errors import InputError
 from harness.methods.cost import Costed
-from harness.methods.ratio import Budget
+from harness.methods.ratio import EXACT, Budget
 
 M = TypeVar("M", bound=Costed)
+SCALE = 32
+"""Bits of a scale that a whole layer shares."""
 
 
 def most_bits(build: Callable[..., M], choices: Sequence[int], budget: Budget, **fixed: Any) -> M:
@@ -25,3 +27,15 @@ def most_bits(build: Callable[..., M], choices: Sequence[int], budget: Budget, *
         verb = "moves" if budget.of == "moved" else "holds"
         raise InputError(f"{budget.may}, with bits={min(choices)} it {verb} {budget.spent(made[-1]):,.0f}")
     return fitting[0]
+
+
+def at_its_ratio(method: M, budget: Budget) -> M:
+    """Return a method that has as many bits as it may, if the ratio asked for is its own, or at most 2% less.
+
+    Raises InputError otherwise.
+    """
+    spent = budget.spent(method)
+    if (1 - EXACT) * budget.allowed <= spent <= budget.allowed:
+        return method
+    own = budget.allowed * budget.ratio / spent
+    raise InputError(f"its ratio is {own:.2f}, with as many bits as it may have: without ratios it runs as it is")

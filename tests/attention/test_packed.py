@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from harness.attention import LayerPrefix
 from harness.attention.packed import Growing, Packed, PackedCache, PackedTokens, Uniform, aligned, pack, unpack
 from harness.attention.packed.places import mask_by_place
+from harness.attention.packed.ranges import Ranges
 from harness.attention.quantised import quantised
 from harness.attention.scores import Scores
 from harness.attention.step import Step
@@ -82,3 +83,15 @@ def test_a_window_hides_the_same_tokens_by_place_as_by_column():
     mask = torch.tensor([[[False, False, True, True]], [[False, False, False, True]]])
     assert mask_by_place(mask, [1, 2]).tolist() == [[[False, True, True]], [[False, True, False]]]
     assert mask_by_place(mask, [0, 0]) is mask
+
+
+def test_a_channel_is_read_back_within_the_ends_of_what_was_live():
+    x, live = drawn(2, 3, 12, 8), torch.arange(12) < torch.tensor([[12], [7]])
+    form = Ranges.of(x, live[:, None], 4)
+    read = Packed.of(form, 3 * x).read()
+    for row, count in ((0, 12), (1, 7)):
+        low, high = x[row, :, :count].amin(1, keepdim=True), x[row, :, :count].amax(1, keepdim=True)
+        step = (high - low) / 15
+        nearest = (3 * x[row]).clamp(low, high)
+        assert ((read[row] - nearest).abs() <= step / 2 * 1.001).all()
+        assert (read[row].unique(dim=1).shape[1]) <= 16

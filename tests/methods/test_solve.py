@@ -97,7 +97,7 @@ def test_solved_knobs_keep_to_the_ratio_and_grow_with_it(name):
     cls = methods.find(name)
     for n, d in ((100, 16), (1200, 64), (4000, 128)):
         moved = []
-        for ratio in (1, 1.25, 1.5, 2, 3, 4, 8, 16, 32):
+        for ratio in (1, 1.25, 1.5, 2, 3, *getattr(defined()[name], "RATIOS", ()), 4, 8, 16, 32):
             acts = {} if cls.is_dense else {"dense_layers": 0}
             acts |= getattr(defined()[name], "SOLVED", {})
             for fixed in [{}] + [{"k": n // 64}] * ("r" in methods.knobs(cls)):

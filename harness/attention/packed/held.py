@@ -23,7 +23,7 @@ class Format(Protocol):
         ...
 
     def decode(self, held: Held) -> Tensor:
-        """Read all tokens back, [B, H, n, D] in the dtype of the cache."""
+        """Read all tokens back, [B, H, n, D] in the dtype of the cache or a wider one, which is then rounded to it."""
         ...
 
     def read_into(self, held: Held, out: Tensor) -> None:

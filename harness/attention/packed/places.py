@@ -12,9 +12,12 @@ from harness.attention.step import LayerPrefix
 
 
 def aligned(x: Tensor, prefix: LayerPrefix) -> Tensor:
-    """Return x [B, H, S, D], K or V of the prompt or what was made of it, by places; zero behind a row's last token."""
+    """Return x [B, H, S, D], K or V of the prompt or what was made of it, by places, zero behind a row's last token.
+
+    It ends with the longest row: [B, H, S - min first, D].
+    """
     s, first = x.shape[2], prefix.first
-    column = torch.arange(s, device=x.device) + first[:, None]
+    column = torch.arange(s - int(first.min()), device=x.device) + first[:, None]
     moved = gather_tokens(x, column.clamp_max(s - 1)[:, None].expand(-1, x.shape[1], -1))
     return moved.masked_fill_((column >= s)[:, None, :, None], 0)
 
@@ -32,4 +35,4 @@ def put_at(out: Tensor, places: Tensor, x: Tensor) -> None:
     """Write tokens x [B, H, n, D] to their places [B, n] of out [B, H, N + 1, D]; those of place N are for nobody."""
     b, h, n, d = out.shape
     start = torch.arange(b * h, device=out.device).view(b, h, 1) * n
-    out.view(-1, d).index_copy_(0, (start + places[:, None]).flatten(), x.reshape(-1, d))
+    out.view(-1, d).index_copy_(0, (start + places[:, None]).flatten(), x.reshape(-1, d).to(out.dtype))

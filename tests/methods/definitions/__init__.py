@@ -9,6 +9,7 @@ One file for each method, found by its name. It holds
     SETTINGS         a hypothesis strategy of knobs, with which the method is compared with `definition`; both may be
                      left out where the authors' own numbers are a test (tests/methods/golden/test_NAME.py)
     SOLVED           knobs that are given where a ratio is solved on the small shapes of a test
+    RATIOS           ratios from 3 to 4 that it reaches, where no knob brings it to a rounder one
     larger(knobs)    the knobs that a ratio may be solved for, each one step larger, if those are not r + 1 and k + 1
     LAYERS           numbers of the layers in which the laws hold it, if not 0 and 3
     BELOW            the layer from which on layers have to run in order, if they share something
@@ -48,10 +49,14 @@ class Place:
 
 
 class Head:
-    """One KV head of one row, live tokens only: q [G, n, D], k and v [n, D], of which p are the prompt."""
+    """One KV head of one row, live tokens only: q [G, n, D], k and v [n, D], of which p are the prompt.
+
+    `row` lists all KV heads of its row.
+    """
 
     def __init__(self, q, k, v, p, scores):
         self.q, self.k, self.v, self.p, self.scores = q, k, v, p, scores
+        self.row = [self]
 
     def logits(self, q, k):
         """Of queries [G, D'] against keys [n, D'], at the architecture's scale and below its cap."""
@@ -106,6 +111,8 @@ def by_definition(case, scores, make):
             Head(q[row, i * g : (i + 1) * g][:, live], k[row, i][live], v[row, i][live], start, scores)
             for i in range(h)
         ]
+        for head in heads:
+            head.row = heads
         rows.append(np.concatenate([head.outputs(make(i)) for i, head in enumerate(heads)]))
     return torch.from_numpy(np.stack(rows))
 
