@@ -75,7 +75,7 @@ class Rope:
             return x
         rotated, rest = x[..., : self.width], x[..., self.width :]
         a, b = self._pairs(rotated.to(cos.dtype))
-        turned = self._joined(a * cos - b * sin, b * cos + a * sin).to(x.dtype)
+        turned = self._joined((a * cos).addcmul_(b, sin, value=-1), (b * cos).addcmul_(a, sin)).to(x.dtype)
         return torch.cat((turned, rest), -1) if rest.shape[-1] else turned
 
     def _pairs(self, x: Tensor) -> tuple[Tensor, Tensor]:

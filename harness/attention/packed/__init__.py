@@ -3,7 +3,8 @@
 `bits` packs codes into bytes; a `Format` (`held`) says what tokens become and how they are read back, `Uniform`
 (`uniform`) is that of groups between their least and greatest; `PackedTokens` (`tokens`) holds K or V: codes of the
 prompt, which cells may share, codes of later tokens and an exact tail; `PackedCache` (`cache`) makes the step that a
-method attends to. Tokens lie at places there: place i is a row's i-th live token, whatever stands to its left.
+method attends to. `codebook` rounds to a few values and `exceptions` keep entries exactly; `rotated` holds keys without
+their rotation. Tokens lie at places there: place i is a row's i-th live token, whatever stands to its left.
 `MixedCache` (`mixed`) holds two sets of tokens in different bits, by columns.
 """
 
