@@ -130,12 +130,12 @@ def prompt_of(method: Method[Any], step: Step, decoded: int, layer: int = 0) -> 
     s = step.length - decoded
     k, v = step.k[:, :, :s], step.v[:, :, :s]
     generator = torch.Generator(k.device).manual_seed(layer)
-    prompt = LayerPrompt(step.q[:, :, :, None].expand(-1, -1, -1, s, -1), k, None, step.scores)
+    rope = Rope.plain(10_000, k.shape[3])
+    prompt = LayerPrompt(step.q[:, :, :, None].expand(-1, -1, -1, s, -1), k, None, step.scores, rope=rope)
     shapes = {statistic: statistic.begin(prompt).shape for statistic in sorted(method.observes, key=repr)}
     statistics = {name: torch.rand(shape, generator=generator, device=k.device) for name, shape in shapes.items()}
     if method.calibrator is not None:
         raise InputError(f"{type(method).__name__} learns from prompts, of which there are none here: use other knobs")
-    rope = Rope.plain(10_000, k.shape[3])
     weights = reweighed(method, k, layer)
     return LayerPrefix(k, v, step.mask[..., :s], decoded, layer, statistics=statistics, rope=rope, weights=weights)
 
