@@ -8,8 +8,8 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
-from harness.attention.packed.bits import pack, unpack
-from harness.attention.selection import columns_of, gather_tokens
+from harness.attention.packed.bits import pack, unpack_into
+from harness.attention.selection import columns_of, gather_mask, gather_tokens
 from harness.attention.step import LayerPrefix, Step
 
 
@@ -28,43 +28,43 @@ class Levels(NamedTuple):
         scale = scale.masked_fill(scale == 0, 1)
         return cls(pack(((x - low) / scale).round_(), bits), scale, low)
 
-    def read(self, bits: int, width: int) -> Tensor:
-        """Read back [B, H, n, D] of D = `width`."""
-        return unpack(self.codes, bits, width).to(self.low.dtype) * self.scale + self.low
+    def read_into(self, bits: int, out: Tensor) -> None:
+        """Read back into out [B, H, n, D]."""
+        unpack_into(self.codes, bits, out).mul_(self.scale).add_(self.low)
 
 
 @dataclass(frozen=True)
 class Part:
-    """Holds the K and V of a set of tokens: `column` [B, H, n], where N columns mean that a place is not filled.
+    """Holds the K and V of a set of tokens, in columns [B, H, n]; heads that have fewer are filled up, not `live`.
 
     A channel of K has one scale over the set; the i-th tokens of all KV heads, which are different tokens, share that
     of their V. Source: ZipCache, arXiv 2405.14256, section 4.2 and its released code.
     """
 
     bits: int
-    column: Tensor
+    columns: Tensor
+    live: Tensor
     k: Levels
     v: Levels
 
     @classmethod
     def of(cls, k: Tensor, v: Tensor, kept: Tensor, bits: int) -> Self:
         """Encode what kept [B, H, N] bool holds of k and v [B, H, N, D]."""
-        index, live = columns_of(kept)  # what fills a head up is one of its own tokens, which widens no range
-        keys, values = gather_tokens(k, index), gather_tokens(v, index)
-        column = index.masked_fill(~live, k.shape[2])
-        return cls(bits, column, Levels.of(keys, bits, (2,)), Levels.of(values, bits, (1, 3)))
+        columns, live = columns_of(kept)  # what fills a head up is one of its own tokens, which widens no range
+        keys, values = gather_tokens(k, columns), gather_tokens(v, columns)
+        return cls(bits, columns, live, Levels.of(keys, bits, (2,)), Levels.of(values, bits, (1, 3)))
 
-    def write(self, k: Tensor, v: Tensor) -> None:
-        """Write the tokens to their columns of k and v [B, H, N + 1, D]; column N is for nobody."""
-        at = self.column[..., None].expand(-1, -1, -1, k.shape[3])
-        k.scatter_(2, at, self.k.read(self.bits, k.shape[3]))
-        v.scatter_(2, at, self.v.read(self.bits, k.shape[3]))
+    def read_into(self, k: Tensor, v: Tensor) -> None:
+        """Read the tokens back into k and v [B, H, n, D]."""
+        self.k.read_into(self.bits, k)
+        self.v.read_into(self.bits, v)
 
 
 class MixedCache:
     """Holds a layer's tokens in two sets of codes, and those that came since exactly; all rows get one in a step.
 
-    Values are divided by the root of their channel's greatest before they are encoded, and multiplied on reading.
+    Tokens are read back set by set, then the newest. Values are divided by the root of their channel's greatest before
+    they are encoded, and multiplied on reading.
     """
 
     def __init__(self, prefix: LayerPrefix, salient: Tensor, bits: tuple[int, int], gap: int) -> None:
@@ -91,11 +91,30 @@ class MixedCache:
         self.exact += 1
 
     def read(self) -> tuple[Tensor, Tensor]:
-        """Read all K and V back, [B, H, N, D] each, in at least float32; zero where nobody is live."""
+        """Read all K and V back, [B, H, K, D] each, in at least float32."""
         b, h, _, d = self._channel.shape
-        k, v = (self._channel.new_zeros(b, h, self.tokens + 1, d) for _ in range(2))
+        coded = sum(part.columns.shape[2] for part in self._parts)
+        k, v = (self._channel.new_empty(b, h, coded + self.exact, d) for _ in range(2))
+        start = 0
         for part in self._parts:
-            part.write(k, v)
-        pairs = zip((k, v * self._channel), self._newest, strict=True)
-        k, v = (torch.cat([x[:, :, :-1], newest[:, :, : self.exact].to(x.dtype)], 2) for x, newest in pairs)
+            end = start + part.columns.shape[2]
+            part.read_into(k[:, :, start:end], v[:, :, start:end])
+            start = end
+        v[:, :, :coded] *= self._channel
+        k[:, :, coded:], v[:, :, coded:] = self._newest[:, :, :, : self.exact]
         return k, v
+
+    def seen(self, mask: Tensor) -> Tensor:
+        """Return which of what is read back mask [B, 1, N] shows, [B, H, K]."""
+        of_sets = [gather_mask(mask, part.columns) & part.live for part in self._parts]
+        newest = mask[..., self.tokens : self.tokens + self.exact]
+        return torch.cat([*of_sets, newest.expand(-1, self.salient.shape[1], -1)], 2)
+
+    def by_column(self, x: Tensor) -> Tensor:
+        """Put what is read back [B, H, K, D] in the order of columns, [B, H, N, D], zero at padding."""
+        b, h, _, d = x.shape
+        n = self.tokens + self.exact
+        of_sets = [part.columns.masked_fill(~part.live, n) for part in self._parts]
+        newest = torch.arange(self.tokens, n, device=x.device).expand(b, h, -1)
+        at = torch.cat([*of_sets, newest], 2)[..., None].expand(-1, -1, -1, d)
+        return x.new_zeros(b, h, n + 1, d).scatter_(2, at, x)[:, :, :n]

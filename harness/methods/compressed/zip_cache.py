@@ -81,10 +81,11 @@ class ZipCache(Method[MixedCache]):
         """Attend to all as they are read back, the newest exactly; then quantise all again if there are `gap`."""
         state.append(step)
         k, v = state.read()
-        weights = softmax(step.scores(step.q, k.to(step.k.dtype)), step.mask[:, :, None])
+        weights = softmax(step.scores(step.q, k.to(step.k.dtype)), state.seen(step.mask)[:, :, None])
         if state.exact == self.gap:
-            newest = self._salient(weights.sum(2)[..., state.tokens :], step.mask[..., state.tokens :])
-            state.encode(k, v, step.mask, torch.cat([state.salient, newest], -1))
+            newest = self._salient(weights.sum(2)[..., -self.gap :], step.mask[..., -self.gap :])
+            salient = torch.cat([state.salient, newest], -1)
+            state.encode(state.by_column(k), state.by_column(v), step.mask, salient)
         return weights.to(step.v.dtype) @ v.to(step.v.dtype)
 
     def cost(self, at: LayerAt) -> Cost:

@@ -32,7 +32,7 @@ def test_the_outputs_are_the_authors(setting, method):
 @settings("zip_cache", is_zip_cache)
 def test_the_salient_tokens_and_what_is_read_back_are_the_authors(setting, method):
     _, state = next(steps(method, *setting.tensors()))
-    k, v = state.read()
+    k, v = (state.by_column(x) for x in state.read())
     assert torch.equal(state.salient, setting.array("kept"))
     close(k, setting.array("key_dequantized"), TOLERANCE)
     close(v, setting.array("value_dequantized"), TOLERANCE)
