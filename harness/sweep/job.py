@@ -171,7 +171,7 @@ def _knobs(settings: Any, of_all: Mapping[str, Any]) -> Mapping[str, Mapping[str
 def _check_value(name: str, value: Any, method: Any, knob: str) -> None:
     """Raise InputError for a value that a knob's type does not admit; null is left to the solver or to the default."""
     least = methods.least(method, knob)
-    if least is not None and value is not None and not value >= least:
+    if least is not None and isinstance(value, int | float) and not value >= least:  # a word may stand for a number
         null = "to solve it for a ratio" if methods.knobs(method)[knob] is MISSING else "for its default"
         raise InputError(f"{name}={value} must be at least {least}, or null {null}")
     wanted = "" if value is None else methods.wanted(method, knob, value)

@@ -173,7 +173,7 @@ def looks(*methods, **recorded):
 def test_the_colour_of_a_method_is_its_family_s_and_its_marker_its_own():
     h2o, infinite, sparq = looks("h2o", "lm_infinite", "sparq")
     assert h2o.color == infinite.color != sparq.color
-    assert h2o.marker != infinite.marker and h2o.line != infinite.line
+    assert (h2o.marker, h2o.line) != (infinite.marker, infinite.line)
     dense, oracle, random = looks("dense", "oracle_topk", "random_k")
     assert (dense.color, dense.line) == ("#000000", "--") and oracle.color == random.color != dense.color
     assert oracle.line == random.line == ":" and oracle.marker != random.marker

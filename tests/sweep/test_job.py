@@ -133,6 +133,28 @@ def test_a_method_that_no_run_can_use_is_no_part_of_all_and_is_refused_with_its_
         Job.of(GOOD)
 
 
+@pytest.mark.parametrize(
+    ("method", "knobs"), [("h2o", {"k": 8, "local": ["half", 2]}), ("lm_infinite", {"k": 20, "ceiling": ["local", 9]})]
+)
+def test_a_knob_may_be_a_word_where_others_are_numbers(method, knobs):
+    assert Job.of({**GOOD, "methods": [method], "method": {method: knobs}}).knobs == {method: knobs}
+
+
+@pytest.mark.parametrize(
+    ("method", "knob", "value", "wanted"),
+    [
+        ("h2o", "local", "most", "a whole number or half"),
+        ("h2o", "local", -1, "at least 0"),
+        ("lm_infinite", "ceiling", "near", "a whole number or local"),
+        ("lm_infinite", "ceiling", 0, "at least 1"),
+        ("h2o", "positions", "relative", "one of absolute, cache"),
+    ],
+)
+def test_a_word_or_a_number_that_such_a_knob_has_not_is_refused(method, knob, value, wanted):
+    with pytest.raises(InputError, match=f"method.{method}.{knob}={value!r} must be {wanted}"):
+        Job.of({**GOOD, "methods": [method], "method": {method: {knob: value}}})
+
+
 def test_the_configuration_shows_every_knob_of_every_method():
     (config,) = compositions(["seed=7"])
     shown = {name: set(knobs) for name, knobs in config["method"].items()}
