@@ -27,15 +27,10 @@ def codes_of(x: Tensor, bits: int, size: int, dim: int = -1) -> tuple[Tensor, Te
     groups: Tensor = x.unflatten(dim, (-1, size))  # type: ignore[no-untyped-call]
     accurate = groups.to(torch.promote_types(x.dtype, torch.float32))
     low, high = accurate.amin(dim, keepdim=True), accurate.amax(dim, keepdim=True)  # aminmax takes five times as long
-    scale = step_between(low, high, bits, x.dtype)
+    scale = ((high - low) / most).to(x.dtype)
+    scale = scale.masked_fill(scale == 0, 1)
     codes = (accurate - low).div_(scale).round_().clamp_(0, most)
     return codes, scale, low.to(x.dtype)
-
-
-def step_between(low: Tensor, high: Tensor, bits: int, dtype: torch.dtype) -> Tensor:
-    """Return the distance of neighbouring codes from low to high, as it is kept; 1 where there is none between them."""
-    scale = ((high - low) / ((1 << bits) - 1)).to(dtype)
-    return scale.masked_fill(scale == 0, 1)
 
 
 def quantised_bits(numbers: float, bits: int, size: int) -> float:

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from harness.attention.packed.bits import pack, unpack_into
 from harness.attention.packed.held import Format, Held
-from harness.attention.quantised import step_between
 
 
 @dataclass(frozen=True)
@@ -28,12 +27,13 @@ class Ranges(Format):
         accurate = x.to(torch.promote_types(x.dtype, torch.float32))
         low = accurate.masked_fill(dead, torch.inf).amin(2, keepdim=True)
         high = accurate.masked_fill(dead, -torch.inf).amax(2, keepdim=True)
-        return cls(bits, low.to(x.dtype), step_between(low, high, bits, x.dtype))
+        return cls(bits, low.to(x.dtype), ((high - low) / ((1 << bits) - 1)).to(x.dtype))
 
     def encode(self, x: Tensor) -> Held:
         """Return codes [B, H, n, W]."""
         accurate = x.to(torch.promote_types(x.dtype, torch.float32))
-        codes = (accurate - self.low).div_(self.scale).round_().clamp_(0, (1 << self.bits) - 1)
+        step = self.scale.masked_fill(self.scale == 0, 1)  # of a channel whose ends are one: read back as that
+        codes = (accurate - self.low).div_(step).round_().clamp_(0, (1 << self.bits) - 1)
         return (pack(codes, self.bits),)
 
     def decode(self, held: Held) -> Tensor:

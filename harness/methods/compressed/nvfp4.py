@@ -34,6 +34,7 @@ class NVFP4KV(AllInCodes):
     excused: ClassVar[dict[str, str]] = {
         "a_full_budget_is_dense_attention": "it rounds every number",
         "a_full_budget_honours_the_soft_cap": "it rounds every number",
+        "entries_with_a_gradient_are_paid_for": "every number is read from a code, through which there is no gradient",
         "a_sliding_window_equals_starting_anew_at_every_step": "its outer scale is the prompt's",
         "tokens_that_a_sliding_window_dropped_have_no_influence": "its outer scale is the whole prompt's",
         "values_that_a_sliding_window_dropped_have_no_influence": "its outer scale is the whole prompt's",
