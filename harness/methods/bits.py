@@ -10,14 +10,16 @@ from harness.methods.cost import Costed
 from harness.methods.ratio import EXACT, Budget
 
 M = TypeVar("M", bound=Costed)
+B = TypeVar("B", int, str)
 SCALE = 32
 """Bits of a scale that a whole layer shares."""
 
 
-def most_bits(build: Callable[..., M], choices: Sequence[int], budget: Budget, **fixed: Any) -> M:
+def most_bits(build: Callable[..., M], choices: Sequence[B], budget: Budget, **fixed: Any) -> M:
     """Make the method with the most `bits`, of some choices, that keeps to the budget; what is left over stays unused.
 
-    Raises InputError if the fewest are too many, and at ratio 1, which is dense attention.
+    Lists of bits are written so that they sort as what they take does: "8,4" is after "4,4". Raises InputError if the
+    fewest are too many, and at ratio 1, which is dense attention.
     """
     if budget.ratio <= 1:
         raise InputError("a quantised cache is smaller than ratio 1 asks for: dense is ratio 1")

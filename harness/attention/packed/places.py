@@ -22,6 +22,20 @@ def aligned(x: Tensor, prefix: LayerPrefix) -> Tensor:
     return moved.masked_fill_((column >= s)[:, None, :, None], 0)
 
 
+def by_column(x: Tensor, first: Sequence[int]) -> Tensor:
+    """Return x [B, H, N - min first, D] by places moved to the columns of rows that begin in `first`, [B, H, N, D].
+
+    Columns in front of them are zero.
+    """
+    if not any(first):
+        return x
+    b, h, n, d = x.shape
+    out = x.new_zeros(b, h, n + min(first), d)
+    for row, start in enumerate(first):
+        out[row, :, start:] = x[row, :, : out.shape[2] - start]
+    return out
+
+
 def mask_by_place(mask: Tensor, first: Sequence[int]) -> Tensor:
     """Return mask [B, 1, N] by places, [B, 1, N - min first], of rows whose live tokens begin in columns `first`."""
     if not any(first):
