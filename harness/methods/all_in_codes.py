@@ -60,8 +60,8 @@ class AllInCodes(Method[PackedCache]):
         return Cost(attend=held, write=self.token_bits(at), held=held)
 
     def state_elements(self, at: LayerAt) -> float:
-        """Count what is held beside the shared cache: codes, and the newest token until it is encoded."""
-        return (self.cost(at).held + at.newest) / ELEMENT
+        """Count what is held beside the shared cache: codes, and room for two tokens that are not yet."""
+        return (self.cost(at).held + at.tokens(2)) / ELEMENT
 
     def _encoded(self, prefix: LayerPrefix) -> tuple[Packed, Packed]:
         k, v = aligned(prefix.k, prefix), aligned(prefix.v, prefix)

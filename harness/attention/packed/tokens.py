@@ -13,10 +13,11 @@ from harness.attention.step import LayerPrefix
 
 
 class PackedTokens:
-    """Holds tokens by places: `settled` of each row in codes, the others up to `live` exactly, in a ring of `tail`.
+    """Holds tokens by places: `settled` of each row in codes, the others up to `live` exactly, in a ring.
 
     `prompt` holds the first counts [B] tokens of each row (and what is behind them for nobody), and may belong to
-    several cells. When `tail` tokens are exact, `settle` encodes the `chunk` oldest of them in `form`.
+    several cells. When `tail` tokens are exact, `settle` encodes the `chunk` oldest of them in `form`. The ring has
+    room for one more, so that a step which encodes some overwrites none and may be repeated.
     """
 
     def __init__(
@@ -27,10 +28,10 @@ class PackedTokens:
         self.live: list[int] = prefix.lengths.tolist()
         self.settled = list(counts)
         self._base = list(counts)
-        self._chunk = chunk
+        self._tail, self._chunk = tail, chunk
         most = max(n - count for n, count in zip(self.live, counts, strict=True))
         self._own = Growing(form, prefix.decode_steps + most)
-        self._ring = x.new_zeros(*x.shape[:2], tail, x.shape[3])
+        self._ring = x.new_zeros(*x.shape[:2], tail + 1, x.shape[3])
         self._fill(x)
 
     def append(self, x: Tensor) -> None:
@@ -41,11 +42,10 @@ class PackedTokens:
 
     def settle(self) -> None:
         """Encode the oldest exact tokens in the rows that have `tail` of them."""
-        tail = self._ring.shape[2]
-        due = [row for row, count in enumerate(self.live) if count - self.settled[row] >= tail]
+        due = [row for row, count in enumerate(self.live) if count - self.settled[row] >= self._tail]
         if not due:
             return
-        slots = (self._tensor(self.settled) + torch.arange(self._chunk, device=self._ring.device)) % tail
+        slots = (self._tensor(self.settled) + torch.arange(self._chunk, device=self._ring.device)) % self._ring.shape[2]
         piece = self._ring.gather(2, slots[:, None, :, None].expand(-1, self._ring.shape[1], -1, self._ring.shape[3]))
         self._own.put(due, [self.settled[row] - self._base[row] for row in due], piece)
         for row in due:
@@ -75,12 +75,12 @@ class PackedTokens:
         self._ring.copy_(x.gather(2, index))
 
     def _exact_places(self) -> Tensor:
-        """Return the place of each entry of the ring, [B, tail]: place p lies at p modulo tail."""
-        tail, settled = self._ring.shape[2], self._tensor(self.settled)
-        return settled + (torch.arange(tail, device=self._ring.device) - settled) % tail
+        """Return the place of each entry of the ring, [B, tail + 1]: place p lies at p modulo that."""
+        size, settled = self._ring.shape[2], self._tensor(self.settled)
+        return settled + (torch.arange(size, device=self._ring.device) - settled) % size
 
     def _vacant(self) -> Tensor:
-        """Return which entries of the ring hold no exact token, [B, tail]."""
+        """Return which entries of the ring hold no exact token, [B, tail + 1]."""
         return self._exact_places() >= self._tensor(self.live)
 
     def _tensor(self, of_rows: Sequence[int]) -> Tensor:

@@ -92,7 +92,7 @@ class KIVI(Method[PackedCache]):
 
     def state_elements(self, at: LayerAt) -> float:
         """Count what is held beside the shared cache: codes, and room for the tails whether they are full or not."""
-        return (self._bits(at, at.n) + at.tokens(self.residual_length + 1)) / ELEMENT
+        return (self._bits(at, at.n) + at.tokens(self.residual_length + 2)) / ELEMENT
 
     @classmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:
