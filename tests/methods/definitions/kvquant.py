@@ -9,5 +9,7 @@ FULL = {"outlier_fraction": 1.0}
 
 
 def larger(knobs):
-    """One bit more; beyond four every entry is an outlier."""
+    """One bit more, beyond four only outliers; or a few more of them, where a ratio left fewer than usual."""
+    if knobs["outlier_fraction"] is not None:
+        return {"outlier_fraction": knobs["outlier_fraction"] + 1e-6}
     return {"bits": knobs["bits"] + 1} if knobs["bits"] < 4 else {"outlier_fraction": 1.0}
