@@ -141,8 +141,9 @@ def _example(name: str) -> Method[Any]:
     from harness import methods
 
     cls: Any = methods.find(name)
+    kinds = typing.get_type_hints(cls)
     admitted = {
-        knob: next(value for value in (64, 8, 1) if not methods.wanted(cls, knob, value))
+        knob: next(v for v in (64, 8, 1, 0.5, *_choices(kinds[knob])) if not methods.wanted(cls, knob, v))
         for knob in methods.open_knobs(name, {})
     }
     made: Method[Any] = cls(**admitted)

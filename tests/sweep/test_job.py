@@ -122,7 +122,7 @@ def test_a_missing_key_is_named():
 
 def test_all_methods_are_those_that_can_be_run():
     assert list(Job.of({**GOOD, "methods": "all"}).methods) == methods.runnable()
-    assert set(methods.names()) - set(methods.runnable()) == {"round_attention", "hash_attention"}
+    assert set(methods.names()) - set(methods.runnable()) == {"round_attention", "hash_attention", "zip_vl"}
 
 
 def test_a_method_that_no_run_can_use_is_no_part_of_all_and_is_refused_with_its_reason(monkeypatch):
