@@ -132,8 +132,9 @@ def prompt_of(method: Method[Any], step: Step, decoded: int, layer: int = 0) -> 
     generator = torch.Generator(k.device).manual_seed(layer)
     rope = Rope.plain(10_000, k.shape[3])
     prompt = LayerPrompt(step.q[:, :, :, None].expand(-1, -1, -1, s, -1), k, None, step.scores, rope=rope)
-    shapes = {statistic: statistic.begin(prompt).shape for statistic in sorted(method.observes, key=repr)}
-    statistics = {name: torch.rand(shape, generator=generator, device=k.device) for name, shape in shapes.items()}
+    begun = {statistic: statistic.begin(prompt) for statistic in sorted(method.observes, key=repr)}
+    drawn = {name: torch.rand(of.shape, generator=generator, device=k.device) for name, of in begun.items()}
+    statistics = {name: of > 0.5 if begun[name].dtype == torch.bool else of for name, of in drawn.items()}
     if method.calibrator is not None:
         raise InputError(f"{type(method).__name__} learns from prompts, of which there are none here: use other knobs")
     weights = reweighed(method, k, layer)

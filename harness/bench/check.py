@@ -120,7 +120,8 @@ def _checked(trial: Trial, device: torch.device, samples: int) -> Outcome:
 def _outputs(method: Method[Any], step: Step, prompt: LayerPrefix, row: slice) -> Iterator[Tensor]:
     """Yield the method's outputs [1, H, G, D] in float64 for the two queries of one row."""
     q, k, v = (tensor[row].double() for tensor in (step.q, step.k, step.v))
-    known = {name: value[row].double() for name, value in prompt.statistics.items()}
+    given = {name: value[row] for name, value in prompt.statistics.items()}
+    known = {name: value.double() if value.is_floating_point() else value for name, value in given.items()}
     generator = torch.Generator(q.device).manual_seed(0)
     change = ROUNDING[step.k.dtype] * (2 * torch.rand(q.shape, generator=generator, device=q.device, dtype=q.dtype) - 1)
     s, mask = prompt.k.shape[2], step.mask[row]

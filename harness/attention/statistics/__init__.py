@@ -5,7 +5,7 @@ Each is a small class in a page of this package; `observe` walks the prompt once
 
 from harness.attention.statistics.blocks import BLOCK, Block, LayerPrompt
 from harness.attention.statistics.gumbel import GumbelReceived
-from harness.attention.statistics.history import BelowEven, LastPivotal, next_largest, pivotal_counts
+from harness.attention.statistics.history import BelowEven, LastPivotal, next_largest, pivotal_counts, times_noted
 from harness.attention.statistics.inputs import LayerInputs
 from harness.attention.statistics.largest import LargestWeight
 from harness.attention.statistics.last_used import LastUsed, used
@@ -42,5 +42,6 @@ __all__ = [
     "next_largest",
     "observe",
     "pivotal_counts",
+    "times_noted",
     "used",
 ]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
+from torch.nn.utils.rnn import pad_sequence
 
 from harness.attention.statistics.blocks import Block, LayerPrompt
 from harness.attention.statistics.walk import Statistic
@@ -59,6 +61,19 @@ class BelowEven(Statistic):
         below = seen & (block.weights.mean(2) * seen.sum(-1, keepdim=True) < 1)
         row, query = last.nonzero(as_tuple=True)
         so_far[row, :, place[row, query], : block.end] = below[row, :, query]
+
+
+def times_noted(prompt: Tensor, steps: list[Tensor], n: int) -> Tensor:
+    """Count how many queries of a window noted each of n tokens, [B, H, n]: of steps, and of the prompt before them.
+
+    prompt [B, H, window, S] bool has its last queries, the oldest first; steps has a [B, H, N] bool of each later query
+    of the window, N growing.
+    """
+    counts = pad(prompt[:, :, len(steps) :].sum(2), (0, n - prompt.shape[3]))
+    if not steps:
+        return counts
+    later = pad_sequence([step.permute(2, 0, 1) for step in steps]).sum(1).permute(1, 2, 0)
+    return counts + pad(later, (0, n - later.shape[2]))
 
 
 def pivotal_counts(count: int | float, tokens: Tensor) -> Tensor:

@@ -21,24 +21,16 @@ __all__ = ["CaM"]
 
 @dataclass
 class Merged:
-    """Holds V of the newest tokens as merged so far, [B, H, size + T, D], of which `filled` are there, oldest first.
+    """Holds V of the window's tokens as merged so far, [B, H, W, D], oldest first; it is replaced, never written to.
 
-    layer: its number. position [B]: how many live tokens each row's next step sees, sliding windows apart. due [B, H]:
-    where the last step has decided to merge.
+    layer: its number. position [B]: how many live tokens each row has. due [B, H]: where the last step has decided to
+    merge.
     """
 
     values: Tensor
-    filled: int
     layer: int
     position: Tensor
     due: Tensor | None = None
-
-    def append(self, newest: Tensor, size: int) -> Tensor:
-        """Store V of the newest token [B, H, D], and return those of the last `size`, or of all that there are."""
-        self.values[:, :, self.filled] = newest
-        self.filled += 1
-        self.position = self.position + 1
-        return self.values[:, :, max(0, self.filled - size) : self.filled]
 
 
 @dataclass(frozen=True)
@@ -87,17 +79,14 @@ class CaM(Method[Merged]):
         return self.k - self._initial
 
     def start(self, prefix: LayerPrefix) -> Merged:
-        """Copy V of the window, which is to be written to."""
-        b, h, s, d = prefix.v.shape
-        size = min(self._window, s)
-        values = prefix.v.new_zeros(b, h, size + prefix.decode_steps, d)
-        values[:, :, :size] = prefix.v[:, :, s - size :]
-        return Merged(values, size, prefix.layer, prefix.lengths)
+        """Start from V of the window as it is."""
+        return Merged(prefix.v[:, :, -self._window :], prefix.layer, prefix.lengths)
 
     def attend(self, step: Step, state: Merged) -> Tensor:
         """Merge what the last step has decided to, attend to the pattern, and decide again."""
-        self.settle(state)
-        window = state.append(step.v[:, :, -1], self._window)
+        window = torch.cat([self._staying(state), step.v[:, :, -1:]], 2)
+        self.settle(window[:, :, :-1], state)
+        state.values, state.position = window, state.position + 1
         begin = step.length - window.shape[2]
         first = step.mask.int().argmax(-1)[:, :, None]
         index = first + torch.arange(self._initial, device=first.device)
@@ -127,15 +116,15 @@ class CaM(Method[Merged]):
         heads = torch.arange(state.values.shape[1], device=state.values.device)
         return uniform(self.seed, state.layer, heads, state.position[:, None])
 
-    def settle(self, state: Merged) -> None:
-        """Merge what is due. Called again before the next step, it does nothing."""
-        if state.due is None:
-            return
-        leaving = state.filled - self._window + 1
-        to = slice(leaving + 1, min(state.filled, leaving + 1 + self.merge))
-        share = state.values[:, :, leaving : leaving + 1] / self.merge
-        state.values[:, :, to] += share * state.due[..., None, None]
-        state.due = None
+    def _staying(self, state: Merged) -> Tensor:
+        """Return V of the tokens that the next step sees besides the newest: the oldest leaves a full window."""
+        return state.values[:, :, int(state.values.shape[2] == self._window) :]
+
+    def settle(self, staying: Tensor, state: Merged) -> None:
+        """Merge what is due: V of the first of the tokens that stay [B, H, W, D] into those behind it, in place."""
+        if state.due is not None:
+            staying[:, :, 1 : 1 + self.merge] += staying[:, :, :1] / self.merge * state.due[..., None, None]
+            state.due = None
 
     def cost(self, at: LayerAt) -> Cost:
         """Count 2kD + 2D elements, and a merge in each step as the most that may be: its V read, m read and written.

@@ -115,7 +115,7 @@ class Keyformer(Method[Cached]):
             given = self._given(logits, mask, state)
             if not self.rechoose:
                 given = given * ~torch.tensor(state.chosen, device=given.device)[:, None, None]
-            state.score.scatter_add_(2, slots.index, given.to(state.score.dtype))
+            state.score = state.score.scatter_add(2, slots.index, given.to(state.score.dtype))
         return softmax(logits, mask).to(step.v.dtype) @ gather_tokens(step.v, slots.index)
 
     def _evict(self, step: Step, state: Cached) -> None:

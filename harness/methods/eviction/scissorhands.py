@@ -22,7 +22,7 @@ from harness.attention import (
     softmax,
     top_newest,
 )
-from harness.attention.statistics import BelowEven, LastPivotal, Statistic, next_largest, pivotal_counts
+from harness.attention.statistics import BelowEven, LastPivotal, Statistic, next_largest, pivotal_counts, times_noted
 from harness.errors import InputError
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method
@@ -44,17 +44,18 @@ Pivotal = Annotated[
 
 @dataclass
 class History:
-    """Holds what queries gave each token, `history`, and how many live tokens the next step's rows hold, [B].
+    """Holds what queries gave each token, `history`, and how many live tokens each row has, `length` [B].
 
-    released: the time of the last query that gave it much, [B, H, S + T]; `counts` [B] says what is much. budget: which
-    of the last `window` queries gave it less than an even share, [B, H, window, S + T + 1]; `slots` lists what is kept.
+    released: the time of the last query that gave it much, [B, H, N]; `counts` [B] says what is much. budget: which of
+    the prompt's last queries gave it less than an even share, [B, H, window, S], and in `notes` which of the last steps
+    did, [B, H, N] each; `slots` lists what is kept. Tensors are replaced, never written to.
     """
 
     history: Tensor
     length: Tensor
     counts: Tensor
     slots: Slots
-    passed: int = 0
+    notes: list[Tensor] = field(default_factory=list)
     meter: Meter = field(default_factory=Meter)
 
 
@@ -114,24 +115,23 @@ class Scissorhands(Method[History]):
 
     def start(self, prefix: LayerPrefix) -> History:
         """Take the prompt's history; nothing is dropped before the first step."""
-        room = prefix.decode_steps + (self.form == "budget")
-        history = pad(prefix.statistics[self._statistic], (0, room))
+        history = prefix.statistics[self._statistic]
         return History(history, prefix.lengths, pivotal_counts(self.pivotal, prefix.lengths), Slots(prefix))
 
     def attend(self, step: Step, state: History) -> Tensor:
         """Attend to what is kept, and note what the query gives it."""
-        state.length, state.passed = state.length + 1, state.passed + 1
+        state.length = state.length + 1
         return self._attend_unbounded(step, state) if self.form == "released" else self._attend_bounded(step, state)
 
     def _attend_unbounded(self, step: Step, state: History) -> Tensor:
         """Attend to the tokens that a recent query gave much, and stamp those that this one does."""
-        now, past = state.length[:, None, None], state.history[..., : step.length]
+        now, past = state.length[:, None, None], pad(state.history, (0, 1))
         visible = (past >= (now - self.window).clamp_min(1)) | (age(step.mask) <= self.recent) | (now <= self.begin)
         kept = visible & step.mask
         logits = step.scores(step.q, step.k)
         weights = softmax(logits, kept[:, :, None])
         threshold = next_largest(softmax(logits, step.mask[:, :, None]).mean(2), state.counts)
-        past.copy_(torch.where(weights.mean(2) > threshold, now.to(past.dtype), past))
+        state.history = torch.where(weights.mean(2) > threshold, now.to(past.dtype), past)
         index, live = columns_of(kept)
         rows = step.mask.sum(-1) + kept.sum(-1) + 2
         state.meter.note(ELEMENT * (rows * step.k.shape[3] + 2 * step.mask.sum(-1) + 1))
@@ -150,15 +150,15 @@ class Scissorhands(Method[History]):
         seen = gather_mask(step.mask, slots.index) & slots.live
         tokens = seen.sum(-1)
         below = (weights.mean(2) * tokens[..., None] < 1) & seen
-        noted = state.history[:, :, (state.passed - 1) % self.window]
-        noted.zero_().scatter_(2, slots.index.masked_fill(~slots.live, noted.shape[2] - 1), below)
+        state.notes = [*state.notes, slots.by_column(below, step.length)][-self.window :]
         state.meter.note(ELEMENT * 2 * (tokens + 1) * step.k.shape[3] + tokens + read)
         return output
 
     def _best(self, step: Step, state: History, rows: list[int]) -> Tensor:
         """Choose the slots [R, H, K'] that some rows go on with: those that the fewest queries gave little."""
         index = state.slots.index[rows]
-        counts = state.history[rows].sum(2).gather(2, index)
+        notes = [note[rows] for note in state.notes]
+        counts = times_noted(state.history[rows], notes, step.length).gather(2, index)
         recent = (age(step.mask) <= self.recent).expand(-1, index.shape[1], -1).gather(2, index)
         seen = gather_mask(step.mask, index) & state.slots.live[rows]
         score = (-counts.float()).masked_fill(recent, 0).masked_fill(~seen, -torch.inf)
