@@ -13,7 +13,7 @@ from harness.attention import LayerPrefix, LayerShape, Rope, Scores, Step
 from harness.attention.calibration import Calibrator
 from harness.attention.prefill import LayerPrefill
 from harness.attention.statistics import LayerPrompt, Statistic, observe
-from harness.bench.cases import reweighed
+from harness.bench.cases import compressing, reweighed
 from harness.methods import Method
 
 SHARPNESS = 3.0
@@ -57,6 +57,11 @@ class Prompt:
         """Return the scores of the architecture."""
         return Scores(self.shape.layer.head_dim**-0.5)
 
+    @property
+    def _inputs(self) -> Tensor:
+        """Return what is given out as the hidden states that enter attention, [1, S, H D]: the keys."""
+        return self.tensors[1][:1, :, : self.length].transpose(1, 2).flatten(2)
+
     @cached_property
     def _observed(self) -> dict[Statistic, Tensor]:
         return {}
@@ -71,7 +76,9 @@ class Prompt:
         rope = Rope.plain(10_000.0, self.shape.layer.head_dim)
         for one in method.observes - self._observed.keys():
             mask = torch.ones(1, s, dtype=torch.bool)
-            prompt = LayerPrompt(q[:, :, :, :s], k[:1, :, :s], mask, self.scores, layer=layer, rope=rope)
+            prompt = LayerPrompt(
+                q[:, :, :, :s], k[:1, :, :s], mask, self.scores, layer=layer, rope=rope, inputs=self._inputs
+            )
             self._observed[one] = observe({one}, prompt)[one]
         statistics = {one: self._rows(self._observed[one]) for one in method.observes}
         learnt = method.calibrator and self._learn(method.calibrator, layer, rope)
@@ -89,6 +96,7 @@ class Prompt:
             learnt,
             shared,
             reweighed(method, k, layer),
+            compress=compressing(method),
         )
 
     def _learn(self, calibrator: Calibrator[Any], layer: int, rope: Rope) -> Any:
@@ -103,7 +111,7 @@ class Prompt:
                 v=v[:1, :, :s],
                 layer=layer,
                 rope=rope,
-                inputs=k[:1, :, :s].transpose(1, 2).flatten(2),
+                inputs=self._inputs,
             )
             self._learnt[calibrator, layer] = calibrator.finish(calibrator.fold(None, prompt))
         return self._learnt[calibrator, layer]

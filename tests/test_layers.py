@@ -38,6 +38,7 @@ ONLY = {
     "transformers": ["hf/"],
     "huggingface_hub": ["data/hub.py", "hf/hub.py", "hf/retry.py"],
     "scipy": ["tables/intervals.py"],
+    "kvpress": ["hf/kvpress_package.py"],
 }
 """The files and packages that may import a foreign library."""
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
+from harness.attention.compressor import Compress
 from harness.attention.rope import Rope
 from harness.attention.scores import Scores
 from harness.attention.statistics import Statistic
@@ -47,7 +48,8 @@ class LayerPrefix:
     calibration: what the method learnt of this layer beforehand. weights: what its `reweigh` made of those of K and V,
     for methods that need them. shared: belongs to the decode stream, the same for all its layers; several steps of a
     layer may run before the next layer's. common: belongs to the layer, the same for all streams (see `once`). seen: of
-    the mask, what the first decode step sees where that is less (see `visible`).
+    the mask, what the first decode step sees where that is less (see `visible`). compress: what the method's
+    `compressor` does in this layer.
     """
 
     k: Tensor
@@ -63,6 +65,7 @@ class LayerPrefix:
     weights: Projections | None = None
     common: dict[Any, Any] = field(default_factory=dict)
     seen: Tensor | None = None
+    compress: Compress | None = None
 
     def once(self, key: Hashable, make: Callable[[], M]) -> M:
         """Return what `make` makes of the prompt, made once for all cells that ask under the same key. Read only."""

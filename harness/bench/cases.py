@@ -14,6 +14,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from harness import methods
 from harness.attention import LayerPrefix, Projections, Rope, Step
+from harness.attention.compressor import Compress, Compressed
 from harness.attention.scores import Scores
 from harness.attention.statistics import LayerPrompt
 from harness.bench.timing import Call
@@ -131,14 +132,29 @@ def prompt_of(method: Method[Any], step: Step, decoded: int, layer: int = 0) -> 
     k, v = step.k[:, :, :s], step.v[:, :, :s]
     generator = torch.Generator(k.device).manual_seed(layer)
     rope = Rope.plain(10_000, k.shape[3])
-    prompt = LayerPrompt(step.q[:, :, :, None].expand(-1, -1, -1, s, -1), k, None, step.scores, rope=rope)
+    known: dict[str, Any] = {"rope": rope, "inputs": k.transpose(1, 2).flatten(2)}
+    prompt = LayerPrompt(step.q[:, :, :, None].expand(-1, -1, -1, s, -1), k, None, step.scores, **known)
     begun = {statistic: statistic.begin(prompt) for statistic in sorted(method.observes, key=repr)}
     drawn = {name: torch.rand(of.shape, generator=generator, device=k.device) for name, of in begun.items()}
     statistics = {name: of > 0.5 if begun[name].dtype == torch.bool else of for name, of in drawn.items()}
     if method.calibrator is not None:
         raise InputError(f"{type(method).__name__} learns from prompts, of which there are none here: use other knobs")
     weights = reweighed(method, k, layer)
-    return LayerPrefix(k, v, step.mask[..., :s], decoded, layer, statistics=statistics, rope=rope, weights=weights)
+    mask, compress = step.mask[..., :s], compressing(method)
+    return LayerPrefix(k, v, mask, decoded, layer, 1, statistics, rope, weights=weights, compress=compress)
+
+
+def compressing(method: Method[Any]) -> Compress | None:
+    """Return a compression that keeps the newest tokens, as many as the method's own would; None if it has none."""
+    if method.compressor is None:
+        return None
+    left = 1 - method.compressor.ratio
+
+    def compress(_: Tensor, k: Tensor, v: Tensor, __: Rope) -> Compressed:
+        kept = max(1, int(k.shape[2] * left))
+        return Compressed(k[:, :, -kept:], v[:, :, -kept:])
+
+    return compress
 
 
 def reweighed(method: Method[Any], k: Tensor, layer: int) -> Projections | None:

@@ -33,6 +33,7 @@ NEEDS = {
     "rope": "the layers' rotary embedding",
     "calibration": "the task's first prompts to learn from",
     "weights": "the model's weights",
+    "compress": "the package kvpress",
 }
 """What a method may need besides the cache, in words."""
 

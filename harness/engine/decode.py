@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, Projections, Step
+from harness.attention.compressor import Compress
 from harness.engine.activity import Activity
 from harness.engine.cache import DecodedKV, LayerCache, NewColumns, PromptCache
 from harness.engine.device import Clock, HostClock, make_clock
@@ -69,6 +70,7 @@ class DecodeStream:
     measured: Measured | None = None
     calibration: Sequence[Any] = ()
     weights: Sequence[Projections] = ()
+    compress: Sequence[Compress] = ()
     shared: dict[Any, Any] = field(default_factory=dict)
     states: dict[int, Any] = field(default_factory=dict)
     decoded: dict[int, DecodedKV] = field(default_factory=dict)
@@ -81,6 +83,7 @@ class DecodeStream:
         kernel: KernelBinding | None = None,
         calibration: Sequence[Any] = (),
         weights: Sequence[Projections] = (),
+        compress: Sequence[Compress] = (),
     ) -> DecodeStream:
         """Make a stream that has decoded nothing."""
         device = cache.mask.device
@@ -89,7 +92,7 @@ class DecodeStream:
         if method.is_dense:
             activity.close()
         measured = Measured(len(cache.lengths), cache.decode_steps, device) if method.measured else None
-        return cls(method, kernel, dense, cache, activity, make_clock(device), measured, calibration, weights)
+        return cls(method, kernel, dense, cache, activity, make_clock(device), measured, calibration, weights, compress)
 
     def unwatched(self) -> DecodeStream:
         """Return the stream for a pass whose logits alone are wanted: not compared, measured or timed by a GPU."""
@@ -150,6 +153,7 @@ class DecodeStream:
             shared=self.shared,
             weights=self.weights[layer] if self.weights else None,
             common=cache.common,
+            compress=self.compress[layer] if self.compress else None,
             seen=None if call.window_mask is None else mask & call.window_mask[0, :, 0, :s],
         )
 

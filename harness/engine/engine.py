@@ -148,7 +148,9 @@ class Engine:
         kernels_fit = fits(cache.head_dim, self._model.capped)
         binding = choose_binding(method, self._kernel, self._model.device, kernels_fit)
         loan = self._loan(method)
-        return DecodeStream.of(method, cache, binding, self._learnt(method), loan.reweighed if loan else ())
+        compress = self._model.compress(method.compressor) if method.compressor else ()
+        weights = loan.reweighed if loan else ()
+        return DecodeStream.of(method, cache, binding, self._learnt(method), weights, compress)
 
     def _loan(self, method: Method[Any]) -> Loan | None:
         """Return what a method makes of the model's weights, which it is asked for once; None if it needs none."""

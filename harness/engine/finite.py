@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.attention import Projections
+from harness.attention.compressor import Compress, Compressor
 from harness.engine.model import ForwardMode, LayerCall, Model
 
 
@@ -63,6 +64,10 @@ class WatchedModel:
     def lend(self, others: Sequence[Projections]) -> AbstractContextManager[None]:
         """Lend the model other such weights."""
         return self._model.lend(others)
+
+    def compress(self, compressor: Compressor) -> Sequence[Compress]:
+        """Return what a compressor does in each of the model's layers."""
+        return self._model.compress(compressor)
 
     def forward(self, tokens: Tensor, positions: Tensor, mode: ForwardMode, last: Tensor | None = None) -> Tensor:
         """Compute the model's logits, each layer's attention watched."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.attention import Projections
+from harness.attention.compressor import Compress, Compressor
 from harness.attention.scores import Scores
 
 
@@ -84,6 +85,10 @@ class Model(Protocol):
 
     def lend(self, others: Sequence[Projections]) -> AbstractContextManager[None]:
         """Let the model run with other such weights; its own are back afterwards, whatever happens."""
+        ...
+
+    def compress(self, compressor: Compressor) -> Sequence[Compress]:
+        """Return what a compressor of another package does in each layer. Raises InputError where it does nothing."""
         ...
 
     def forward(self, tokens: Tensor, positions: Tensor, mode: ForwardMode, last: Tensor | None = None) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 from harness.engine import CalibratingPrompts, Engine, calibrate
 from harness.evaluation.prompts import TaskPrompt
 from harness.hf import Bridge, Checkpoint
+from harness.hf.press_trial import press_refusal
 from harness.kernels import Kernel
 from harness.methods import Method
 
@@ -20,6 +21,8 @@ def refusal(checkpoint: Checkpoint, method: Method[Any]) -> str | None:
         found = checkpoint.weights_refusal(plain="rope" in method.needs)
     if found is None and method.reads_inputs:
         found = checkpoint.inputs_refusal()
+    if found is None and method.compressor is not None:
+        found = press_refusal(method.compressor, checkpoint.config, checkpoint.ropes(), checkpoint.layers)
     return found
 
 

@@ -16,47 +16,20 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.cache_utils import Cache, CacheLayerMixin
+from transformers.cache_utils import Cache
 from transformers.masking_utils import sdpa_mask
 
 from harness.attention import Projections
+from harness.attention.compressor import Compress, Compressor
 from harness.attention.scores import Scores
 from harness.engine.model import ForwardMode, LayerCall
 from harness.errors import InputError
 from harness.hf.honour import dishonoured
 from harness.hf.inputs import captured
+from harness.hf.pass_through import PassThroughLayer
+from harness.hf.presses import compressions
 from harness.hf.projections import lent, projections
 from harness.hf.rope import tell_length
-
-
-class PassThroughLayer(CacheLayerMixin):  # type: ignore[misc]
-    """Hands new keys and values straight through to attention; the KV cache itself belongs to the engine."""
-
-    is_sliding = False
-
-    def __init__(self, cached: int) -> None:
-        super().__init__()
-        self._cached = cached
-        self.is_initialized = True
-
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Allocate nothing."""
-
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Return the new tokens as they are."""
-        return key_states, value_states
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Return length and offset of the columns a mask has to cover."""
-        return self._cached + query_length, 0
-
-    def get_seq_length(self) -> int:
-        """Count the tokens before this pass."""
-        return self._cached
-
-    def get_max_length(self) -> int:
-        """Return -1: there is no limit."""
-        return -1
 
 
 class Bridge:
@@ -105,6 +78,10 @@ class Bridge:
     def lend(self, others: Sequence[Projections]) -> AbstractContextManager[None]:
         """Let the model run with other such weights; its own are back afterwards, whatever happens."""
         return lent(self._model, others)
+
+    def compress(self, compressor: Compressor) -> Sequence[Compress]:
+        """Return what a press does in each layer. Raises InputError for one that cannot be run here."""
+        return compressions(self._model, compressor)
 
     @torch.inference_mode()
     def forward(self, tokens: Tensor, positions: Tensor, mode: ForwardMode, last: Tensor | None = None) -> Tensor:

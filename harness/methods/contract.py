@@ -11,6 +11,7 @@ from torch import Tensor
 
 from harness.attention import Attended, LayerPrefill, LayerPrefix, Meter, Projections, Step, attend_prompt
 from harness.attention.calibration import Calibrator
+from harness.attention.compressor import Compressor
 from harness.attention.statistics import Statistic
 from harness.methods.about import About
 from harness.methods.cost import ELEMENT, Cost, LayerAt
@@ -19,8 +20,11 @@ from harness.methods.knob_types import check_types
 from harness.methods.ratio import Budget
 
 S = TypeVar("S")
-Need = Literal["rope", "calibration", "weights"]
-"""What a method must be given besides the cache: a layer's rotary embedding, prompts to learn from, the weights."""
+Need = Literal["rope", "calibration", "weights", "compress"]
+"""What a method must be given besides the cache.
+
+A layer's rotary embedding, prompts to learn from, the weights, a compression that another package computes.
+"""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,11 @@ class Method(ABC, Generic[S]):
     @property
     def calibrator(self) -> Calibrator[Any] | None:
         """Return what the method learns from prompts beforehand, and starts from; None if it learns nothing."""
+        return None
+
+    @property
+    def compressor(self) -> Compressor | None:
+        """Return the compression of another package that `start` asks for as `prefix.compress`; None without one."""
         return None
 
     @property

@@ -30,8 +30,8 @@ def decode(
 
     query [B, Hq, P+T, D]; key, value [B, Hkv, P+T, D], rotated; attention_mask [B, P+T] bool, False at padding, whose
     contents do not matter. `scores` defaults to softmax scale D^-0.5; `layer` is the layer's number in its model, which
-    is never exempt here. `place` holds what else a LayerPrefix does: layers, rope, calibration, shared. Raises
-    InputError where the method needs one of them that is not there.
+    is never exempt here. `place` holds what else a LayerPrefix does: layers, rope, calibration, shared, compress; and
+    inputs [B, P, E], what entered attention. Raises InputError where the method needs one that is not there.
     """
     found = steps(method, query, key, value, attention_mask, prefill_length, scores, layer=layer, **place)
     return torch.stack([method.attend(step, state) for step, state in found], 3).flatten(1, 2)
@@ -48,7 +48,7 @@ def steps(
     **place: Any,
 ) -> Iterator[tuple[Step, Any]]:
     """Give each decode step with the state that the method carries along; arguments are those of `decode`."""
-    lacking = [need for need in ("calibration", "rope") if need in method.needs and place.get(need) is None]
+    lacking = [need for need in ("calibration", "rope", "compress") if need in method.needs and place.get(need) is None]
     if lacking:
         raise InputError(f"{type(method).__name__} needs {' and '.join(lacking)}: hand it to decode by that name")
     q = query.unflatten(1, (key.shape[1], -1))  # type: ignore[no-untyped-call]
@@ -71,7 +71,8 @@ def _start(
     place: Mapping[str, Any],
 ) -> Any:
     """Return the state of a method after a dense prefill of the first p tokens."""
-    of_prompt = {name: place[name] for name in ("layer", "rope") if name in place}
+    of_prompt = {name: place[name] for name in ("layer", "rope", "inputs") if name in place}
+    of_prefix = {name: value for name, value in place.items() if name != "inputs"}
     prompt = LayerPrompt(q[:, :, :, :p], k[:, :, :p], mask[:, :p], scores, **of_prompt)
     found, steps = observe(method.observes, prompt), k.shape[2] - p
-    return method.start(LayerPrefix(prompt.k, v[:, :, :p], mask[:, None, :p], steps, statistics=found, **place))
+    return method.start(LayerPrefix(prompt.k, v[:, :, :p], mask[:, None, :p], steps, statistics=found, **of_prefix))

@@ -97,6 +97,10 @@ def place_of(method, case, layer=0, scores=None, sliding_window=None):
         weights = defined()[type(method).__module__.rpartition(".")[2]].weights(method, case)
         learnt = [found["calibration"]] * len(weights) if "calibration" in found else []
         found["weights"] = method.reweigh(weights, learnt)[layer]
+    if "compress" in needs:
+        found["compress"] = defined()[type(method).__module__.rpartition(".")[2]].compress(method)
+    if method.reads_inputs:
+        found["inputs"] = case.k[:, :, : case.p].transpose(1, 2).flatten(2)
     return found
 
 
@@ -141,7 +145,8 @@ def steps(case, method, scores=None, sliding_window=None, layer=0, place=None):
     near = torch.ones(p, p, dtype=torch.bool, device=q.device).tril()
     near = None if sliding_window is None else near.triu(1 - sliding_window)[None, None]
     place = place or place_of(method, case, layer, scores, sliding_window)
-    known = {"layer": place["layer"], "rope": place.get("rope")}
+    known = {name: place[name] for name in ("layer", "rope", "inputs") if name in place}
+    place = {name: value for name, value in place.items() if name != "inputs"}
     statistics = observe(
         method.observes, LayerPrompt(grouped[:, :, :, :p], k[:, :, :p], mask[:, :p], scores, near, **known)
     )

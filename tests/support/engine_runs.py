@@ -1,5 +1,6 @@
 """Engines, cells and prompts for the tests of the engine."""
 
+import importlib.util
 from functools import cache
 
 import torch
@@ -15,6 +16,10 @@ from harness.hf.rotary import find_ropes
 from support import VARIANTS, all_of, architectures
 
 NEW = 6
+PRESSES = importlib.util.find_spec("kvpress") is not None
+"""True where the package is installed that a method runs; its own tests say so where it is not."""
+PRESSED = {"llama", "qwen2", "qwen3", "gemma3_text"}
+"""Architectures of layers without a window, among others, that kvpress knows."""
 
 
 @cache
@@ -55,6 +60,7 @@ def cells(architecture="llama"):
     """Every method with a small budget that has all it needs in an architecture."""
     given = {"calibration"} | (set() if None in ropes(architecture) else {"rope"})
     given |= {"weights"} if makes_plain_keys(architecture) else set()
+    given |= {"compress"} if PRESSES and architecture in PRESSED else set()
     known = {None, *learnt(architecture)}
     return [cell for cell in _methods() if cell.needs <= given and cell.calibrator in known]
 
