@@ -13,8 +13,8 @@ from harness.methods.decoding import decode
 ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"^\| `(\w+)` \| [^|]+ \| ((?:\w+ \+ )*\w+) \| [^|]+ \|$", re.MULTILINE)
 K = 40
-SETTINGS = {"k": K, "r": 8, "recent": 30, "reallocate": False}
-"""Without reallocation, whose mean of V weighs every token."""
+SETTINGS = {"k": K, "r": 8, "recent": 30, "reallocate": False, "token_budget": None, "prompt_budget": 100, "ratio": 4.0}
+"""Without reallocation, whose mean of V weighs every token, and with k as it is given."""
 
 
 def stated():
