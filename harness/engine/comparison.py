@@ -26,6 +26,10 @@ Weights = Callable[[], AbstractContextManager[None]]
 """Lends the model the weights that a group of methods runs with, for the length of a pass."""
 
 
+WORKING = 6
+"""Tensors as large as one stream's logits, in float32, that live while it is compared with dense."""
+
+
 class Comparison:
     """Compares the methods of a batch with dense attention, group by group; the first shares the dense prefill.
 
@@ -111,17 +115,23 @@ class Lane:
 def compare(lanes: Sequence[Lane], outputs: Sequence[Sequence[int]], vocabulary: int) -> list[list[Divergence | None]]:
     """Feed outputs of dense to all lanes in lock step; return divergences by stream, lane after lane, then by row.
 
-    The first stream of the first lane is dense. All lanes together make LOGIT_BYTES of logits at a time, those of a
-    step where one can be replayed. Raises NotFiniteError.
+    The first stream of the first lane is dense. At a time the logits of all lanes and what comparing takes beside them
+    are no more than LOGIT_BYTES, or those of one step, which is what can be replayed. Raises NotFiniteError.
     """
     steps = [max(0, len(output) - 1) for output in outputs]
     found: list[list[Differences]] = [[] for lane in lanes for _ in range(lane.streams)]
     tokens = padded(outputs, lanes[0].device)
-    for begin, end in _chunks(lanes, max(steps), LOGIT_BYTES // (len(found) * len(outputs) * vocabulary * 4)):
-        logits = [lane.forward(tokens[:, begin:end], begin) for lane in lanes]
-        for of_stream, own in zip(found, (own for of_lane in logits for own in of_lane), strict=True):
-            of_stream.append(differences(logits[0][0], own))
+    a_step = 4 * vocabulary * len(outputs) * (len(found) + WORKING)
+    for begin, end in _chunks(lanes, max(steps), LOGIT_BYTES // a_step):
+        for of_stream, compared in zip(found, _pass(lanes, tokens[:, begin:end], begin), strict=True):
+            of_stream.append(compared)
     return [_sum_up(of_stream, steps) for of_stream in found]
+
+
+def _pass(lanes: Sequence[Lane], tokens: Tensor, done: int) -> list[Differences]:
+    """Feed tokens [B, T] to all lanes and compare every stream; the logits are gone at the end."""
+    logits = [lane.forward(tokens, done) for lane in lanes]
+    return [differences(logits[0][0], own) for of_lane in logits for own in of_lane]
 
 
 def _chunks(lanes: Sequence[Lane], steps: int, most: int) -> Iterator[tuple[int, int]]:

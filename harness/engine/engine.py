@@ -91,15 +91,21 @@ class Engine:
         comparison = Comparison(self._model, self._stream, batch) if self._divergence else None
         outputs: dict[int, list[Output]] = {}
         for group in _by_prefill(methods):
-            of_group = [methods[i] for i in group]
-            loan = self._loan(of_group[0]) if of_group[0].own_prefill else None
-            weights = partial(self._model.lend, loan.lent) if loan else contextlib.nullcontext
-            with weights():
-                filled = self._prefill(batch, of_group)
-                found = self._decode(filled, batch, of_group, reweighed=loan is not None and loan.changed)
-            if comparison:
-                comparison.note(filled, of_group, found, weights)
+            found = self._run_group(batch, [methods[i] for i in group], comparison)
             outputs |= zip(group, found, strict=True)
+        return outputs
+
+    def _run_group(
+        self, batch: Sequence[Prompt], methods: list[Method[Any]], comparison: Comparison | None
+    ) -> list[list[Output]]:
+        """Return the outputs of methods that share a prefill, or of one with a prefill and weights of its own."""
+        loan = self._loan(methods[0]) if methods[0].own_prefill else None
+        weights = partial(self._model.lend, loan.lent) if loan else contextlib.nullcontext
+        with weights():
+            filled = self._prefill(batch, methods)
+            outputs = self._decode(filled, batch, methods, reweighed=loan is not None and loan.changed)
+        if comparison:
+            comparison.note(filled, methods, outputs, weights)
         return outputs
 
     def _decode(

@@ -32,7 +32,8 @@ class Workload:
 
     `reads` gives for n cached tokens the access pattern of every cell (harness/methods/about.py) and the bytes of KV
     cache that a step moves for one row over all layers. `prefills` is how often an example is prefilled: once for the
-    cells that share the dense prefill, and once for each that masks its prompt.
+    cells that share the dense prefill, and once for each that masks its prompt. `further` gives what passes read that
+    decode a batch again, to compare its cells.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Workload:
     cells: int
     prefills: int
     reads: Callable[[int], Reads]
+    further: Sequence[Callable[[int], Reads]] = ()
 
     @property
     def examples(self) -> int:
@@ -95,8 +97,9 @@ class Workload:
         return int(len(batch) * (longest + self.cells * steps))
 
     def _decoding(self) -> Iterator[Decoding]:
-        """Yield what each batch decodes, at its mean prompt length; the first token of each row is the prefill's."""
+        """Yield each pass over a batch, at its mean prompt length; the first token of each row is the prefill's."""
         for batch in self.batches:
             typical = round(sum(example.prompt for example in batch) / len(batch))
             steps = max(example.decoded for example in batch) - 1
-            yield Decoding(steps, len(batch), self.reads(typical))
+            for reads in (self.reads, *self.further):
+                yield Decoding(steps, len(batch), reads(typical))

@@ -6,6 +6,7 @@ Rows side by side in a batch decide the last bits of a number, so all launches a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -42,13 +43,23 @@ def decide_batch_tokens(prepared: Prepared, store: Store) -> int:
 
 
 def planned_batch_tokens(
-    engine: EngineSpec, model: Transformer, examples: Sequence[Example], free: float, cells: Sequence[Cell]
+    engine: EngineSpec,
+    model: Transformer,
+    examples: Sequence[Example],
+    free: float,
+    cells: Sequence[Cell],
+    divergence: bool = False,
 ) -> int:
-    """Return the number to plan with, whatever a folder holds: what is asked for, or what fits into `free` bytes."""
+    """Return the number to plan with, whatever a folder holds: what is asked for, or what fits into `free` bytes.
+
+    Where a cell with a prefill of its own is compared with dense, the caches of both are there at once.
+    """
     if engine.batch_tokens != "auto":
         return engine.batch_tokens
-    states = state_bytes(model, examples, cells)
-    return fitting_tokens(free, model, Demand.of(examples, engine.prefill_tokens, BLOCK, LOGIT_BYTES, states))
+    demand = Demand.of(examples, engine.prefill_tokens, BLOCK, LOGIT_BYTES, state_bytes(model, examples, cells))
+    if divergence and any(cell.method_at(examples[0].prompt).own_prefill for cell in cells):
+        demand = replace(demand, columns=2 * demand.columns)
+    return fitting_tokens(free, model, demand)
 
 
 def state_bytes(model: Transformer, examples: Sequence[Example], cells: Sequence[Cell]) -> float:
@@ -101,5 +112,6 @@ def _free_bytes(model: Any) -> int | None:
 
 
 def _fitting(prepared: Prepared, free: float) -> int:
-    engine, examples = prepared.job.engine, [example_of(prompt) for prompt in prepared.prompts]
-    return planned_batch_tokens(engine, transformer_of(prepared.checkpoint), examples, free, prepared.plan.cells)
+    job, examples = prepared.job, [example_of(prompt) for prompt in prepared.prompts]
+    model = transformer_of(prepared.checkpoint)
+    return planned_batch_tokens(job.engine, model, examples, free, prepared.plan.cells, job.divergence)

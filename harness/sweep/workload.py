@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from harness.engine import Prompt
 from harness.errors import InputError
 from harness.evaluation.batches import Limits, batches
 from harness.forecast.memory import Example
@@ -55,21 +57,44 @@ def workload_of(prepared: Prepared, device: Device = MEASURED) -> Workload:
     """Describe a prepared job. With engine.batch_tokens=auto, batches are what a device holds beside the weights."""
     job, cells, model = prepared.job, prepared.plan.cells, transformer_of(prepared.checkpoint)
     examples = [example_of(prompt) for prompt in prepared.prompts]
-    tokens = planned_batch_tokens(job.engine, model, examples, device.memory - model.weight_bytes, cells)
+    free = device.memory - model.weight_bytes
+    tokens = planned_batch_tokens(job.engine, model, examples, free, cells, job.divergence)
     cut = batches(prepared.prompts, cells, Limits(tokens, job.engine.batch_size))
     name = f"{job.model.name} on {job.task.name}"
-    return workload(name, model, cells, [[example_of(prompt) for prompt in batch] for batch in cut])
+    further = compared(cells, prepared.prompts) if job.divergence else []
+    return workload(name, model, cells, [[example_of(prompt) for prompt in batch] for batch in cut], further)
 
 
-def workload(name: str, model: Transformer, cells: Sequence[Cell], cut: Sequence[Sequence[Example]]) -> Workload:
-    """Describe batches of examples that a model decodes under some cells."""
+def compared(cells: Sequence[Cell], prompts: Sequence[Prompt]) -> list[list[Cell]]:
+    """List the cells of the further passes of a comparison with dense: dense's own tokens, then all along them.
+
+    Dense's tokens are there already where its outputs are the likeliest ones. Beside each prefill of a cell's own, and
+    beside all others together, dense is fed them too.
+    """
+    dense = Cell.of("dense", Dense(), 1.0)
+    others = [cell for cell in cells if not cell.is_dense]
+    own = [cell for cell in others if cell.method_at(len(prompts[0].tokens)).own_prefill]
+    is_greedy = len(others) < len(cells) and all(prompt.forced is None and prompt.rule is None for prompt in prompts)
+    return [*([] if is_greedy else [[dense]]), [dense, *others, *[dense] * len(own)]]
+
+
+def workload(
+    name: str,
+    model: Transformer,
+    cells: Sequence[Cell],
+    cut: Sequence[Sequence[Example]],
+    further: Sequence[Sequence[Cell]] = (),
+) -> Workload:
+    """Describe batches of examples that a model decodes under some cells, and once more under each of the `further`."""
     masking = sum(cell.method_at(cut[0][0].prompt).own_prefill for cell in cells)
+    shares = masking < len(cells) or len(further) > 0
 
-    def reads(n: int) -> Reads:
-        methods = [cell.method_at(n) for cell in cells]
+    def reads(n: int, of: Sequence[Cell] = cells) -> Reads:
+        methods = [cell.method_at(n) for cell in of]
         return [(method.about.access, transfers(method, model.layers, n) * model.element) for method in methods]
 
-    return Workload(name, model, cut, len(cells), masking + (masking < len(cells)), reads)
+    more = [partial(reads, of=of) for of in further]
+    return Workload(name, model, cut, len(cells), masking + shares, reads, more)
 
 
 def _remarks(prepared: Prepared) -> Iterator[str]:

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 from harness import methods
 from harness.attention import LayerShape, Rope
 from harness.attention.statistics import BLOCK
-from harness.engine import Engine, Prompt, session
+from harness.engine import Engine, Prompt, comparison, session
 from harness.forecast.memory import Demand, Example, fitting_tokens, most_per_token
 from harness.forecast.transformer import Transformer
 from harness.hf.bridge import Bridge
@@ -75,6 +75,17 @@ def test_states_of_all_cells_are_counted_at_every_token_of_the_batch():
     assert planned_batch_tokens(EngineSpec(batch_tokens=7), LLAMA_2, examples, 1e11, cells) == 7
 
 
+def test_a_batch_that_is_compared_with_dense_beside_a_prefill_of_its_own_has_two_caches():
+    engine, examples = EngineSpec(), [Example(900, 50)]
+    sharing, masking = (
+        Cell.of("lm_infinite", methods.create("lm_infinite", k=40, mask_prefill=m)) for m in (False, True)
+    )
+    of = {(own, on): planned_batch_tokens(engine, LLAMA_2, examples, 1e11, [sharing, own], on)
+          for own in (sharing, masking) for on in (False, True)}  # fmt: skip
+    assert of[sharing, True] == of[sharing, False]
+    assert of[masking, True] == pytest.approx(of[masking, False] / 2, rel=0.02)
+
+
 def test_the_most_of_many_examples_is_found_between_the_shortest_and_the_longest():
     asked = []
     most = most_per_token([Example(n, 1) for n in range(1000, 0, -1)], 2, lambda one: asked.append(one.prompt) or 102)
@@ -108,6 +119,7 @@ class Peak(TorchDispatchMode):
         return result
 
 
+@pytest.mark.parametrize("divergence", [True, False], ids=["compared", "alone"])
 @pytest.mark.parametrize("forced", [True, False], ids=["forced", "generated"])
 @pytest.mark.parametrize(
     ("names", "rows", "prompt", "steps"),
@@ -120,20 +132,25 @@ class Peak(TorchDispatchMode):
     ids=["one cell", "every method", "states as large as the cache", "many rows"],
 )
 def test_a_batch_takes_no_more_memory_than_was_reckoned_and_not_much_less(
-    tiny, monkeypatch, names, rows, prompt, steps, forced
+    tiny, monkeypatch, names, rows, prompt, steps, forced, divergence
 ):
     logit_bytes = 1 << 16
-    monkeypatch.setattr(session, "LOGIT_BYTES", logit_bytes)
+    for module in (session, comparison):
+        monkeypatch.setattr(module, "LOGIT_BYTES", logit_bytes)
     half = {"k": prompt // 2}
     chosen = [methods.create(name, **(KNOBS[name] | (half if "k" in KNOBS[name] else {}))) for name in names]
     given_text = {"forced": tuple(range(2, 2 + steps))} if forced else {"new_tokens": steps}
     prompts = [Prompt(tuple(torch.randint(2, 400, (prompt - i,)).tolist()), **given_text) for i in range(rows)]
     model = AutoModelForCausalLM.from_pretrained(tiny).eval().requires_grad_(False)
     with Peak(model.parameters()) as peak:
-        Engine(Bridge(model), prefill_tokens=prompt, ropes=[Rope.plain(1e4, 16)] * 2).run(prompts, chosen)
+        engine = Engine(Bridge(model), prompt, ropes=[Rope.plain(1e4, 16)] * 2, divergence=divergence)
+        engine.run(prompts, chosen)
     cells = [Cell.of(name, method) for name, method in zip(names, chosen, strict=True)]
     states = state_bytes(TINY, [Example(prompt, steps)], cells)
-    demand = Demand((prompt + 2 * steps) / (prompt + steps), 1 / steps, prompt, BLOCK, logit_bytes, states)
+    columns = (
+        (prompt + 2 * steps) / (prompt + steps) * (2 if divergence and any(of.own_prefill for of in chosen) else 1)
+    )
+    demand = Demand(columns, 1 / steps, prompt, BLOCK, logit_bytes, states)
     counted = rows * (prompt + len(names) * steps)
     assert fitting_tokens(peak.bytes, TINY, demand) < counted
     assert fitting_tokens(6 * peak.bytes, TINY, demand) > counted

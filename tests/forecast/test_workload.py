@@ -46,6 +46,25 @@ def test_a_plan_counts_what_the_run_then_does(harness, tiny, tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    ("asked", "passes", "prefills"),
+    [
+        (["methods=[dense,h2o]"], [["all", "history"]], 1),  # dense's outputs are its greedy tokens
+        (["methods=[h2o]"], [["all"], ["all", "history"]], 1),
+        (["methods=[dense,h2o]", "task=wikitext"], [["all"], ["all", "history"]], 1),  # a text is not dense's own
+        (["methods=[dense,h2o,x_attention]"], [["all", "history", "all", "all"]], 2),  # dense beside each prefill
+        (["methods=[x_attention]"], [["all"], ["all", "all", "all"]], 2),
+    ],
+)
+def test_a_plan_counts_the_passes_of_a_comparison_with_dense(tiny, asked, passes, prefills):
+    (config,) = compositions([*SWEEP, f"model.path={tiny}", "ratios=[2]", *asked])
+    plain, compared = (workload_of(prepare(Job.of({**config, "divergence": on}))) for on in (False, True))
+    assert [[access for access, _ in reads(700)] for reads in compared.further] == passes
+    assert (compared.prefills, compared.decode_tokens) == (prefills, plain.decode_tokens)
+    moved = [sum(moved for _, moved in reads(700)) for reads in (compared.reads, *compared.further)]
+    assert compared.moved_bytes / plain.moved_bytes == pytest.approx(sum(moved) / moved[0], rel=0.1)
+
+
 def test_a_plan_says_what_is_skipped_and_what_will_not_be_at_its_ratio(tiny):
     asked = ["methods=[dense,flexgen,sparq,window]", "method.sparq.k=4", "ratios=[4]", f"model.path={tiny}"]
     said = [line for line in forecast(compositions([*SWEEP, *asked])).splitlines() if line.startswith("custom on rep")]
