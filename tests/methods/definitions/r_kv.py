@@ -7,7 +7,7 @@ from definitions import softmax
 
 KNOBS = {"k": 6, "window": 2, "buffer": 2, "kernel": 3}
 VARIANTS = [
-    {"k": 8, "window": 2, "buffer": 3, "kernel": 1, "order": "score", "trigger": "count", "mix": 0.5},
+    {"k": 7, "window": 2, "buffer": 3, "kernel": 1, "order": "score", "trigger": "count", "mix": 0.5},
     {"k": 7, "window": 4, "buffer": 1, "retain": "first", "compress_prompt": False},
 ]
 DEFAULTS = {
