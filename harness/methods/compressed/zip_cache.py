@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -53,16 +53,23 @@ class ZipCache(Method[MixedCache]):
     }
 
     low_ratio: Fraction
-    bits_high: Bits = 4
-    bits_low: Bits = 2
+    bits_high: Bits | None = None
+    bits_low: Bits | None = None
     gap: Size = 100
     probe: Share = 0.1
     seed: Count = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.bits_low > self.bits_high:
-            raise InputError(f"ZipCache needs bits_low of at most bits_high={self.bits_high}, not {self.bits_low}")
+        high, low = self._bits
+        if low > high:
+            raise InputError(f"ZipCache needs bits_low of at most bits_high={high}, not {low}")
+
+    @property
+    def resolved(self) -> Self:
+        """Return the method with bits as numbers."""
+        high, low = self._bits
+        return replace(self, bits_high=high, bits_low=low)
 
     @property
     def observes(self) -> frozenset[Statistic]:
@@ -75,7 +82,7 @@ class ZipCache(Method[MixedCache]):
         behind = prefix.mask.flip(-1).cumsum(-1).flip(-1).clamp_min(1)  # queries that could see a token
         saliency = prefix.statistics[statistic] / behind
         salient = self._salient(saliency, prefix.visible)
-        return MixedCache(prefix, salient, (self.bits_high, self.bits_low), self.gap)
+        return MixedCache(prefix, salient, self._bits, self.gap)
 
     def attend(self, step: Step, state: MixedCache) -> Tensor:
         """Attend to all as they are read back, the newest exactly; then quantise all again if there are `gap`."""
@@ -108,6 +115,11 @@ class ZipCache(Method[MixedCache]):
         except InputError:
             return cls._least_low(budget, {**given, "bits_high": 4, "bits_low": 2})
 
+    @property
+    def _bits(self) -> tuple[Bits, Bits]:
+        """Return bits_high and bits_low, which are 4 and 2 where they are null."""
+        return self.bits_high or 4, self.bits_low or 2
+
     @classmethod
     def _least_low(cls, budget: Budget, given: dict[str, Any]) -> Self:
         if "low_ratio" in given:
@@ -126,6 +138,7 @@ class ZipCache(Method[MixedCache]):
     def _codes(self, at: LayerAt) -> float:
         """Count the bits of the prompt in codes."""
         low = int(self.low_ratio * at.prompt)
-        codes = self.bits_low * low + self.bits_high * (at.prompt - low)
+        high_bits, low_bits = self._bits
+        codes = low_bits * low + high_bits * (at.prompt - low)
         of_keys, of_values = 2 * 2 * at.head_dim, 2 * at.prompt / at.kv_heads + at.head_dim
         return 2 * at.head_dim * codes + at.prompt + (of_keys + of_values) * ELEMENT
