@@ -33,7 +33,10 @@ OTHERS: list[tuple[str, dict[str, Any]]] = [
     *(("streaming", {"k": k}) for k in (256, 512)),
     *(("oracle_topk", {"k": k}) for k in (128, 256, 512)),
 ]
-GRIDS = {"dense": [("dense", {})], "grid": [("dense", {}), *COMPRESSED, *OTHERS]}
+GRIDS: dict[str, list[tuple[str, dict[str, Any]]]] = {
+    "dense": [("dense", {})],
+    "grid": [("dense", {}), *COMPRESSED, *OTHERS],
+}
 MOST = 2.0
 """How often dense's peak a grid's may be."""
 

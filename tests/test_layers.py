@@ -114,8 +114,8 @@ def test_one_place_reads_the_configuration_and_one_asks_git(word, owner):
 
 def test_no_other_file_lists_methods_by_name():
     # dense apart, which every comparison names; a kernel's binding and the defaults of a benchmark name what they
-    # serve, and a knob of Twilight and of ThinK those that they come after
-    on_others = ("methods/selection/twilight.py", "methods/compressed/think.py")
+    # serve, and a knob of Quest, of Twilight and of ThinK those that they come after
+    on_others = tuple(f"methods/{name}.py" for name in ("selection/quest", "selection/twilight", "compressed/think"))
     allowed = ("kernels/", "bench/attention.py", "commands/bench/", *on_others)
     families = [name.split("/") for name in FILES if name.startswith("methods/") and name.count("/") == 2]
     methods = {path[2].removesuffix(".py") for path in families} - {"__init__", "dense"}

@@ -89,7 +89,11 @@ class Bounds(Digests):
 
     def __init__(self, prefix: LayerPrefix, size: int) -> None:
         super().__init__(Pages(prefix.first, size), prefix)
-        keys, live = self.pages.cut(prefix.k)
+        self.digest(prefix.k)
+
+    def digest(self, k: Tensor) -> None:
+        """Bound all pages anew by keys [B, H, N, D]."""
+        keys, live = self.pages.cut(k)
         most, least = (torch.where(live, side, -torch.inf).amax(3) for side in (keys, -keys))
         self.table[:, :, : most.shape[2]] = torch.cat((most, least), -1).masked_fill(~live.any(3), 0)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from harness.attention.packed.places import mask_by_place
+from harness.attention.selection import gather_tokens
 from harness.attention.step import LayerPrefix, Step
 
 
@@ -32,7 +34,7 @@ class PackedCache:
 
     def __init__(self, prefix: LayerPrefix, k: Tokens, v: Tokens) -> None:
         self.k, self.v = k, v
-        self._first: list[int] = prefix.first.tolist()
+        self.first: list[int] = prefix.first.tolist()
 
     def append(self, step: Step) -> None:
         """Add the step's newest token."""
@@ -44,6 +46,16 @@ class PackedCache:
         self.k.settle()
         self.v.settle()
 
+    def in_columns(self, k: Tensor, v: Tensor, n: int) -> tuple[Tensor, Tensor]:
+        """Return K and V, that are by places, by the n columns in which rows end together; zero at padding."""
+        if not any(self.first):
+            return k, v
+        place = torch.arange(n, device=k.device) - torch.tensor(self.first, device=k.device)[:, None]
+        padding = (place < 0)[:, None, :, None]
+        index = place.clamp_min(0)[:, None].expand(-1, k.shape[1], -1)
+        moved = (gather_tokens(x, index).masked_fill_(padding, 0) for x in (k, v))
+        return next(moved), next(moved)
+
     def seen_by(self, step: Step) -> Step:
         """Return the step with K, V and mask by places, as K and V are read back; its newest tokens do not align."""
-        return replace(step, k=self.k.read(), v=self.v.read(), mask=mask_by_place(step.mask, self._first))
+        return replace(step, k=self.k.read(), v=self.v.read(), mask=mask_by_place(step.mask, self.first))

@@ -61,14 +61,17 @@ class KIVI(Method[PackedCache]):
 
     def start(self, prefix: LayerPrefix) -> PackedCache:
         """Quantise what the dense prefill has left behind."""
+        return PackedCache(prefix, *self.tokens(prefix))
+
+    def tokens(self, prefix: LayerPrefix) -> tuple[PackedTokens, PackedTokens]:
+        """Return K and V of a prompt, quantised where they are to be."""
         self._check_multiple(prefix.k.shape[3], "a head dimension")
         r, g = self.residual_length, self.group_size
         keys, values = Uniform(self._of_keys, g, -2), Uniform(self._of_values, g)
         whole = [count // r * r for count in prefix.lengths.tolist()]
         old = [max(0, count - r) for count in prefix.lengths.tolist()]
         k, v = aligned(prefix.k, prefix), aligned(prefix.v, prefix)
-        return PackedCache(
-            prefix,
+        return (
             PackedTokens(prefix, k, _prompt(prefix, "k", k, keys, whole), whole, keys, tail=r, chunk=r),
             PackedTokens(prefix, v, _prompt(prefix, "v", v, values, old), old, values, tail=r + 1),
         )
@@ -107,6 +110,11 @@ class KIVI(Method[PackedCache]):
     @property
     def _of_values(self) -> int:
         return self.value_bits or self.bits
+
+    @property
+    def bits_of_both(self) -> tuple[int, int]:
+        """Return the bits of keys and of values."""
+        return self._of_keys, self._of_values
 
     def _bits(self, at: LayerAt, settled: int) -> float:
         """Count the bits of all K and V when so many tokens have been through the quantiser's rules."""

@@ -4,6 +4,7 @@ import torch
 
 from golden import attended, settings
 from harness.methods import create
+from harness.methods import settings as settings_of
 
 
 def made(setting):
@@ -27,3 +28,10 @@ def test_outputs_are_those_of_the_released_code(setting):
 @every_setting
 def test_the_tokens_attended_to_are_those_of_the_released_code(setting):
     assert torch.equal(attended(made(setting), *setting.tensors()), setting.array("kept"))
+
+
+@every_setting
+def test_a_base_that_keeps_all_exactly_changes_nothing(setting):
+    given = settings_of(made(setting))
+    exact = create("quest", **given, base="kivi", base_group_size=1, base_residual_length=1 << 12)
+    torch.testing.assert_close(setting.decode(exact), setting.expected(), atol=1e-5, rtol=0)
