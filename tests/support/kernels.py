@@ -74,7 +74,8 @@ def both(name, knobs, case, window=None):
     case.mask = case.mask.to(DEVICE)
     plain = methods.create(name, **knobs)
     fast = find_binding(plain)
-    starts = SimpleNamespace(observes=plain.observes, needs=plain.needs, start=fast.start)  # its own state alone
+    said = {name: getattr(plain, name) for name in ("observes", "needs", "reads_inputs")}
+    starts = SimpleNamespace(**said, start=fast.start)  # its own state alone
     for (step, state), (_, own) in zip(
         steps(case, plain, None, window), steps(case, starts, None, window), strict=True
     ):
