@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from harness.errors import InputError
 from harness.methods.cost import Costed
-from harness.methods.ratio import EXACT, Budget
+from harness.methods.ratio import EXACT, SHARES, Budget, largest_knob
 
 M = TypeVar("M", bound=Costed)
 B = TypeVar("B", int, str)
@@ -29,6 +29,29 @@ def most_bits(build: Callable[..., M], choices: Sequence[B], budget: Budget, **f
         verb = "moves" if budget.of == "moved" else "holds"
         raise InputError(f"{budget.may}, with bits={min(choices)} it {verb} {budget.spent(made[-1]):,.0f}")
     return fitting[0]
+
+
+def most_bits_and_outliers(
+    build: Callable[..., M], choices: Sequence[int], outliers: float, budget: Budget, **fixed: Any
+) -> M:
+    """Make the method with the most `bits`; if even the fewest are too many, with a smaller `outlier_fraction`.
+
+    That is at most `outliers`, which the method takes by itself. Knobs that are fixed stay. Raises InputError if even
+    no outliers are too many.
+    """
+    choices = (fixed["bits"],) if "bits" in fixed else choices
+    try:
+        return most_bits(build, choices, budget, **fixed)
+    except InputError:
+        if budget.ratio <= 1 or "outlier_fraction" in fixed:
+            raise
+
+    def with_outliers(outlier_fraction: int, **knobs: Any) -> M:
+        return build(outlier_fraction=outlier_fraction / SHARES, **knobs)
+
+    bounds = 0, round(outliers * SHARES)
+    fixed = {**fixed, "bits": min(choices)}
+    return largest_knob(with_outliers, "outlier_fraction", bounds, budget, f"/{SHARES}", **fixed)
 
 
 def at_its_ratio(method: M, budget: Budget) -> M:

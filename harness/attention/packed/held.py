@@ -26,6 +26,10 @@ class Format(Protocol):
         """Read all tokens back, [B, H, n, D] in the dtype of the cache or a wider one, which is then rounded to it."""
         ...
 
+    def encode_from(self, x: Tensor, places: Sequence[int]) -> Held:
+        """Return what is held of x, whose rows begin at places [B]: for those that depend on them."""
+        return self.encode(x)
+
     def read_into(self, held: Held, out: Tensor) -> None:
         """Read all tokens back into out [B, H, n, D], a slice of what a step sees."""
         out.copy_(self.decode(held))
@@ -54,16 +58,23 @@ class Packed:
 
 
 class Growing:
-    """Holds tokens that come in pieces, by row, in buffers for `tokens` of them that the first piece allocates."""
+    """Holds tokens that come in pieces, by row, in buffers for `tokens` of them that the first piece allocates.
 
-    def __init__(self, form: Format, tokens: int) -> None:
+    Token 0 of a row has the place `base` [B] there; 0 if that is left out.
+    """
+
+    def __init__(self, form: Format, tokens: int, base: Sequence[int] = ()) -> None:
         self._form = form
+        self._base = base
         self._room = tokens
         self._held: Held = ()
 
     def put(self, rows: Sequence[int], first: Sequence[int], x: Tensor) -> None:
         """Encode x [B, H, n, D], and store it of some `rows` from their token number `first`, a multiple of n, on."""
-        pieces, n = self._form.encode(x), x.shape[2]
+        places, n = [*self._base] or [0] * len(x), x.shape[2]
+        for row, token in zip(rows, first, strict=True):
+            places[row] += token
+        pieces = self._form.encode_from(x, places)
         if not self._held:
             self._room += -self._room % n
             self._held = tuple(

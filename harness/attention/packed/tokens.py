@@ -30,7 +30,7 @@ class PackedTokens:
         self._base = list(counts)
         self._tail, self._chunk = tail, chunk
         most = max(n - count for n, count in zip(self.live, counts, strict=True))
-        self._own = Growing(form, prefix.decode_steps + most)
+        self._own = Growing(form, prefix.decode_steps + most, counts)
         self._ring = x.new_zeros(*x.shape[:2], tail + 1, x.shape[3])
         self._fill(x)
 

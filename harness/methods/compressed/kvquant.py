@@ -18,13 +18,12 @@ from harness.attention.packed.places import mask_by_place
 from harness.attention.packed.rotated import Rotated, unrotated
 from harness.attention.quantiles import ends
 from harness.attention.unrotated import rope_of
-from harness.errors import InputError
 from harness.methods.about import About, Paper
-from harness.methods.bits import most_bits
+from harness.methods.bits import most_bits_and_outliers
 from harness.methods.contract import Method, Need
 from harness.methods.cost import ELEMENT, Cost, LayerAt
 from harness.methods.knob_types import Count, Fraction
-from harness.methods.ratio import SHARES, Budget, largest_knob, without_null
+from harness.methods.ratio import Budget, without_null
 
 __all__ = ["KVQuant"]
 
@@ -152,18 +151,7 @@ class KVQuant(Method[State]):
     @classmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:
         """Take as many bits as fit, and fewer outliers where even 2 are too many. Raises InputError if those are."""
-        given = without_null(fixed)
-        choices = (given["bits"],) if "bits" in given else (2, 3, 4)
-        try:
-            return most_bits(cls, choices, budget, **given)
-        except InputError:
-            if budget.ratio <= 1 or "outlier_fraction" in given:
-                raise
-        given |= {"bits": min(choices)}
-        return largest_knob(
-            lambda outlier_fraction, **more: cls(outlier_fraction=outlier_fraction / SHARES, **more),
-            "outlier_fraction", (0, round(OUTLIERS * SHARES)), budget, f"/{SHARES}", **given,
-        )  # fmt: skip
+        return most_bits_and_outliers(cls, (2, 3, 4), OUTLIERS, budget, **without_null(fixed))
 
     @property
     def _fraction(self) -> float:
