@@ -43,10 +43,22 @@ class Latents(Subspace):
         """Return them in the dtype and on the device of a tensor."""
         return replace(self, **{name: getattr(self, name).to(like) for name in ("basis", "down", "up")})
 
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what is held of vectors x [..., H D]: codes [..., r], and a step and a zero point of each group."""
+        found = [codes_of(latent, self.bits) for latent in torch.split(x @ self.down.to(x), list(self.ranks), -1)]
+        codes, step, zero = (torch.cat(part, -1) for part in zip(*found, strict=True))
+        return codes, step, zero
+
+    def decode(self, codes: Tensor, step: Tensor, zero: Tensor) -> Tensor:
+        """Read vectors [..., H D] back, in the dtype of the steps."""
+        parts = enumerate(torch.split(codes, list(self.ranks), -1))
+        lowest = -zero * step
+        found = [torch.addcmul(lowest[..., i, None], part, step[..., i, None]) for i, part in parts]
+        return (found[0] if len(found) == 1 else torch.cat(found, -1)) @ self.up.to(step)
+
     def project(self, x: Tensor) -> Tensor:
         """Return what is read back of vectors x [..., H D]."""
-        latents = torch.split(x @ self.down.to(x), list(self.ranks), -1)
-        return torch.cat([read_back(latent, self.bits) for latent in latents], -1) @ self.up.to(x)
+        return self.decode(*self.encode(x))
 
 
 def leading(weight: Tensor, rows: int, rank: int, factor: Tensor | None = None) -> tuple[list[Tensor], list[Tensor]]:
@@ -80,8 +92,8 @@ def diagonal(blocks: Sequence[Tensor]) -> Tensor:
     return joined
 
 
-def read_back(x: Tensor, bits: int) -> Tensor:
-    """Read back x [..., r] from codes of so many bits, each row with a step and a zero point of its own.
+def codes_of(x: Tensor, bits: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return codes [..., r] of so many bits of x [..., r], with a step and a zero point [..., 1] of each row.
 
     The zero point is a code and clamped like one, so a row that lies on one side of zero is cut off. Source: released
     code of Palu.
@@ -90,4 +102,4 @@ def read_back(x: Tensor, bits: int) -> Tensor:
     low, high = x.amin(-1, keepdim=True), x.amax(-1, keepdim=True)
     step = (high - low).clamp_min(LEAST) / most
     zero = (-low / step).round().clamp(0, most)
-    return ((x / step).round().add(zero).clamp(0, most) - zero) * step
+    return (x / step).round().add(zero).clamp(0, most), step, zero

@@ -116,9 +116,18 @@ def shares_of_conditions(conditions: Sequence[float]) -> list[float]:
     return [1.0] * len(conditions) if spread == 0 else ((logs - logs.min()) / spread).tolist()
 
 
-def _projected(x: Tensor, space: Subspace, bias: Tensor | None) -> Tensor:
-    """Project x [B, H, N, D], all heads of a token as one vector, without the bias that was added to it."""
+def joined(x: Tensor, bias: Tensor | None) -> Tensor:
+    """Return x [B, H, N, D] as vectors [B, N, H D] in at least float32, without the bias that was added to them."""
     stacked = x.transpose(1, 2).flatten(2).to(torch.promote_types(x.dtype, torch.float32))
-    shift = 0 if bias is None else bias.to(stacked)
-    kept = space.project(stacked - shift) + shift
-    return kept.view(x.shape[0], x.shape[2], *x.shape[1::2]).transpose(1, 2).to(x.dtype)
+    return stacked if bias is None else stacked - bias.to(stacked)
+
+
+def parted(x: Tensor, bias: Tensor | None, heads: int) -> Tensor:
+    """Return vectors x [B, N, H D] by head, [B, H, N, D], with their bias."""
+    whole = x if bias is None else x + bias.to(x)
+    return whole.view(*whole.shape[:2], heads, -1).transpose(1, 2)
+
+
+def _projected(x: Tensor, space: Subspace, bias: Tensor | None) -> Tensor:
+    """Project x [B, H, N, D], all heads of a token as one vector, without its bias."""
+    return parted(space.project(joined(x, bias)), bias, x.shape[1]).to(x.dtype)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -16,13 +16,11 @@ from harness.attention import (
     LayerPrefix,
     Meter,
     Projections,
-    Rope,
     Step,
     attend_prompt,
     attend_to_all,
 )
-from harness.attention.own_cache import OwnCache
-from harness.attention.unrotated import rope_of
+from harness.attention.projected import ProjectedTokens
 from harness.attention.weights import TruncatedProjections
 from harness.errors import InputError
 from harness.methods.contract import Method, Need
@@ -31,14 +29,20 @@ from harness.methods.knob_types import Size
 from harness.methods.ratio import Budget, largest_knob, without_null
 
 
+class Cached(Protocol):
+    """Holds the projected cache of a layer."""
+
+    def take(self, step: Step) -> Step:
+        """Add a step's newest token, and return the step with all tokens as they are held."""
+        ...
+
+
 @dataclass
 class Projected:
     """Holds what the layer's weights became, the projected cache where the model's own is not that, and a meter."""
 
     weights: TruncatedProjections
-    first: Tensor
-    cache: OwnCache | None = None
-    rope: Rope | None = None
+    cache: Cached | None = None
     meter: Meter = field(default_factory=Meter)
 
 
@@ -92,21 +96,15 @@ class ProjectedCache(Method[Projected]):
     def start(self, prefix: LayerPrefix) -> Projected:
         """Project the cache of the prefill; one with projected weights has left a projected one."""
         assert isinstance(prefix.weights, TruncatedProjections)
-        state = Projected(prefix.weights, prefix.first[:, None])
-        if self.owns_cache:
-            state.rope = rope_of(prefix)
-            columns = torch.arange(prefix.k.shape[2], device=prefix.k.device)
-            state.cache = OwnCache(prefix, *_projected(state, prefix.k, prefix.v, columns, prefix.mask))
-        return state
+        return Projected(prefix.weights, self.cached(prefix) if self.owns_cache else None)
+
+    def cached(self, prefix: LayerPrefix) -> Cached:
+        """Hold keys and values as they are projected, multiplied out."""
+        return ProjectedTokens(prefix)
 
     def attend(self, step: Step, state: Projected) -> Tensor:
         """Attend to all tokens as they are cached, the newest included."""
-        if state.cache is None:
-            return attend_to_all(step)
-        column = torch.tensor([state.cache.length], device=step.k.device)
-        newest = step.k[:, :, -1:], step.v[:, :, -1:], column, step.mask[:, :, -1:]
-        state.cache.append(*(x[:, :, 0] for x in _projected(state, *newest)))
-        return attend_to_all(state.cache.seen_by(step))
+        return attend_to_all(step if state.cache is None else state.cache.take(step))
 
     def state_elements(self, at: LayerAt) -> float:
         """Count a second cache, projected and multiplied out again, unless the model fills a projected one."""
@@ -125,11 +123,3 @@ class ProjectedCache(Method[Projected]):
         )
         one_more = cls(**{**given, "rank_k": same.rank_k, "rank_v": same.rank_v + 1})
         return one_more if same.rank_v < most and budget.spent(one_more) <= budget.allowed else same
-
-
-def _projected(state: Projected, k: Tensor, v: Tensor, columns: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Project K and V [B, H, N, D] of tokens in columns [N]; padding stays zero."""
-    assert state.rope is not None
-    keys = state.weights.project_keys(k, state.rope, columns - state.first)
-    padding = ~mask[..., None]
-    return keys.masked_fill(padding, 0), state.weights.project_values(v).masked_fill(padding, 0)

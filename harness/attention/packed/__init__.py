@@ -6,8 +6,9 @@ prompt, which cells may share, codes of later tokens and an exact tail; `PackedC
 method attends to. `codebook` rounds to a few values and `exceptions` keep entries exactly; `rotated` holds keys without
 their rotation. Tokens lie at places there: place i is a row's i-th live token, whatever stands to its left.
 `MixedCache` (`mixed`) holds two sets of tokens in different bits, by columns. `principal` encodes a prompt's keys along
-their principal directions. `extremes` keeps the least and greatest entries of chunks of tokens exactly, `low_rank` adds
-thin factors of what a format has lost of a chunk.
+their principal directions, `latent` keys and values of all KV heads together along those of their weights. `extremes`
+keeps the least and greatest entries of chunks of tokens exactly, `low_rank` adds thin factors of what a format has lost
+of a chunk.
 """
 
 from harness.attention.packed.bits import pack, room, unpack, unpack_into

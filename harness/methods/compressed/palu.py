@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
 from torch import Tensor
 
-from harness.attention import Projections
+from harness.attention import LayerPrefix, Projections
 from harness.attention.calibration import InputMoment
 from harness.attention.latents import Latents, diagonal, leading
+from harness.attention.packed.latent import PackedLatents
 from harness.attention.weights import Subspace, TruncatedProjections
 from harness.errors import InputError
 from harness.methods.about import About, Paper
-from harness.methods.cost import Cost, LayerAt
+from harness.methods.cost import ELEMENT, Cost, LayerAt
 from harness.methods.knob_types import Size
-from harness.methods.projected import ProjectedCache
+from harness.methods.projected import Cached, ProjectedCache
 from harness.methods.ratio import Budget
 
 __all__ = ["Palu"]
@@ -91,6 +92,14 @@ class Palu(ProjectedCache):
         stored = at.elements(STORED * len(widths)) if self.lossy else 0
         token = (numbers * self.latent_bits + stored) / at.kv_heads
         return Cost(attend=at.n * token, write=token, held=at.n * token)
+
+    def cached(self, prefix: LayerPrefix) -> Cached:
+        """Hold codes, where latents are quantised."""
+        return PackedLatents(prefix) if self.lossy else super().cached(prefix)
+
+    def state_elements(self, at: LayerAt) -> float:
+        """Count packed codes of 4 bits, and at most a quarter more: steps are float32 and zero points bytes."""
+        return 1.25 * replace(self, latent_bits=4).cost(at).held / ELEMENT if self.lossy else super().state_elements(at)
 
     @classmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:
