@@ -143,9 +143,10 @@ def test_a_model_has_no_mask_of_a_press_and_no_rotary_embedding_afterwards():
     [
         (("KnormPress", ""), ("knorm", {})),
         (("KeyDiffPress", ""), ("key_diff", {})),
+        (("ExpectedAttentionPress", "n_future_positions=64"), ("expected_attention", {"future": 64})),
         (("SnapKVPress", "window_size=8, kernel_size=5"), ("snapkv", {"window": 8, "kernel": 5, "pooling": "avg"})),
     ],
-    ids=["knorm", "key_diff", "snapkv"],
+    ids=["knorm", "key_diff", "expected_attention", "snapkv"],
 )
 @pytest.mark.parametrize("name", ["llama", "qwen2"])
 def test_a_method_of_ours_decodes_as_its_press(name, press, ours):
