@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 from support.report.folders import quarter_and_eighth
+from support.report.reading import one_notice
 
 from harness.__main__ import main
 from harness.report.load import load
@@ -42,7 +43,7 @@ def test_the_report_shows_runs_of_every_version(versions):
 
 
 def test_what_an_older_run_lacks_is_said_with_what_mends_it(versions):
-    (notice,) = load(versions).notices
+    notice = one_notice(versions)
     assert notice.startswith("m-triviaqa-hub-00000001 was written by another version, without ratio, stderr")
     assert "the same `harness run` adds them" in notice
 

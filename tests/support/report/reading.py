@@ -3,6 +3,7 @@
 from harness.report.against.published import published
 from harness.report.against.verdicts import verdicts
 from harness.report.load import load
+from harness.report.methods import notes
 from harness.report.page.build import build_page
 
 HOSTILE = "</script><script>window.broken=1</script><img src=x onerror='window.broken=1'>\u2028"
@@ -15,9 +16,15 @@ def value_of(root, method="h2o"):
     return cells[cells["method"] == method].iloc[0]
 
 
+def notices(root):
+    """What is said of the folder, and not of a method wherever it is shown."""
+    of_methods = {f"{facts['title']}: {facts['note']}" for facts in notes().values()}
+    return [notice for notice in load(root).notices if notice not in of_methods]
+
+
 def one_notice(root):
-    """The only notice."""
-    (notice,) = load(root).notices
+    """The only such notice."""
+    (notice,) = notices(root)
     return notice
 
 
