@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Raised whenever the same cell would give other numbers; results of another protocol are never reused."""
 
 CHANGES: Mapping[int, tuple[str, ...]] = {
@@ -20,6 +20,10 @@ CHANGES: Mapping[int, tuple[str, ...]] = {
         "a rolling text is cut into lm-eval's windows; no start token is doubled; max_tokens bounds a generation",
     ),
     4: ("on CUDA, what H2O starts from keeps to a layer's sliding window, and does not depend on LRU beside it",),
+    5: (
+        "KIVI's tokens are added up in the order of a row's own, and read back from packed codes: other last bits",
+        "keys are turned by a fused sum: other last bits of methods that turn or un-rotate them",
+    ),
 }
 """What each protocol changed, a clause per change."""
 
