@@ -23,7 +23,12 @@ DOCS = Path(__file__).parent.parent / "docs"
 PAGE = DOCS / "methods.md"
 LAYERS = (LayerShape(8, 128, group=4),) * 32
 TOKENS, RATIO = 8192, 4
-KEPT = "task method params ratio compression memory_compression cost metric value stderr n delta_dense".split()
+DIVERGENCE = ("kl", "agreement", "accepted_4")
+"""Columns that say how far a method is from dense, step by step, one number per task."""
+KEPT = [
+    *"task method params ratio compression memory_compression cost metric value stderr n delta_dense".split(),
+    *"kl agreement lost accepted_2 accepted_4 accepted_8".split(),
+]
 
 
 def main() -> None:
@@ -60,18 +65,28 @@ def costs() -> str:
 
 
 def scores(table: pd.DataFrame) -> str:
-    """Make a line per method and ratio, with the score of each task and the compression that was reached."""
+    """Make a line per method and ratio, with the score of each task and the compression that was reached.
+
+    What stands in DIVERGENCE has a number for each task, in their order.
+    """
     asked = table["ratio"].fillna(1)
     table = table.assign(asked=asked, score=[_score(row) for _, row in table.iterrows()])
     tasks = list(dict.fromkeys(table["task"]))
     names = [f"{task} ({table[table['task'] == task]['metric'].iloc[0]})" for task in tasks]
-    lines = [f"| method | asked | reached | by | {' | '.join(names)} |", "|---" * (4 + len(tasks)) + "|"]
+    heads = ["method", "asked", "reached", "by", *names, *DIVERGENCE]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     groups = [(str(method), ratio, group) for (method, ratio), group in table.groupby(["method", "asked"])]
     for method, ratio, group in sorted(groups, key=lambda of: (not methods.find(of[0]).is_dense, *of[:2])):
-        found = {row["task"]: row["score"] for _, row in group.drop_duplicates("task").iterrows()}
-        cells = " | ".join(found.get(task, "") for task in tasks)
+        of_tasks = group.drop_duplicates("task").set_index("task").reindex(tasks)
+        apart = [" · ".join(_number(value) for value in of_tasks[column]) for column in DIVERGENCE]
+        cells = " | ".join([*of_tasks["score"].fillna(""), *apart])
         lines.append(f"| `{method}` | {ratio:g} | {_reached(group)} | {group['cost'].iloc[0]} | {cells} |")
     return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    """Write a number to three digits, "-" where there is none."""
+    return "-" if pd.isna(value) else f"{value:.3g}"
 
 
 def _reached(group: pd.DataFrame) -> str:

@@ -5,10 +5,11 @@ Shape legend (used in every docstring of the package):
     S prompt tokens   N cached tokens, the newest included   K kept tokens   T decode steps
 
 Where what is: `step` and `scores` say what a layer sees and how it scores; `selection`, `best`, `mass` and `sampling`
-choose tokens and attend to them, `slots` lists those that are still cached, `redundancy` says how alike their keys
-are; `index` holds what is kept of the keys to choose by, `own_cache`, `packed`, `quantised` and `codebooks` what
-stands in for K and V, `weights` what makes them, `rope` and `unrotated` their positions; `prefill` and `antidiagonals`
-are the prompt's own attention, of which `statistics` are gathered and from which `calibration` learns.
+choose tokens and attend to them; `votes` elects those of a prompt that stay, `survivors` and `slots` list them,
+`redundancy` says how alike their keys are; `index` holds what is kept of the keys to choose by, `own_cache`, `packed`,
+`projected`, `latents`, `quantised` and `codebooks` what stands in for K and V, `thinned` keys without some channels,
+`weights` what makes them, `rope`, `unrotated` and `moved` their positions; `prefill` and `antidiagonals` are the
+prompt's own attention, of which `statistics` are gathered and from which `calibration` learns.
 """
 
 from harness.attention.best import attend_to_best, best_of

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 from definitions import defined
+from torch.utils._pytree import tree_map
 
 from harness import methods
 from harness.attention import LayerPrefix, LayerShape, Rope, Step
@@ -92,7 +93,8 @@ def place_of(method, case, layer=0, scores=None, sliding_window=None):
     if "rope" in needs:
         found["rope"] = Rope.plain(10_000, case.q.shape[-1])
     if "calibration" in needs:
-        found["calibration"] = defined()[type(method).__module__.rpartition(".")[2]].calibration(method, case)
+        made = defined()[type(method).__module__.rpartition(".")[2]].calibration(method, case)
+        found["calibration"] = tree_map(lambda x: x.to(case.k.device), made)
     if "weights" in needs:
         weights = defined()[type(method).__module__.rpartition(".")[2]].weights(method, case)
         learnt = [found["calibration"]] * len(weights) if "calibration" in found else []
