@@ -67,18 +67,19 @@ def costs() -> str:
 def scores(table: pd.DataFrame) -> str:
     """Make a line per method and ratio, with the score of each task and the compression that was reached.
 
-    What stands in DIVERGENCE has a number for each task, in their order.
+    What stands in DIVERGENCE has a number for each task, in their order, where the run was compared with dense.
     """
     asked = table["ratio"].fillna(1)
     table = table.assign(asked=asked, score=[_score(row) for _, row in table.iterrows()])
     tasks = list(dict.fromkeys(table["task"]))
     names = [f"{task} ({table[table['task'] == task]['metric'].iloc[0]})" for task in tasks]
-    heads = ["method", "asked", "reached", "by", *names, *DIVERGENCE]
+    shown = [column for column in DIVERGENCE if column in table]
+    heads = ["method", "asked", "reached", "by", *names, *shown]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     groups = [(str(method), ratio, group) for (method, ratio), group in table.groupby(["method", "asked"])]
     for method, ratio, group in sorted(groups, key=lambda of: (not methods.find(of[0]).is_dense, *of[:2])):
         of_tasks = group.drop_duplicates("task").set_index("task").reindex(tasks)
-        apart = [" · ".join(_number(value) for value in of_tasks[column]) for column in DIVERGENCE]
+        apart = [" · ".join(_number(value) for value in of_tasks[column]) for column in shown]
         cells = " | ".join([*of_tasks["score"].fillna(""), *apart])
         lines.append(f"| `{method}` | {ratio:g} | {_reached(group)} | {group['cost'].iloc[0]} | {cells} |")
     return "\n".join(lines)
