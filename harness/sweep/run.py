@@ -111,7 +111,7 @@ def _describe(prepared: Prepared, store: Store, about: Mapping[str, Any]) -> Non
     known = {record["method"] for record in cells.values()} & set(methods.names())
     store.describe(
         {
-            "config": asdict(replace(prepared.job, shard=WHOLE)),
+            "config": asdict(replace(prepared.job, shard=WHOLE, knobs=_knobs(prepared))),
             "batch_tokens": store.batch_tokens(),
             "cells": cells,
             "methods": {name: methods.facts(name) for name in sorted(known)},
@@ -127,6 +127,11 @@ def _describe(prepared: Prepared, store: Store, about: Mapping[str, Any]) -> Non
             **about,
         }
     )
+
+
+def _knobs(prepared: Prepared) -> dict[str, Mapping[str, Any]]:
+    """Return the knobs that the configuration sets, of the methods that are run alone."""
+    return {name: prepared.job.knobs[name] for name in prepared.job.methods if name in prepared.job.knobs}
 
 
 def _write_examples(prepared: Prepared) -> None:

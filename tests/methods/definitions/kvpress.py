@@ -22,7 +22,7 @@ SETTINGS = st.fixed_dictionaries(
 
 
 def larger(knobs):
-    return {"ratio": knobs["ratio"] - 0.1}
+    return {"ratio": max(0.0, knobs["ratio"] - 0.1)}
 
 
 def compress(method):
