@@ -20,7 +20,7 @@ import pytest
 import torch
 import transformers
 from compare_tables import tables
-from support import tiny_checkpoint
+from support.checkpoint import tiny_checkpoint
 from support.paper_tasks import smollm2_spec
 from support.sweeps import Ended, counting_prefills, launch, only_run, sweep_job
 

@@ -6,8 +6,8 @@ Shape legend (used in every docstring of the package):
 
 Where what is: `step` and `scores` say what a layer sees and how it scores; `selection`, `best`, `mass` and `sampling`
 choose tokens and attend to them; `votes` elects those of a prompt that stay, `survivors` and `slots` list them,
-`redundancy` says how alike their keys are; `index` holds what is kept of the keys to choose by, `own_cache`, `packed`,
-`projected`, `latents`, `quantised` and `codebooks` what stands in for K and V, `thinned` keys without some channels,
+`redundancy` says how alike their keys are; `index` holds what is kept of the keys to choose by, `packed`, `projected`,
+`latents`, `quantised` and `codebooks` what stands in for K and V, `thinned` keys without some channels,
 `weights` what makes them, `rope`, `unrotated` and `moved` their positions; `prefill` and `antidiagonals` are the
 prompt's own attention, of which `statistics` are gathered and from which `calibration` learns.
 """

@@ -9,9 +9,21 @@ from harness.attention import LayerPrefix
 from harness.attention.packed import Growing, Packed, PackedCache, PackedTokens, Uniform, aligned, pack, unpack
 from harness.attention.packed.places import mask_by_place
 from harness.attention.packed.ranges import Ranges
-from harness.attention.quantised import quantised
 from harness.attention.scores import Scores
 from harness.attention.step import Step
+
+
+def quantised(x, bits, size, dim):
+    """What groups of so many entries along an axis are read back as, one group after the other."""
+    precise = x.to(torch.promote_types(x.dtype, torch.float32))
+    out = torch.empty_like(x)
+    for group, read in zip(x.split(size, dim), out.split(size, dim), strict=True):
+        low, high = (end(dim, keepdim=True) for end in (group.to(precise.dtype).amin, group.to(precise.dtype).amax))
+        scale = ((high - low) / (2**bits - 1)).to(x.dtype)
+        scale = torch.where(scale == 0, 1, scale)
+        codes = ((group.to(precise.dtype) - low) / scale).round().clamp(0, 2**bits - 1)
+        read.copy_(codes * scale + low.to(x.dtype))
+    return out
 
 
 def drawn(*shape, dtype=torch.float32, seed=0):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from harness.attention.packed.bits import pack, unpack_into
+from harness.attention.quantised import codes_over
 from harness.attention.selection import columns_of, gather_mask, gather_tokens
 from harness.attention.step import LayerPrefix, Step
 
@@ -23,10 +24,8 @@ class Levels(NamedTuple):
     @classmethod
     def of(cls, x: Tensor, bits: int, over: tuple[int, ...]) -> Self:
         """Encode x [B, H, n, D] between the least and the greatest over some axes, which share a scale."""
-        low, high = x.amin(over, keepdim=True), x.amax(over, keepdim=True)
-        scale = (high - low) / ((1 << bits) - 1)
-        scale = scale.masked_fill(scale == 0, 1)
-        return cls(pack(((x - low) / scale).round_(), bits), scale, low)
+        codes, scale, low = codes_over(x, bits, over)
+        return cls(pack(codes, bits), scale, low)
 
     def read_into(self, bits: int, out: Tensor) -> None:
         """Read back into out [B, H, n, D]."""

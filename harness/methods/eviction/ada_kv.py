@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -12,14 +12,13 @@ from harness.attention import LayerPrefix, are_best
 from harness.attention.votes import before_window
 from harness.methods.about import About, Paper
 from harness.methods.cost import LayerAt
-from harness.methods.knob_types import Is, Size
+from harness.methods.knob_types import Fraction, Size
 from harness.methods.pyramid import largest_k, share_of_layer
 from harness.methods.ratio import Budget
 from harness.methods.window_vote import WindowVote
 
 __all__ = ["AdaKV"]
 
-Floor = Annotated[float, Is("a share of 0 to 1", lambda value: 0 <= value <= 1)]
 """Holds the part of an even share of the budget that every head is sure of."""
 
 
@@ -46,7 +45,7 @@ class AdaKV(WindowVote):
     layered: ClassVar[bool] = True
     measured: ClassVar[bool] = True  # how the heads' shares are rounded depends on the data
 
-    floor: Floor = 0.2
+    floor: Fraction = 0.2
     normalize: bool = False
     pyramid: bool = False
     beta: Size = 20

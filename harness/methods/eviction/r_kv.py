@@ -26,7 +26,7 @@ from harness.attention.statistics import LastQueries, Statistic
 from harness.methods.about import About, Paper
 from harness.methods.contract import Method
 from harness.methods.cost import ELEMENT, Cost, LayerAt
-from harness.methods.knob_types import AtLeast, Is, Odd, Size, Within, floor
+from harness.methods.knob_types import AtLeast, Fraction, Is, Odd, Size, Within, floor
 from harness.methods.ratio import Budget, largest_knob
 
 __all__ = ["RKV"]
@@ -79,7 +79,7 @@ class RKV(Method[Cached]):
     k: Size
     buffer: Size = 128
     window: Annotated[int, AtLeast(1), Within("k", left=1)] = 8
-    mix: Annotated[float, Is("a number from 0 to 1", lambda value: 0 <= value <= 1)] = 0.1
+    mix: Fraction = 0.1
     kernel: Odd = 7
     threshold: Annotated[float, Is("a cosine, from -1 to 1", lambda value: -1 <= value <= 1)] = 0.5
     retain: Literal["last", "first"] = "last"
