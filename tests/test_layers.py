@@ -39,6 +39,8 @@ ONLY = {
     "huggingface_hub": ["data/hub.py", "hf/hub.py", "hf/retry.py"],
     "scipy": ["tables/intervals.py"],
     "kvpress": ["hf/kvpress_package.py"],
+    "fa3_fwd_interface": ["bench/rivals/fa3.py"],
+    "flashinfer": ["bench/rivals/flashinfer.py"],
 }
 """The files and packages that may import a foreign library."""
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from harness.attention import LayerPrefix, Step
-from harness.bench.row import Status, Verdict
+from harness.bench.columns import Status, Verdict
 from harness.bench.timing import Call, Timing, time_calls
 from harness.errors import first_line
 from harness.methods import Method
@@ -103,18 +103,19 @@ def outcome_of(trial: Trial, device: torch.device, samples: int) -> Outcome:
 
 
 def _checked(trial: Trial, device: torch.device, samples: int) -> Outcome:
+    found = None
     try:
         calls = trial.calls()
         with warnings.catch_warnings():  # a backend that refuses says why in warnings
             warnings.simplefilter("ignore")
             found = trial.check(calls)
+        if found.error > trial.tolerance:
+            return Outcome(Status.WRONG, trial.tolerance, "the error is above the tolerance", found)
+        return Outcome(Status.OK, trial.tolerance, "", found, time_calls(calls, device, samples))
     except torch.OutOfMemoryError:
         raise
-    except trial.refusal as error:
-        return Outcome(Status.UNSUPPORTED, trial.tolerance, first_line(error))
-    if found.error > trial.tolerance:
-        return Outcome(Status.WRONG, trial.tolerance, "the error is above the tolerance", found)
-    return Outcome(Status.OK, trial.tolerance, "", found, time_calls(calls, device, samples))
+    except trial.refusal as error:  # when it is called, or later, where a CUDA graph cannot record what it does
+        return Outcome(Status.UNSUPPORTED, trial.tolerance, first_line(error), found)
 
 
 def _outputs(method: Method[Any], step: Step, prompt: LayerPrefix, row: slice) -> Iterator[Tensor]:

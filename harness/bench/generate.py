@@ -17,9 +17,10 @@ from torch.nn.attention import SDPBackend
 from harness import methods
 from harness.bench.cases import BY_KERNEL, BY_TORCH, SHORTEST
 from harness.bench.check import SHORT_SCORES, TOLERANCE, Outcome, Trial, outcome_of
+from harness.bench.columns import Machine
 from harness.bench.decoding import Attend, by_kernel, by_sdpa, by_torch
 from harness.bench.machine import copy_bandwidth, describe
-from harness.bench.row import GenerateRow, Machine, table, with_speedup
+from harness.bench.row import GenerateRow, table, with_speedup
 from harness.bench.steps import Steps
 from harness.errors import InputError
 from harness.hf import Checkpoint

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import torch
 
-from harness.bench.row import Machine
+from harness.bench.columns import Machine
 from harness.bench.timing import time_calls
 from harness.store import provenance
 

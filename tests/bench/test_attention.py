@@ -9,10 +9,11 @@ import torch
 from support.kernels import DEVICE
 
 from harness.__main__ import main
-from harness.bench import attention
+from harness.bench import workload
 from harness.bench.attention import bench_attention
 from harness.bench.cases import Layout
-from harness.bench.row import AttentionRow, columns
+from harness.bench.columns import columns
+from harness.bench.row import AttentionRow
 
 SMALL = ["--batch", "1", "--s", "64", "--heads", "2", "--d", "16", "--dtype", "float32", "--samples", "1"]
 
@@ -46,8 +47,8 @@ def test_a_method_that_is_wrong_has_an_error_and_no_time(monkeypatch):
         call = right(*given, **knobs)
         return lambda: 1.5 * call()
 
-    right = attention.method_call
-    monkeypatch.setattr(attention, "method_call", wrong)
+    right = workload.method_call
+    monkeypatch.setattr(workload, "method_call", wrong)
     (row,) = small().query("method == 'sparq'").to_dict("records")
     assert row["status"] == "wrong" and row["error"] == pytest.approx(0.5, abs=1e-4)
     assert pd.isna(row["us"]) and pd.isna(row["gbps"]) and pd.isna(row["speedup"])

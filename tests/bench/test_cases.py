@@ -10,7 +10,7 @@ from support import KNOBS, kernels
 from harness import methods
 from harness.bench.cases import BY_KERNEL, BY_TORCH, Buffers, Layout, method_call, prompt_of, repeated
 from harness.bench.check import Definition, Trial, outcome_of
-from harness.bench.row import Status
+from harness.bench.columns import Status
 from harness.errors import InputError
 from harness.kernels import KVCache, find_binding
 

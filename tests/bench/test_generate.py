@@ -5,8 +5,9 @@ import torch
 
 from harness import methods
 from harness.bench import generate
+from harness.bench.columns import Machine, columns
 from harness.bench.generate import Bench, solved
-from harness.bench.row import GenerateRow, Machine, columns, table, with_speedup
+from harness.bench.row import GenerateRow, table, with_speedup
 from harness.hf import ModelSpec, find
 
 HERE = Machine(device="d", torch="t", triton="none", commit="c")

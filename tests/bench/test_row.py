@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 import harness.bench
-from harness.bench.row import AttentionRow, GenerateRow, Status, columns, markdown, shown
+from harness.bench.columns import Status, columns, markdown, shown
+from harness.bench.row import AttentionRow, GenerateRow
 from harness.report.sources import read_benchmarks
 
 README = Path(harness.bench.__file__).with_name("README.md")

@@ -11,6 +11,11 @@ ABOUT = "Time attention of one decode step: every SDPA backend, and the methods 
 EXAMPLES = """examples:
   harness bench attention --s 4096 --batch 1 64                     on a GPU: kernels against PyTorch's backends
   harness bench attention --method dense sparq h2o --out times.csv
+  harness bench attention --rivals                                  FlashAttention-3 and FlashInfer beside them
+  harness bench attention --rivals fa3 my_kernels:attend            one library, and a function of yours
+
+A function of yours is called as fn(q [B, Hq, D], k [B, H, N, D], v [B, H, N, D], scale) -> [B, Hq, D] and computes
+dense attention. A library that is not installed has a line that says so.
 
 Nothing is timed unless its result agrees with the method in float64.
 """
@@ -35,13 +40,16 @@ def add_arguments(parser: Parser) -> None:
     how.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N; auto")
     how.add_argument("--kernel", default="auto", metavar="NAME", help="auto, torch or triton; auto")
     how.add_argument("--samples", type=int, default=20, metavar="N", help="timed repeats, 20")
+    rivals = "libraries or module:function, timed beside; without a NAME every library"
+    how.add_argument("--rivals", nargs="*", metavar="NAME", help=rivals)
     add_result_arguments(parser)
 
 
 def run(given: argparse.Namespace) -> None:
     """Measure, print, and write the CSV. Raises InputError for what cannot be measured."""
     from harness.bench.attention import bench_attention
-    from harness.bench.row import AttentionRow, shown
+    from harness.bench.columns import shown
+    from harness.bench.row import AttentionRow
 
     check_out(given.out)
     asked = {name: value for name, value in vars(given).items() if name not in ("arguments", "out")}

@@ -31,8 +31,9 @@ def add_arguments(parser: Parser) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Measure, print, and write the CSV. Raises InputError for what cannot be measured."""
+    from harness.bench.columns import shown
     from harness.bench.generate import bench_generate
-    from harness.bench.row import GenerateRow, shown
+    from harness.bench.row import GenerateRow
     from harness.hf import find
 
     check_out(given.out)
