@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from marked import replaced
 
 from harness import methods
 from harness.attention import LayerShape
@@ -21,6 +22,7 @@ from harness.methods.cost import Stack
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = DOCS / "methods.md"
+SCRIPT = "write_methods.py"
 LAYERS = (LayerShape(8, 128, group=4),) * 32
 TOKENS, RATIO = 8192, 4
 DIVERGENCE = ("kl", "agreement", "accepted_4")
@@ -47,9 +49,9 @@ def keep(name: str, results: Path) -> None:
 
 def page(text: str) -> str:
     """Return the page with all its tables made anew: each stands between a comment that names it and the next."""
-    text = _between(text, "what each is and costs", costs())
+    text = replaced(text, "what each is and costs", SCRIPT, costs())
     for file in sorted((DOCS / "methods").glob("*.csv")):
-        text = _between(text, f"how each did: {file.stem}", scores(pd.read_csv(file)))
+        text = replaced(text, f"how each did: {file.stem}", SCRIPT, scores(pd.read_csv(file)))
     return text
 
 
@@ -126,15 +128,6 @@ def _solved(name: str) -> Method[Any]:
     if not methods.open_knobs(name, {}):
         return methods.create(name)
     return methods.solve(name, Budget(RATIO, TOKENS, LAYERS))
-
-
-def _between(text: str, name: str, table: str) -> str:
-    """Put a table between the comment that names it and the comment that ends it."""
-    begin, end = f"<!-- {name}: scripts/write_methods.py -->\n", "<!-- end of table -->"
-    before, _, rest = text.partition(begin)
-    if not rest:
-        raise InputError(f"{PAGE} has no line {begin.strip()}: add it, and {end.strip()} after it")
-    return f"{before}{begin}{table}\n{end}{rest.partition(end)[2]}"
 
 
 if __name__ == "__main__":

@@ -17,13 +17,10 @@ from harness.bench.machine import copy_bandwidth, describe
 from harness.bench.rivals import chosen
 from harness.bench.row import AttentionRow, table
 from harness.bench.timing import check_samples
-from harness.bench.workload import Case, Workload
+from harness.bench.workload import Case, Workload, element_type, path_of
 from harness.engine.device import find_device
 from harness.errors import InputError
-from harness.kernels import available, require
 from harness.methods.cost import dense_transfers
-
-DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
 def bench_attention(  # noqa: PLR0913  the grid's axes
@@ -50,37 +47,23 @@ def bench_attention(  # noqa: PLR0913  the grid's axes
     kernels of others that are timed beside them (bench/rivals), all libraries if it is empty. Raises InputError.
     """
     where = torch.device(find_device(device, "--device", ("cpu", "cuda")))
-    kernel = _kernel(kernel, where)
+    kernel = path_of(kernel, where)
     check_samples(samples)
     others = chosen(rivals)
     shared = heads if kv_heads is None else kv_heads
-    layouts = [Layout(b, n, heads, shared, d, _dtype(dtype)) for b, n in itertools.product(batch, s)]
-    work = [(layout, list(_cases(method, r, k, k_stored, layout.s, d))) for layout in layouts]
+    layouts = [Layout(b, n, heads, shared, d, element_type(dtype)) for b, n in itertools.product(batch, s)]
+    work = [(layout, list(_cases(method, r, k, k_stored, layout.s, d, kernel))) for layout in layouts]
     about = describe(where, commit)
     copy = copy_bandwidth(where) / 1e9
     rows = []
     for layout, cases in work:
-        tried = Workload(layout, cases, kernel, where, others).outcomes(samples)
+        tried = Workload(layout, cases, where, others).outcomes(samples)
         rows += _with_speedup([_row(layout, case, path, found, copy, about) for case, path, found in tried])
     return table(rows)
 
 
-def _kernel(kernel: str, device: torch.device) -> str:
-    if kernel not in {"auto", "torch", "triton"}:
-        raise InputError(f"kernel is auto, torch or triton, not '{kernel}'")
-    if kernel == "triton":
-        require(device)
-    return ("triton" if available(device) else "torch") if kernel == "auto" else kernel
-
-
-def _dtype(name: str) -> torch.dtype:
-    if name not in DTYPES:
-        raise InputError(f"'{name}' is no element type: choose {', '.join(DTYPES)}")
-    return DTYPES[name]
-
-
 def _cases(
-    names: Sequence[str], r: Sequence[int], k: Sequence[int], k_stored: Sequence[int], n: int, d: int
+    names: Sequence[str], r: Sequence[int], k: Sequence[int], k_stored: Sequence[int], n: int, d: int, path: str
 ) -> Iterator[Case]:
     if not {1, 2}.issuperset(k_stored):
         raise InputError(f"K is stored once or twice: k_stored is 1 or 2, not {k_stored}")
@@ -94,7 +77,7 @@ def _cases(
             for copies in k_stored if by_channels else (1,):
                 # Without a channel-major copy, whole rows of K are read whatever r is: channels share memory sectors.
                 whole = (d - min(knobs["r"], d)) * n if by_channels and copies == 1 else 0
-                yield Case(name, knobs, copies, moved + whole)
+                yield Case(name, knobs, copies, moved + whole, path)
 
 
 def _row(layout: Layout, case: Case, path: str, tried: Outcome, copy_gbps: float, about: Machine) -> AttentionRow:

@@ -110,7 +110,7 @@ def _sdpa(backend: SDPBackend, packed: bool) -> Make:
     return make
 
 
-def method_call(name: str, x: Buffers, kernel: str, **knobs: Any) -> Call:
+def method_call(name: str, x: Buffers, kernel: str, /, **knobs: Any) -> Call:
     """Make a decode step of a method by kernel 'torch' or 'triton'. Raises InputError for a method without a kernel."""
     method = methods.create(name, **knobs)
     if kernel == "torch":

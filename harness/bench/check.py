@@ -17,7 +17,7 @@ from torch import Tensor
 
 from harness.attention import LayerPrefix, Step
 from harness.bench.columns import Status, Verdict
-from harness.bench.timing import Call, Timing, time_calls
+from harness.bench.timing import Call, Timing, time_calls, time_launches
 from harness.errors import first_line
 from harness.methods import Method
 
@@ -45,17 +45,22 @@ class Definition:
     other: Tensor
 
     @classmethod
-    def of(cls, method: Method[Any], step: Step, prompt: LayerPrefix) -> Definition:
-        """Decode from the prompt to the step, row by row, which bounds the memory."""
-        rows = [list(_outputs(method, step, prompt, slice(row, row + 1))) for row in range(step.q.shape[0])]
-        return cls(*(torch.cat(outputs) for outputs in zip(*rows, strict=True)))
+    def of(cls, method: Method[Any], step: Step, prompt: LayerPrefix, rows: int | None = None) -> Definition:
+        """Decode the first `rows` (None: all) from the prompt to the step, row by row, which bounds the memory."""
+        count = min(rows or step.q.shape[0], step.q.shape[0])
+        each = [list(_outputs(method, step, prompt, slice(row, row + 1))) for row in range(count)]
+        return cls(*(torch.cat(outputs) for outputs in zip(*each, strict=True)))
 
     def compare(self, got: Tensor, tolerance: float) -> Comparison:
-        """Compare an output of B * H * G * D elements; the error is infinite if NaN, or if every head is tied."""
+        """Compare an output of B * H * G * D elements; the error is infinite if NaN, or if every head is tied.
+
+        Rows beyond those that are defined are not compared.
+        """
         expected = (self.one + self.other) / 2
         size = _norm(expected)
         compared = _norm(self.other - self.one) <= TIED * tolerance * size
-        errors = (_norm(got.double().reshape(expected.shape) - expected) / size)[compared]
+        given = got.reshape(-1, *expected.shape[1:])[: len(expected)].double()
+        errors = (_norm(given - expected) / size)[compared]
         largest = float(errors.nan_to_num(nan=math.inf).max()) if len(errors) else math.inf
         return Comparison(largest, float(compared.double().mean()))
 
@@ -64,14 +69,16 @@ class Definition:
 class Trial:
     """Describes one way to compute a step: its name, its calls, what compares them, and how it says that it cannot.
 
-    calls() makes calls that do the same work on different buffers; check(calls) runs the first and compares it.
+    calls() makes calls that do the same work on different buffers; check(calls) runs the first and compares it. Calls
+    that are not `captured` are timed as they are launched from Python, on a GPU too.
     """
 
     name: str
     calls: Callable[[], Sequence[Call]]
     check: Callable[[Sequence[Call]], Comparison]
     tolerance: float
-    refusal: type[Exception]
+    refusal: type[Exception] | tuple[type[Exception], ...]
+    captured: bool = True
 
 
 @dataclass(frozen=True)
@@ -111,7 +118,8 @@ def _checked(trial: Trial, device: torch.device, samples: int) -> Outcome:
             found = trial.check(calls)
         if found.error > trial.tolerance:
             return Outcome(Status.WRONG, trial.tolerance, "the error is above the tolerance", found)
-        return Outcome(Status.OK, trial.tolerance, "", found, time_calls(calls, device, samples))
+        timing = time_calls(calls, device, samples) if trial.captured else time_launches(calls[0], device, samples)
+        return Outcome(Status.OK, trial.tolerance, "", found, timing)
     except torch.OutOfMemoryError:
         raise
     except trial.refusal as error:  # when it is called, or later, where a CUDA graph cannot record what it does

@@ -1,4 +1,4 @@
-"""Describes the lines of both benchmarks, and makes tables of them."""
+"""Describes the lines of the benchmarks, and makes tables of them."""
 
 from __future__ import annotations
 
@@ -66,6 +66,49 @@ class AttentionRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FamilyRow:
+    """Describes one decode step of attention by one method at about the bytes of all others, over the whole batch."""
+
+    batch: Batch
+    s: Annotated[int, Column("cached tokens of every row", "tokens", shown=True)]
+    heads: Annotated[int, Column("query heads")]
+    kv_heads: Annotated[int, Column("KV heads")]
+    d: Annotated[int, Column("head dimension")]
+    dtype: Dtype
+    family: Annotated[str, Column("family of the method", shown=True)]
+    method: MethodOf
+    params: Annotated[str, Column("the method's knobs, solved in this layer alone")]
+    access: Annotated[str, Column("how a step finds what it reads")]
+    path: Annotated[
+        str, Column("triton, torch (launched from Python), or for dense a backend of PyTorch's SDPA", shown=True)
+    ]
+    asked: Annotated[float, Column("compression that was asked for")]
+    compression: Annotated[
+        float | None, Column("bytes of dense attention / bytes, the next lower one in reach", shown=True)
+    ]
+    estimated: Annotated[bool, Column("True if what is moved depends on the data: bytes are then the plan's")]
+    rows: Annotated[int, Column("rows of the batch that were compared")]
+    status: StatusOf
+    error: ErrorOf
+    tolerance: ToleranceOf
+    compared: ComparedOf
+    note: NoteOf
+    us: Annotated[float | None, Column("median time of a call", "us", shown=True)] = None
+    us_p10: Annotated[float | None, Column("10th percentile", "us")] = None
+    us_p90: Annotated[float | None, Column("90th percentile", "us")] = None
+    clock: Annotated[str | None, Column("what timed it: cuda graph or clock")] = None
+    choose_bytes: Annotated[float | None, Column("read to choose", "bytes")] = None
+    attend_bytes: Annotated[float | None, Column("read to attend", "bytes")] = None
+    write_bytes: Annotated[float | None, Column("written", "bytes")] = None
+    speedup: Annotated[float | None, Column("us of the fastest SDPA backend of this shape / us", shown=True)] = None
+    copy_gbps: CopyOf
+    device: DeviceOf
+    torch: TorchOf
+    triton: TritonOf
+    commit: CommitOf
+
+
+@dataclass(frozen=True, kw_only=True)
 class GenerateRow:
     """Describes whole decode steps of a model, one token for every row, under one implementation of one method."""
 
@@ -98,7 +141,7 @@ class GenerateRow:
     commit: CommitOf
 
 
-def table(rows: Sequence[AttentionRow] | Sequence[GenerateRow]) -> pd.DataFrame:
+def table(rows: Sequence[AttentionRow | GenerateRow | FamilyRow]) -> pd.DataFrame:
     """Return rows as a table; what a row lacks is NaN."""
     lines = [{name: math.nan if value is None else value for name, value in asdict(row).items()} for row in rows]
     return pd.DataFrame(lines)

@@ -15,6 +15,10 @@ from harness.errors import InputError
 Call = Callable[[], Any]
 WARM_UP = 0.05
 """Seconds of replays before the first that is timed."""
+LONGEST = 2.0
+"""Seconds of launched calls after which no further one begins."""
+OTHER_BYTES = 192 << 20
+"""Bytes that pass through the caches before a launched call: more than any last-level cache that is known here."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,24 @@ def time_calls(calls: Sequence[Call], device: torch.device, samples: int = 20) -
     return _summary(_clock(calls, samples), "clock")
 
 
+def time_launches(call: Call, device: torch.device, samples: int) -> Timing:
+    """Time a call as Python launches it, from a cold cache, until the device is done; fewer samples if it is slow.
+
+    The call has run before. Raises InputError for less than one sample.
+    """
+    check_samples(samples)
+    other = torch.ones(OTHER_BYTES // 4, device=device)
+    times: list[float] = []
+    while not times or (len(times) < samples and sum(times) < LONGEST * 1e6):
+        other.neg_()
+        _wait(device)
+        begin = time.perf_counter()
+        call()
+        _wait(device)
+        times.append((time.perf_counter() - begin) * 1e6)
+    return _summary(times, "clock")
+
+
 def check_samples(samples: int) -> None:
     """Raise InputError for less than one sample."""
     if samples < 1:
@@ -48,6 +70,11 @@ def check_samples(samples: int) -> None:
 def _summary(samples: list[float], how: str) -> Timing:
     deciles = quantiles(samples, n=10, method="inclusive") if len(samples) > 1 else samples * 9
     return Timing(median(samples), deciles[0], deciles[-1], how)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _clock(calls: Sequence[Call], samples: int) -> list[float]:

@@ -7,19 +7,19 @@ import pytest
 
 import harness.bench
 from harness.bench.columns import Status, columns, markdown, shown
-from harness.bench.row import AttentionRow, GenerateRow
+from harness.bench.row import AttentionRow, FamilyRow, GenerateRow
 from harness.report.sources import read_benchmarks
 
 README = Path(harness.bench.__file__).with_name("README.md")
 FILES = {"attention_bars.csv": AttentionRow, "attention_grid.csv": AttentionRow, "generate.csv": GenerateRow}
 
 
-@pytest.mark.parametrize("row", [AttentionRow, GenerateRow])
+@pytest.mark.parametrize("row", [AttentionRow, FamilyRow, GenerateRow])
 def test_the_readme_has_the_columns_as_the_code_does(row):
     assert "\n".join(markdown(row)) in README.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("row", [AttentionRow, GenerateRow])
+@pytest.mark.parametrize("row", [AttentionRow, FamilyRow, GenerateRow])
 def test_what_is_printed_says_whether_it_is_right(row):
     assert {"method", "status", "error"} < set(shown(row)) < set(columns(row))
 
