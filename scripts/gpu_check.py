@@ -41,7 +41,7 @@ SHAPES = {
     (70, 16, 1, 1500, 96): torch.float16,
     (20, 8, 4, 2000, 128): torch.float16,
 }
-KNOBS = {"r": 20, "k": 128}
+KNOBS = {"r": 20, "k": 128, "bits": 4}
 # Decode steps of every method, for some must carry their state over several
 STEPS = {
     (4, 4, 1, 3000, 128): torch.float16,
@@ -115,10 +115,13 @@ def _comparable(b: int, h: int, g: int, n: int, d: int, dtype: torch.dtype, equa
 
 
 def _worst_step(method: methods.Method[Any], x: Step, steps: int = 6) -> float:
-    """Return the largest relative error of some decode steps as the engine takes them, against float64."""
+    """Return the largest relative error of some decode steps as the engine takes them, against float64.
+
+    A method that holds a cache of its own is compared in the type of that cache, which its scales are rounded to.
+    """
     fast = kernels.find_binding(method)
     assert fast is not None, method
-    double = Step(x.q.double(), x.k.double(), x.v.double(), x.mask, x.scores)
+    double = x if method.owns_cache else Step(x.q.double(), x.k.double(), x.v.double(), x.mask, x.scores)
     s = x.length - steps
     received = torch.rand(*x.k.shape[:2], s, device=x.k.device)
     known: dict[Statistic, Tensor] = {AttentionReceived(): received}

@@ -9,10 +9,17 @@ import torch
 import triton
 from triton.backends.compiler import GPUTarget
 
-from harness import kernels
+from harness import kernels, methods
+from harness.attention import LayerPrefix
 from harness.kernels import HeavyHitters, KVCache
 from harness.kernels.shared import device
 from harness.kernels.sparq.tiles import ScoreTiles
+
+CODED = {
+    "kivi": [{"bits": 2}, {"bits": 4, "group_size": 64}],
+    "int_kv": [{"bits": 8}, {"bits": 4, "by": "channel"}],
+    "fp8": [{"scale": "prompt"}],
+}
 
 
 class Hopper:
@@ -71,6 +78,13 @@ def every_kernel(g, dtype):
     kernels.attention_received(c.k[:, :, None].expand(1, 2, g, 8192, 128), c.k, None, 0.1)
     tail = torch.empty(2, 1, 2, 20, 128, dtype=dtype)
     kernels.extend(tuple(tail[..., :1, :]), tuple(tail), (c.k, c.v), torch.zeros(1, dtype=torch.long))
+    every_code(q, once)
+
+
+def every_code(q, c):
+    prefix = LayerPrefix(c.k, c.v, torch.ones(1, 1, c.longest, dtype=torch.bool), decode_steps=8)
+    for name, knobs in ((name, knobs) for name, settings in CODED.items() for knobs in settings):
+        kernels.find_binding(methods.create(name, **knobs)).for_layer(prefix)(q, c, scale=0.1)
 
 
 if __name__ == "__main__":

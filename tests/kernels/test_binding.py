@@ -22,6 +22,9 @@ BY_KERNEL = {
     "window",
     "flexgen",
     "oracle_topk",
+    "kivi",
+    "int_kv",
+    "fp8",
 }
 SERVED = [v for v in VARIANTS if find_binding(methods.create(v[0], **v[1]))]
 EVERY = pytest.mark.parametrize(("name", "knobs"), SERVED, ids=[label(v) for v in SERVED])

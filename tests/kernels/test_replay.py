@@ -18,7 +18,7 @@ ON_A_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs
 WORKS = pytest.mark.parametrize("works", [generation, scoring])
 
 
-CELLS = ("dense", "sparq", "h2o", "lm_infinite", "flexgen")
+CELLS = ("dense", "sparq", "h2o", "lm_infinite", "flexgen", "kivi", "int_kv")
 
 
 def answers(works, name="llama", cells=CELLS):

@@ -28,7 +28,7 @@ class PackedTokens:
         self.live: list[int] = prefix.lengths.tolist()
         self.settled = list(counts)
         self._base = list(counts)
-        self._tail, self._chunk = tail, chunk
+        self.form, self.tail, self.chunk = form, tail, chunk
         most = max(n - count for n, count in zip(self.live, counts, strict=True))
         self._own = Growing(form, prefix.decode_steps + most, counts)
         self._ring = x.new_zeros(*x.shape[:2], tail + 1, x.shape[3])
@@ -42,14 +42,14 @@ class PackedTokens:
 
     def settle(self) -> None:
         """Encode the oldest exact tokens in the rows that have `tail` of them."""
-        due = [row for row, count in enumerate(self.live) if count - self.settled[row] >= self._tail]
+        due = [row for row, count in enumerate(self.live) if count - self.settled[row] >= self.tail]
         if not due:
             return
-        slots = (self._tensor(self.settled) + torch.arange(self._chunk, device=self._ring.device)) % self._ring.shape[2]
+        slots = (self._tensor(self.settled) + torch.arange(self.chunk, device=self._ring.device)) % self._ring.shape[2]
         piece = self._ring.gather(2, slots[:, None, :, None].expand(-1, self._ring.shape[1], -1, self._ring.shape[3]))
         self._own.put(due, [self.settled[row] - self._base[row] for row in due], piece)
         for row in due:
-            self.settled[row] += self._chunk
+            self.settled[row] += self.chunk
 
     def read(self) -> Tensor:
         """Read all tokens back by places, [B, H, N, D], N the most live tokens of a row; zero behind the others'."""

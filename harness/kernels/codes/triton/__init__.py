@@ -1,0 +1,1 @@
+"""Holds what runs on the GPU: codes read back, codes written, and attention over them."""
