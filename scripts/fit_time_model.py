@@ -1,10 +1,12 @@
 """Fit the constants of harness/forecast/time_model.yaml on the committed measurements of docs/speed/, and check them.
 
-python scripts/fit_time_model.py [--check]: writes the file, or only says whether it is what the fit gives.
+python scripts/fit_time_model.py [--check]: writes the file, and the table of docs/speed/README.md that says how well it
+predicts what it has not seen; or only says whether the file is what the fit gives.
 
-Attention constants come from attention_grid.csv and attention_bars.csv and never see generate.csv, whose steps they
-are then compared with. From generate.csv comes the share of the bandwidth at which weights are read, for nothing else
-has measured it; from docs/speed/README.md the time of the sweep that call_us explains.
+Attention constants come from attention_*.csv and never see generate.csv, whose steps they are then compared with; each
+method, family and card is also predicted by a fit that has not seen it. From generate.csv comes the share of the
+bandwidth at which weights are read, for nothing else has measured it; from docs/speed/README.md the time of the sweep
+that call_us explains.
 """
 
 from __future__ import annotations
@@ -12,35 +14,52 @@ from __future__ import annotations
 import argparse
 import ast
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import yaml
 from benchmark_sweep import GRIDS
-from scipy.optimize import nnls
+from marked import replaced
+from speed_rows import SPEED, Measured, measured
+from time_passes import dense, launched, shared_path, short
 
 from harness import methods
-from harness.forecast.time_model import CONSTANTS, LAUNCHED, MEASURED, Attention, Decoding, ModelSize, TimeModel
+from harness.attention import LayerShape
+from harness.forecast.device import MEASURED, ModelSize, Traffic
+from harness.forecast.time_model import (
+    CONSTANTS,
+    LAUNCHED,
+    UNMEASURED,
+    Choosing,
+    Decoding,
+    Reading,
+    TimeModel,
+)  # fmt: skip
+from harness.sweep.traffic import traffic_of
 
-SPEED = Path(__file__).resolve().parents[1] / "docs" / "speed"
-SLOW = "math|packed"
-"""SDPA's paths that nobody would choose."""
 LLAMA_7B = ModelSize(parameters=32 * (4 * 4096**2 + 3 * 4096 * 11008) + 4096 * 49152, layers=32, kv_heads=32)
 """llama-2-7b-shape, which generate.csv and the sweep ran."""
+LAYERS = (LayerShape(32, 128),) * 32
 SWEEP_SECONDS, PROMPT, ROWS, STEPS = 5.67, 1500, 32, 31
 """docs/speed/README.md, "The sweep on a GPU"; its cells are those of the paper's grid in benchmark_sweep.py."""
 PREFILL_SHARE = 0.4
+"""Assumed, of the peak arithmetic."""
 HEADER = """# Written by scripts/fit_time_model.py; tests/forecast/ holds that it is what the fit gives.
-# Measured on: {device}, torch {torch}, triton {triton} (docs/speed/)
-# attention: attention_grid.csv and attention_bars.csv, kernels inside a CUDA graph, SparQ with K stored twice
+# reading, choosing: our kernels inside a CUDA graph, SparQ with K stored twice; dense: backends of SDPA and rivals
+#   (docs/speed/attention_*.csv, which name card, versions and commit)
+# torch: {torch}
 # weights_share: generate.csv, rest_ms;  call_us: the sweep of docs/speed/README.md;  prefill_share: assumed
 """
+IN_TORCH = {
+    True: "methods that Python launches (attention_families.csv)",
+    False: "assumed, not measured: the latency is call_us",
+}
 
 
 def main() -> int:
-    """Write or check the file; print how well it predicts generate.csv."""
+    """Write or check the file; print how well it predicts what it was not fitted on."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if the file is not the fit")
     text = fitted()
@@ -49,50 +68,73 @@ def main() -> int:
         print("the stored constants are what the fit gives" if same else "the stored constants are stale")
         return 0 if same else 1
     CONSTANTS.write_text(text, encoding="utf-8")
-    for name, predicted, measured in steps(TimeModel.stored()):
-        print(f"{name:<28} {predicted:6.2f} ms predicted, {measured:6.2f} measured, {predicted / measured - 1:+.0%}")
+    for name, predicted, found in steps(TimeModel.stored()):
+        print(f"{name:<28} {predicted:6.2f} ms predicted, {found:6.2f} measured, {predicted / found - 1:+.0%}")
+    table = unseen(left_out(ours(measured())))
+    print(f"\n{table}")
+    page = SPEED / "README.md"
+    text = replaced(page.read_text(encoding="utf-8"), "what was not fitted on", "fit_time_model.py", table)
+    page.write_text(text, encoding="utf-8")
     return 0
+
+
+def unseen(found: Mapping[str, Sequence[float]]) -> str:
+    """Lay out predicted / measured as a table."""
+    lines = ["| left out | predicted / measured: median | range | off by more than 25% |", "|---|---|---|---|"]
+    for name, ratios in found.items():
+        off = sum(abs(ratio - 1) > 0.25 for ratio in ratios)
+        spread = f"{np.median(ratios):.2f} | {min(ratios):.2f} to {max(ratios):.2f}"
+        lines.append(f"| {name} | {spread} | {off} of {len(ratios)} |")
+    return "\n".join(lines)
 
 
 def fitted() -> str:
     """Return the text of the file."""
-    points = measurements()
-    kernels = {str(name): kernel(group) for name, group in points.groupby("name")}
+    rows = measured()
+    in_torch = [row for row in rows if row.path == "torch"]
     rest = pd.read_csv(SPEED / "generate.csv")["rest_ms"].iloc[0] / 1e3
     share = LLAMA_7B.parameters * LLAMA_7B.bytes_per_element / (rest * MEASURED.bandwidth)
-    constants = {"weights_share": _short(share), "prefill_share": PREFILL_SHARE}
-    model = TimeModel(**constants, call_us=0.0, attention={name: Attention(**found) for name, found in kernels.items()})
-    constants["call_us"] = _short(call_us(model))
-    header = HEADER.format(**points.iloc[0][["device", "torch", "triton"]])
-    return header + yaml.safe_dump(constants | {"attention": kernels}, sort_keys=False)
+    constants: dict[str, Any] = {"weights_share": short(share), "prefill_share": PREFILL_SHARE}
+    passes = shared_path(ours(rows))
+    unlaunched = TimeModel(
+        **constants, call_us=0.0, reading=Reading(**passes["reading"]), choosing=Choosing(**passes["choosing"]),
+        torch=Reading(0.0, 0.0, 1.0), dense={},
+    )  # fmt: skip
+    constants["call_us"] = short(call_us(unlaunched))
+    passes["torch"] = launched(in_torch, constants["call_us"])
+    passes["dense"] = {path: dense(group) for path, group in _by(rows, _backend).items() if path}
+    header = HEADER.format(torch=IN_TORCH[bool(in_torch)])
+    return header + yaml.safe_dump(constants | passes, sort_keys=False)
 
 
-def measurements() -> pd.DataFrame:
-    """Return every timed call of attention."""
-    table = pd.concat([pd.read_csv(SPEED / f"attention_{part}.csv") for part in ("grid", "bars")], ignore_index=True)
-    table = table.dropna(subset="us")  # a line that is wrong or unsupported has no time
-    access = table["method"].map(lambda name: methods.find(name).about.access)
-    once = (access == "channels") & (table["k_stored"] == 1)
-    paid = ~table["method"].map(lambda name: methods.find(name).oracle)  # an oracle's bytes leave out how it chooses
-    table = table[~once & paid & ~table["path"].str.contains(SLOW)].copy()
-    table["name"] = access + "/" + table["path"]
-    table["head"] = table["bytes"] / (table["batch"] * table["kv_heads"])
-    return table
+def ours(rows: Sequence[Measured]) -> list[Measured]:
+    """Return the calls of our kernels."""
+    return [row for row in rows if row.path == "triton"]
 
 
-def kernel(group: pd.DataFrame) -> dict[str, float]:
-    """Fit the constants of one kernel, not negative, by least squares of relative errors.
+def left_out(rows: Sequence[Measured]) -> dict[str, list[float]]:
+    """Return predicted / measured of each method, family, and card besides MEASURED, by a fit on all others."""
+    groups: dict[str, Callable[[Measured], str]] = {
+        "method": lambda row: row.traffic.method,
+        "family": lambda row: str(methods.facts(row.traffic.method)["family"]),
+        "card": lambda row: row.device.name if row.device != MEASURED else "",
+    }
+    found: dict[str, list[float]] = {}
+    for kind, key in groups.items():
+        for name, group in _by(rows, key).items():
+            others = [row for row in rows if key(row) != name]
+            if name and others:
+                found[f"{kind} {name}"] = _ratios(shared_path(others), group)
+    return found
 
-    Where every head read as much, latency and chain cannot be told apart: half of what they took goes to each.
-    """
-    terms = np.stack([np.ones(len(group)), group["head"] / 1e3, group["bytes"] / 1e6], axis=1)
-    alike = group["head"].nunique() == 1
-    terms[:, 1] *= not alike
-    (fixed, chain, per_mb), _ = nnls(terms / group[["us"]].to_numpy(), np.ones(len(group)))
-    if alike:
-        fixed, chain = fixed / 2, fixed / 2 / (group["head"].iloc[0] / 1e3)
-    share = 1e12 / (per_mb * MEASURED.bandwidth)
-    return {"fixed_us": _short(fixed), "chain_us_per_kb": _short(chain), "share": _short(share)}
+
+def _ratios(passes: dict[str, Any], rows: Sequence[Measured]) -> list[float]:
+    share = passes["choosing"]["share"]
+    share.setdefault(UNMEASURED, float(np.mean(list(share.values()) or [passes["reading"]["share"]])))
+    reading, choosing = Reading(**passes["reading"]), Choosing(**passes["choosing"])
+    model = TimeModel(1.0, 1.0, 0.0, reading, choosing, reading, {})
+    seconds = (model.attention_seconds(row.device, row.size, row.traffic, row.rows) for row in rows)
+    return [one * 1e6 / row.us for one, row in zip(seconds, rows, strict=True)]
 
 
 def call_us(model: TimeModel) -> float:
@@ -100,13 +142,9 @@ def call_us(model: TimeModel) -> float:
     n = PROMPT
     flops = 2 * LLAMA_7B.parameters * n + 2 * n * n * 4096 * LLAMA_7B.layers
     prefill = model.prefill_seconds(MEASURED, ROWS * flops)
-    cells = [
-        ("dense", {}),
-        *((name, {str(knob): v}) for name, (knob, values) in GRIDS["paper"].items() for v in values),
-    ]
-    per_token = LLAMA_7B.kv_heads * LLAMA_7B.layers * LLAMA_7B.bytes_per_element
-    made = [methods.create(name, **knobs) for name, knobs in cells]
-    reads = [(method.about.access, method.transfers(n, 128) * per_token) for method in made]
+    cells: list[tuple[str, dict[str, Any]]] = [("dense", {})]
+    cells += [(name, {str(knob): v}) for name, (knob, values) in GRIDS["paper"].items() for v in values]
+    reads = [_traffic(name, knobs, n) for name, knobs in cells]
     kernels = Decoding(STEPS, ROWS, reads).kernel_seconds(model, MEASURED, LLAMA_7B)
     return (SWEEP_SECONDS - prefill - kernels) / (LAUNCHED * len(cells) * LLAMA_7B.layers) * 1e6
 
@@ -114,16 +152,29 @@ def call_us(model: TimeModel) -> float:
 def steps(model: TimeModel) -> Iterator[tuple[str, float, float]]:
     """Yield each step of generate.csv: its name, predicted and measured ms."""
     for row in pd.read_csv(SPEED / "generate.csv").to_dict("records"):
-        method = methods.create(row["method"], **ast.literal_eval(row["params"]))
-        moved = method.transfers(row["seq"], 128) * LLAMA_7B.kv_heads * LLAMA_7B.layers * LLAMA_7B.bytes_per_element
-        attention = model.kernel(method.about.access, row["backend"].replace("-", " "))
-        seconds = model.linear_seconds(MEASURED, LLAMA_7B, row["batch"])
-        seconds += attention.seconds(MEASURED, LLAMA_7B, moved, row["batch"])
+        traffic = _traffic(row["method"], ast.literal_eval(row["params"]), row["seq"])
+        backend = model.dense.get(row["backend"].replace("-", " "))
+        of = MEASURED, LLAMA_7B
+        attention = (
+            backend.seconds(*of, traffic.moved, row["batch"])
+            if backend
+            else model.attention_seconds(*of, traffic, row["batch"])
+        )
+        seconds = model.linear_seconds(*of, row["batch"]) + attention
         yield f"{row['method']} {row['backend']}", seconds * 1e3, row["ms_per_token"]
 
 
-def _short(value: float) -> float:
-    return float(f"{value:.4g}")
+def _traffic(name: str, knobs: dict[str, Any], n: int) -> Traffic:
+    return traffic_of(name, methods.create(name, **knobs), LAYERS, n, LLAMA_7B.bytes_per_element)
+
+
+def _backend(row: Measured) -> str:
+    """Name a backend of dense attention that is not ours; "" for ours."""
+    return "" if row.path in ("triton", "torch") else row.path
+
+
+def _by(rows: Sequence[Measured], key: Callable[[Measured], str]) -> dict[str, list[Measured]]:
+    return {name: [row for row in rows if key(row) == name] for name in sorted({key(row) for row in rows})}
 
 
 if __name__ == "__main__":

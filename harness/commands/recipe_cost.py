@@ -10,8 +10,9 @@ import pandas as pd
 from harness.attention import LayerShape
 from harness.commands.compose import compositions
 from harness.evaluation.tasks import most_new_tokens
+from harness.forecast.device import MEASURED, Device
 from harness.forecast.memory import Example
-from harness.forecast.time_model import MEASURED, Device, TimeModel
+from harness.forecast.time_model import TimeModel
 from harness.forecast.transformer import Transformer
 from harness.forecast.workload import Workload
 from harness.paths import asset

@@ -1,8 +1,11 @@
-"""Predicts how long prefills and decode steps take on a GPU, by a model fitted on what `harness bench` measured.
+"""Predicts how long prefills and decode steps take, by a model fitted on what `harness bench` measured.
 
-A decode step reads the weights once, then each layer's attention runs: a fixed latency, a chain of dependent loads as
-long as what one KV head reads, and all bytes at a share of the memory's bandwidth. `time_model.yaml` holds the
-constants and where they come from; `scripts/fit_time_model.py` writes it. No torch here.
+A decode step reads the weights once, then each layer's attention runs. All methods share one path. Reading: a fixed
+latency, a chain of dependent loads as long as what one KV head reads, and all bytes at a share of the memory's
+bandwidth. Before it, where something is read to choose, choosing: a fixed latency, a search among the tokens of a
+head, the scores of all query heads, and the bytes that are scored. A method without a kernel is launched from Python
+in every layer, and passes the whole cache. `time_model.yaml` holds the constants and where they come from;
+`scripts/fit_time_model.py` writes it. No torch here.
 """
 
 from __future__ import annotations
@@ -14,48 +17,20 @@ from typing import Any, Self
 
 import yaml
 
+from harness.forecast.device import Device, ModelSize, Traffic
+
 CONSTANTS = Path(__file__).with_name("time_model.yaml")
 LAUNCHED = 2
 """Steps of a batch that Python launches: the first, which starts every layer, and the one that a CUDA graph records."""
+SEPARATE = ("keys", "channels", "index")
+"""Access patterns whose choice is a pass of its own. What others read to choose is read with the rest."""
 UNMEASURED = "channels"
-"""The access pattern that those nobody measured are taken for: something smaller than K chooses, rows are gathered."""
-Reads = Sequence[tuple[str, float]]
-"""Of every cell: its access pattern (harness/methods/about.py), and the bytes of KV cache that a step moves."""
+"""The pattern that those nobody measured are taken for: something smaller than K chooses."""
 
 
 @dataclass(frozen=True)
-class Device:
-    """Holds a data sheet: peak dense 16-bit arithmetic in FLOP/s, memory in bytes and its bandwidth in bytes/s."""
-
-    name: str
-    flops: float
-    bandwidth: float
-    memory: float
-
-
-MEASURED = Device("H200", 989e12, 4.8e12, 141e9)
-"""Where the constants were measured. On any other device, latencies stay and the rest scales with the data sheets."""
-DEVICES = (
-    Device("A100-80", 312e12, 2.0e12, 80e9),
-    Device("H100", 989e12, 3.35e12, 80e9),
-    MEASURED,
-    Device("L40S", 362e12, 0.864e12, 48e9),
-)
-
-
-@dataclass(frozen=True)
-class ModelSize:
-    """Holds what of a model costs time: weights that multiply a token, attention layers, KV heads of a layer."""
-
-    parameters: float
-    layers: int
-    kv_heads: float
-    bytes_per_element: int = 2
-
-
-@dataclass(frozen=True)
-class Attention:
-    """Describes a kernel: microseconds per call and per kB that one KV head reads, share of the bandwidth."""
+class Reading:
+    """Describes a pass over what is attended to: microseconds a call and per kB of a head, share of the bandwidth."""
 
     fixed_us: float
     chain_us_per_kb: float
@@ -68,25 +43,58 @@ class Attention:
 
 
 @dataclass(frozen=True)
+class Choosing:
+    """Describes the pass that scores and chooses, in microseconds: a call, a thousand tokens of one head to search.
+
+    And a million scores of all query heads; `share` is that of the bandwidth at which each access pattern reads.
+    """
+
+    fixed_us: float
+    us_per_kilotoken: float
+    us_per_million_scores: float
+    share: Mapping[str, float]
+
+    def seconds(self, device: Device, size: ModelSize, traffic: Traffic, rows: int) -> float:
+        """Predict all layers of one step; nothing where the choice is no pass of its own."""
+        read, scores = chosen_apart(traffic), rows * traffic.tokens * size.kv_heads * size.group
+        if not read:
+            return 0.0
+        latency = size.layers * self.fixed_us + self.us_per_kilotoken * traffic.tokens / 1e3
+        share = self.share.get(traffic.access) or self.share[UNMEASURED]
+        return (latency + self.us_per_million_scores * scores / 1e6) / 1e6 + rows * read / (share * device.bandwidth)
+
+
+def chosen_apart(traffic: Traffic) -> float:
+    """Return the bytes that a row reads in a pass of their own to choose."""
+    return traffic.choose if traffic.access in SEPARATE else 0.0
+
+
+@dataclass(frozen=True)
 class TimeModel:
     """Predicts seconds on one device.
 
-    `prefill_share` of peak arithmetic is assumed: `harness bench` does not measure it. `call_us` is what
-    launching the attention of one layer under one cell from Python adds to a step that is not replayed; it is what the
-    one sweep that was timed took beyond its kernels.
+    `dense` holds PyTorch's own backends of dense attention and rivals, `torch` a method that Python launches.
+    `prefill_share` of peak arithmetic is assumed: `harness bench` does not measure it. `call_us` is what launching the
+    kernels of one layer under one cell from Python adds to a step that is not replayed; it is what the one sweep that
+    was timed took beyond its kernels.
     """
 
     weights_share: float
     prefill_share: float
     call_us: float
-    attention: Mapping[str, Attention]
+    reading: Reading
+    choosing: Choosing
+    torch: Reading
+    dense: Mapping[str, Reading]
 
     @classmethod
     def stored(cls) -> Self:
         """Read the model as it was fitted."""
         constants: dict[str, Any] = yaml.safe_load(CONSTANTS.read_text(encoding="utf-8"))
-        kernels = {name: Attention(**fitted) for name, fitted in constants.pop("attention").items()}
-        return cls(**constants, attention=kernels)
+        dense = {name: Reading(**fitted) for name, fitted in constants.pop("dense").items()}
+        reading, torch = (Reading(**constants.pop(name)) for name in ("reading", "torch"))
+        choosing = Choosing(**constants.pop("choosing"))
+        return cls(**constants, reading=reading, choosing=choosing, torch=torch, dense=dense)
 
     def prefill_seconds(self, device: Device, flops: float) -> float:
         """Predict a prefill of so much arithmetic."""
@@ -97,32 +105,38 @@ class TimeModel:
         read = size.parameters * size.bytes_per_element / (self.weights_share * device.bandwidth)
         return max(read, self.prefill_seconds(device, 2 * size.parameters * rows))
 
-    def attention_seconds(self, device: Device, size: ModelSize, access: str, row_bytes: float, rows: int) -> float:
-        """Predict attention of all layers in one step of `rows` sequences, each moving `row_bytes` over all layers.
-
-        `access` is how a method finds what it reads (harness/methods/about.py).
-        """
-        return self.kernel(access).seconds(device, size, row_bytes, rows)
-
-    def kernel(self, access: str, path: str = "triton") -> Attention:
-        """Return the constants of an access pattern; of one that was not measured, those of UNMEASURED."""
-        return self.attention.get(f"{access}/{path}") or self.attention[f"{UNMEASURED}/triton"]
+    def attention_seconds(self, device: Device, size: ModelSize, traffic: Traffic, rows: int) -> float:
+        """Predict attention of all layers in one step of `rows` sequences."""
+        if not (traffic.by_kernel and device.kernels):
+            return self.torch.seconds(device, size, traffic.whole + traffic.moved, rows)
+        read = traffic.moved - chosen_apart(traffic)
+        choosing = self.choosing.seconds(device, size, traffic, rows)
+        return choosing + self.reading.seconds(device, size, read, rows)
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """Describes what one batch decodes: `steps`, `rows` under each cell, and what every cell reads."""
+    """Describes what one batch decodes: `steps`, `rows` under each cell, and what every cell moves."""
 
     steps: int
     rows: int
-    reads: Reads
+    reads: Sequence[Traffic]
 
     def kernel_seconds(self, model: TimeModel, device: Device, size: ModelSize) -> float:
         """Predict all steps if nothing had to be waited for but the kernels."""
-        attention = (model.attention_seconds(device, size, access, read, self.rows) for access, read in self.reads)
+        attention = (model.attention_seconds(device, size, traffic, self.rows) for traffic in self.reads)
         return self.steps * (model.linear_seconds(device, size, self.rows * len(self.reads)) + sum(attention))
+
+    def cell_seconds(self, model: TimeModel, device: Device, size: ModelSize) -> list[float]:
+        """Predict each cell's share: its attention, as much as any other of the rest, and launches of its kernels."""
+        rest = model.linear_seconds(device, size, self.rows * len(self.reads)) / len(self.reads)
+        launches = min(self.steps, LAUNCHED) * size.layers * model.call_us / 1e6 * device.kernels
+        return [
+            self.steps * (rest + model.attention_seconds(device, size, traffic, self.rows))
+            + launches * traffic.by_kernel
+            for traffic in self.reads
+        ]
 
     def seconds(self, model: TimeModel, device: Device, size: ModelSize) -> float:
         """Predict the kernels, and what launching them adds to the steps that are not replayed."""
-        launched = min(self.steps, LAUNCHED) * len(self.reads) * size.layers
-        return self.kernel_seconds(model, device, size) + launched * model.call_us / 1e6
+        return sum(self.cell_seconds(model, device, size))

@@ -11,19 +11,20 @@ from typing import Any
 from harness.engine import Prompt
 from harness.errors import InputError
 from harness.evaluation.batches import Limits, batches
+from harness.forecast.device import DEVICES, MEASURED, Device, Traffic
 from harness.forecast.memory import Example
 from harness.forecast.text import sizes_and_hours
-from harness.forecast.time_model import DEVICES, MEASURED, Device, Reads
 from harness.forecast.transformer import Transformer
 from harness.forecast.workload import Workload
 from harness.hf import ModelSpec, find
+from harness.kernels import fits
 from harness.methods.cell import Cell
 from harness.methods.controls.dense import Dense
-from harness.methods.cost import transfers
 from harness.methods.ratio import Budget
 from harness.sweep.batch_tokens import example_of, planned_batch_tokens, transformer_of
 from harness.sweep.job import Job
 from harness.sweep.prepare import Prepared, prepare
+from harness.sweep.traffic import traffic_of
 from harness.tables.text import is_away, reached, setting
 
 OFFLINE = "a model's size is read from its configuration, here or on the hub; model=llama-2-7b-shape needs neither"
@@ -62,7 +63,11 @@ def workload_of(prepared: Prepared, device: Device = MEASURED) -> Workload:
     cut = batches(prepared.prompts, cells, Limits(tokens, job.engine.batch_size))
     name = f"{job.model.name} on {job.task.name}"
     further = compared(cells, prepared.prompts) if job.divergence else []
-    return workload(name, model, cells, [[example_of(prompt) for prompt in batch] for batch in cut], further)
+    config = prepared.checkpoint.config.get_text_config()
+    capped = getattr(config, "attn_logit_softcapping", None) is not None
+    served = job.engine.kernel != "torch" and fits(max(layer.head_dim for layer in model.layers), capped)
+    batched = [[example_of(prompt) for prompt in batch] for batch in cut]
+    return workload(name, model, cells, batched, further, served)
 
 
 def compared(cells: Sequence[Cell], prompts: Sequence[Prompt]) -> list[list[Cell]]:
@@ -84,14 +89,17 @@ def workload(
     cells: Sequence[Cell],
     cut: Sequence[Sequence[Example]],
     further: Sequence[Sequence[Cell]] = (),
+    kernels: bool = True,
 ) -> Workload:
-    """Describe batches of examples that a model decodes under some cells, and once more under each of the `further`."""
+    """Describe batches of examples that a model decodes under some cells, and once more under each of the `further`.
+
+    `kernels` says that methods with a kernel run by it where there is a GPU.
+    """
     masking = sum(cell.method_at(cut[0][0].prompt).own_prefill for cell in cells)
     shares = masking < len(cells) or len(further) > 0
 
-    def reads(n: int, of: Sequence[Cell] = cells) -> Reads:
-        methods = [cell.method_at(n) for cell in of]
-        return [(method.about.access, transfers(method, model.layers, n) * model.element) for method in methods]
+    def reads(n: int, of: Sequence[Cell] = cells) -> list[Traffic]:
+        return [traffic_of(cell.name, cell.method_at(n), model.layers, n, model.element, kernels) for cell in of]
 
     more = [partial(reads, of=of) for of in further]
     return Workload(name, model, cut, len(cells), masking + shares, reads, more)

@@ -11,7 +11,7 @@ from harness.bench.row import AttentionRow, FamilyRow, GenerateRow
 from harness.report.sources import read_benchmarks
 
 README = Path(harness.bench.__file__).with_name("README.md")
-FILES = {"attention_bars.csv": AttentionRow, "attention_grid.csv": AttentionRow, "generate.csv": GenerateRow}
+FILES = {f"attention_{part}.csv": AttentionRow for part in ("bars", "grid", "h100")} | {"generate.csv": GenerateRow}
 
 
 @pytest.mark.parametrize("row", [AttentionRow, FamilyRow, GenerateRow])

@@ -6,7 +6,7 @@ import pytest
 
 from harness.commands.compose import model_spec
 from harness.commands.recipe_cost import costs, published_model
-from harness.forecast.time_model import MEASURED
+from harness.forecast.device import MEASURED
 from harness.hf import find
 from harness.report import recipes
 from harness.report.against.published import published, shapes

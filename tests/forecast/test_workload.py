@@ -14,8 +14,9 @@ from harness.__main__ import main
 from harness.attention import LayerShape
 from harness.commands.compose import compositions
 from harness.errors import InputError
+from harness.forecast.device import DEVICES, Device, Traffic
 from harness.forecast.memory import Example
-from harness.forecast.time_model import Attention, Device, TimeModel
+from harness.forecast.time_model import Choosing, Reading, TimeModel
 from harness.forecast.transformer import Transformer
 from harness.forecast.workload import Workload
 from harness.hf.architecture import inspect_architecture
@@ -25,9 +26,15 @@ from harness.sweep.workload import forecast, workload_of
 
 SWEEP = ["model=custom", "data=embedded", "task=repetition", "methods=[dense,h2o]", "ratios=[2,4]", "limit=3"]
 CHIP = Device("chip", flops=1e12, bandwidth=1e9, memory=1e9)
+PLAIN = Reading(0.0, 0.0, 1.0)
 MODEL = TimeModel(
-    weights_share=1.0, prefill_share=0.5, call_us=1000.0, attention={"channels/triton": Attention(0.0, 0.0, 1.0)}
-)
+    weights_share=1.0, prefill_share=0.5, call_us=1000.0, reading=PLAIN, torch=PLAIN, dense={},
+    choosing=Choosing(0.0, 0.0, 0.0, {"channels": 1.0}),
+)  # fmt: skip
+
+
+def read(method, moved):
+    return Traffic(method, "all", 0.0, moved, moved, 0.0)
 
 
 def test_a_plan_counts_what_the_run_then_does(harness, tiny, tmp_path):
@@ -41,9 +48,9 @@ def test_a_plan_counts_what_the_run_then_does(harness, tiny, tmp_path):
     assert found.prefill_tokens == sum(line["prompt_tokens"] for line in lines) / found.cells
     assert found.decode_tokens == sum(len(line["tokens"]) for line in lines)
     typical = round(found.prefill_tokens / found.examples)
-    assert dict(found.reads(typical)[:1]) == {
-        "all": pytest.approx(rows[rows["method"] == "dense"]["bytes_per_token"].mean(), rel=0.01)
-    }
+    dense = found.reads(typical)[0]
+    assert (dense.method, dense.access) == ("dense", "all")
+    assert dense.moved == pytest.approx(rows[rows["method"] == "dense"]["bytes_per_token"].mean(), rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -59,9 +66,9 @@ def test_a_plan_counts_what_the_run_then_does(harness, tiny, tmp_path):
 def test_a_plan_counts_the_passes_of_a_comparison_with_dense(tiny, asked, passes, prefills):
     (config,) = compositions([*SWEEP, f"model.path={tiny}", "ratios=[2]", *asked])
     plain, compared = (workload_of(prepare(Job.of({**config, "divergence": on}))) for on in (False, True))
-    assert [[access for access, _ in reads(700)] for reads in compared.further] == passes
+    assert [[read.access for read in reads(700)] for reads in compared.further] == passes
     assert (compared.prefills, compared.decode_tokens) == (prefills, plain.decode_tokens)
-    moved = [sum(moved for _, moved in reads(700)) for reads in (compared.reads, *compared.further)]
+    moved = [sum(read.moved for read in reads(700)) for reads in (compared.reads, *compared.further)]
     assert compared.moved_bytes / plain.moved_bytes == pytest.approx(sum(moved) / moved[0], rel=0.1)
 
 
@@ -111,7 +118,7 @@ def small(examples, reads):
 
 
 def test_a_step_takes_as_long_as_its_kernels_and_the_first_two_their_launches_too():
-    reads, time = [("a", 2e6), ("b", 6e6)], dataclasses.replace(MODEL, call_us=1e6)
+    reads, time = [read("a", 2e6), read("b", 6e6)], dataclasses.replace(MODEL, call_us=1e6)
     step = 2e9 / 1e9 + (2e6 + 6e6) * 3 / 1e9  # weights, and three rows of each cell
     six = small([Example(7, 6)] * 3, reads)  # the first token is the prefill's
     hours = six.hours(time, CHIP)
@@ -121,8 +128,38 @@ def test_a_step_takes_as_long_as_its_kernels_and_the_first_two_their_launches_to
     assert six.moved_bytes == 5 * 3 * 8e6
 
 
+def test_hours_of_the_methods_are_those_of_the_whole_and_the_rest_is_shared_evenly():
+    two = small([Example(7, 6)] * 3, [read("a", 2e6), read("b", 6e6), read("b", 6e6)])
+    hours = two.hours_by_method(MODEL, CHIP)
+    assert sum(hours.values()) == pytest.approx(two.hours(MODEL, CHIP).decoding)
+    launches = 2 * 10 * 1000e-6
+    assert hours["a"] * 3600 == pytest.approx(5 * (2 / 3 + 2e6 * 3 / 1e9) + launches)
+    assert hours["b"] * 3600 == pytest.approx(2 * (5 * (2 / 3 + 6e6 * 3 / 1e9) + launches))
+
+
+def test_nothing_is_recorded_where_there_are_no_kernels_and_nothing_waits_for_its_launch():
+    one = small([Example(7, 6)] * 3, [read("a", 2e6)])
+    hours = one.hours(MODEL, dataclasses.replace(CHIP, kernels=False))
+    assert hours.decoding == pytest.approx(hours.kernels)
+
+
+@pytest.mark.parametrize(("more", "by"), [([], "kernel"), (["engine.kernel=torch"], "PyTorch (estimate)")])
+def test_a_plan_prices_every_method_on_every_device_and_says_what_is_an_estimate(tiny, more, by):
+    names = ["dense", "h2o", "snapkv", "fp8", "sparq"]
+    asked = [f"methods=[{','.join(names)}]", "ratios=[2]", f"model.path={tiny}", *more]
+    text = forecast(compositions([*SWEEP, *asked]))
+    prices = text[text.index("decoding under") :].splitlines()
+    assert prices[0].split()[2:-2] == [device.name for device in DEVICES]
+    lines = {line.split()[0]: line.split(maxsplit=6)[1:] for line in prices[1 : 1 + len(names)]}
+    assert list(lines) == names
+    for *hours, _ in lines.values():
+        assert len(hours) == len(DEVICES) and all(float(of) > 0 for of in hours)
+    assert [lines[name][-1] for name in ("dense", "h2o", "sparq")] == [by] * 3
+    assert lines["snapkv"][-1] == "PyTorch (estimate)"
+
+
 def test_every_prefill_multiplies_all_weights_and_attends_to_what_came_before():
-    one = small([Example(7, 2)], [("a", 1.0)] * 5)
+    one = small([Example(7, 2)], [read("a", 1.0)] * 5)
     flops = 2e9 * 7 + 2 * 7 * 7 * 4 * 10
     for prefills in (1, 3):
         hours = dataclasses.replace(one, prefills=prefills).hours(MODEL, CHIP)
@@ -131,7 +168,9 @@ def test_every_prefill_multiplies_all_weights_and_attends_to_what_came_before():
 
 
 def test_memory_is_that_of_the_longest_example_and_of_the_fullest_batch_padding_included():
-    one = dataclasses.replace(small([], [("a", 1.0)] * 2), batches=[[Example(10, 1), Example(4, 5)], [Example(12, 2)]])
+    one = dataclasses.replace(
+        small([], [read("a", 1.0)] * 2), batches=[[Example(10, 1), Example(4, 5)], [Example(12, 2)]]
+    )
     per_token = 2 * 4 * 1 * 10 * 2
     assert one.example_bytes == 14 * per_token
     assert one.batch_bytes == 2 * (10 + 2 * 5) * per_token
@@ -144,7 +183,7 @@ def test_the_plan_of_the_papers_grid_tells_sizes_hours_and_what_sharing_saves(ca
     row = next(line for line in out.splitlines() if line.startswith("llama-2-7b-shape on squad"))
     assert row.split()[3:6] == ["20", "2", "40"]
     hours = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.endswith("x")}
-    assert set(hours) == {"A100-80", "H100", "H200", "L40S"}
+    assert set(hours) == {device.name for device in DEVICES}
     for whole, prefill, kernels, alone, _ in hours.values():
         assert float(prefill) <= float(kernels) <= float(whole) <= float(alone.rstrip(","))
     assert "assumed, not measured" in out

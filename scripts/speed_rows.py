@@ -1,0 +1,93 @@
+"""Reads the committed measurements of attention as what the time model prices: for `fit_time_model.py`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness import methods
+from harness.attention import LayerShape
+from harness.forecast.device import DEVICES, Device, ModelSize, Traffic
+from harness.forecast.time_model import SEPARATE, chosen_apart
+from harness.sweep.traffic import traffic_of
+
+SPEED = Path(__file__).resolve().parents[1] / "docs" / "speed"
+FILES = ("grid", "bars", "h100", "families")
+"""The parts of attention_PART.csv; one that is not there yet is left out."""
+SLOW = ("math", "packed")
+"""Words of the paths of PyTorch's SDPA that nobody would choose."""
+SUPERSEDED: frozenset[str] = frozenset()
+"""Commits whose kernels are others today: their lines are left out, PyTorch's own and rivals' apart."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Holds one timed call of attention of one layer: on what, what it moved, for how many rows, and microseconds."""
+
+    device: Device
+    size: ModelSize
+    traffic: Traffic
+    rows: int
+    path: str
+    us: float
+
+    @property
+    def reading(self) -> list[float]:
+        """Return what the constants of a reading pass are multiplied with: 1, kB of a KV head, us at the data sheet."""
+        read = self.traffic.moved - chosen_apart(self.traffic)
+        return [1.0, read / self.size.kv_heads / 1e3, self._ideal_us(read)]
+
+    @property
+    def choosing(self) -> list[float]:
+        """Return the same for choosing: 1, thousand tokens, million scores, and us of the bytes per access pattern."""
+        traffic, read = self.traffic, chosen_apart(self.traffic)
+        if not read:
+            return [0.0] * (3 + len(SEPARATE))
+        scores = self.rows * traffic.tokens * self.size.kv_heads * self.size.group / 1e6
+        per_access = [self._ideal_us(read) * (traffic.access == access) for access in SEPARATE]
+        return [1.0, traffic.tokens / 1e3, scores, *per_access]
+
+    @property
+    def launched(self) -> list[float]:
+        """Return the same for a method in PyTorch: 1, and us of the whole cache and of what is moved."""
+        return [1.0, self._ideal_us(self.traffic.whole + self.traffic.moved)]
+
+    def _ideal_us(self, row_bytes: float) -> float:
+        return self.rows * row_bytes / self.device.bandwidth * 1e6
+
+
+def measured(parts: Sequence[str] = FILES) -> list[Measured]:
+    """Return every timed call on a device whose data sheet is known."""
+    files = [SPEED / f"attention_{part}.csv" for part in parts]
+    return [found for file in files if file.exists() for found in _measured(pd.read_csv(file))]
+
+
+def _measured(table: pd.DataFrame) -> Iterator[Measured]:
+    for row in table.dropna(subset="us").to_dict("records"):  # a line that is wrong or unsupported has no time
+        device = next((one for one in DEVICES if one.name in row["device"]), None)
+        ours = row["path"] in ("triton", "torch")
+        stale = ours and row["commit"] in SUPERSEDED
+        if device and not (stale or any(word in row["path"] for word in SLOW)) and not _reads_rows(row):
+            layer = LayerShape(row["kv_heads"], row["d"], group=row["heads"] // row["kv_heads"])
+            traffic = traffic_of(row["method"], _method(row), [layer], row["s"], 2)
+            size = ModelSize(0.0, 1, layer.kv_heads, group=layer.group)
+            yield Measured(device, size, traffic, row["batch"], row["path"], row["us"])
+
+
+def _method(row: dict[Any, Any]) -> methods.Method[Any]:
+    knobs = ast.literal_eval(row["params"]) if "params" in row else _given(row)
+    return methods.create(row["method"], **knobs)
+
+
+def _given(row: dict[Any, Any]) -> dict[str, Any]:
+    return {knob: int(row[knob]) for knob in ("r", "k") if not pd.isna(row[knob])}
+
+
+def _reads_rows(row: dict[Any, Any]) -> bool:
+    """Return True for channels of K that is stored once: whole rows are read then, which no cost says."""
+    return row.get("k_stored") == 1 and methods.find(row["method"]).about.access == "channels"

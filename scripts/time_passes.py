@@ -1,0 +1,60 @@
+"""Fits the passes of the time model on timed calls: for `fit_time_model.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.optimize import nnls
+from speed_rows import Measured
+
+from harness.forecast.time_model import SEPARATE
+
+TORCH_SHARE = 0.25
+"""Assumed, of the bandwidth, where no method in PyTorch was measured."""
+
+
+def shared_path(rows: Sequence[Measured]) -> dict[str, Any]:
+    """Fit reading and choosing, which all methods with a kernel share. Choosing by a pattern unseen is left out."""
+    found = _fit([row.reading + row.choosing for row in rows], rows, (0, 0, 1, 0, 0, 0, *(1 for _ in SEPARATE)))
+    names = "fixed_us", "us_per_kilotoken", "us_per_million_scores"
+    seen = {row.traffic.access for row in rows}
+    share = {access: _share(us) for access, us in zip(SEPARATE, found[6:], strict=True) if access in seen}
+    return {
+        "reading": _reading(found[:3]),
+        "choosing": {**dict(zip(names, map(short, found[3:6]), strict=True)), "share": share},
+    }
+
+
+def dense(rows: Sequence[Measured]) -> dict[str, float]:
+    """Fit one backend of dense attention."""
+    return _reading(_fit([row.reading for row in rows], rows, (0, 0, 1)))
+
+
+def launched(rows: Sequence[Measured], fixed_us: float) -> dict[str, float]:
+    """Fit methods in PyTorch; where none was measured, take a latency and the share that is assumed."""
+    latency, us = _fit([row.launched for row in rows], rows, (0, 1)) if rows else (fixed_us, 1 / TORCH_SHARE)
+    return {"fixed_us": short(latency), "chain_us_per_kb": 0.0, "share": _share(us)}
+
+
+def _fit(terms: Sequence[Sequence[float]], rows: Sequence[Measured], least: Sequence[int]) -> list[float]:
+    """Fit factors of the terms, each at least so large, by least squares of relative errors: 1 where bytes are."""
+    relative, below = np.array(terms) / np.array([[row.us] for row in rows]), np.array(least, dtype=float)
+    above, _ = nnls(relative, np.ones(len(rows)) - relative @ below)
+    return [float(factor) for factor in below + above]
+
+
+def _reading(factors: Sequence[float]) -> dict[str, float]:
+    fixed, chain, us = factors
+    return {"fixed_us": short(fixed), "chain_us_per_kb": short(chain), "share": _share(us)}
+
+
+def _share(us: float) -> float:
+    """Return the share of the bandwidth at which what should take 1 us takes so many."""
+    return short(1 / us)
+
+
+def short(value: float) -> float:
+    """Round to four digits."""
+    return float(f"{value:.4g}")
