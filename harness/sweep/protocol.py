@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-PROTOCOL = 5
+PROTOCOL = 6
 """Raised whenever the same cell would give other numbers; results of another protocol are never reused."""
 
 CHANGES: Mapping[int, tuple[str, ...]] = {
@@ -24,6 +24,7 @@ CHANGES: Mapping[int, tuple[str, ...]] = {
         "KIVI's tokens are added up in the order of a row's own, and read back from packed codes: other last bits",
         "keys are turned by a fused sum: other last bits of methods that turn or un-rotate them",
     ),
+    6: ("on CUDA, kernels choose tokens another way and sum what they attend to in another order: other last bits",),
 }
 """What each protocol changed, a clause per change."""
 

@@ -13,7 +13,8 @@ from harness import kernels, methods
 from harness.attention import LayerPrefix
 from harness.kernels import HeavyHitters, KVCache
 from harness.kernels.shared import device
-from harness.kernels.sparq.tiles import ScoreTiles
+from harness.kernels.sparq import Tiles
+from harness.kernels.sparq.tiles import HeadTiles
 
 CODED = {
     "kivi": [{"bits": 2}, {"bits": 4, "group_size": 64}],
@@ -64,10 +65,11 @@ def cache(g, n, dtype, transposed=True):
 def every_kernel(g, dtype):
     q, c = cache(g, 8192, dtype)
     once = c.stored_once()
-    for k in (128, 4000):  # few tokens are merged where they are attended to, many before
-        kernels.sparq(q, c, r=32, k=k, tiles=ScoreTiles(2048, 4))
-    kernels.sparq(q, c, r=24, k=128, tiles=ScoreTiles(8192, 8, narrow=False))
-    kernels.sparq(*cache(g, 2000, dtype), r=32, k=128, tiles=ScoreTiles(2048, 4, 128, fused=True))
+    for k in (128, 4000):  # chosen by groups of neighbours, and among all
+        kernels.sparq(q, c, r=32, k=k, tiles=Tiles())
+    kernels.sparq(q, c, r=24, k=128, tiles=Tiles(HeadTiles(8192, 8, narrow=False)))
+    kernels.sparq(*cache(g, 2000, dtype), r=32, k=128, tiles=Tiles(HeadTiles(2048, 4, 128, fused=True)))
+    kernels.flexgen(*cache(g, 9000, dtype, transposed=False), k=4000)  # chosen digit by digit
     kernels.sparq(q, once, r=32, k=128, reallocate=False)
     kernels.dense(q, c)
     kernels.lm_infinite(q, c, k=256)

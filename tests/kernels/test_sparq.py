@@ -5,9 +5,11 @@ import torch
 from support.kernels import Inputs, error
 
 from harness import kernels
-from harness.kernels.sparq.tiles import ScoreTiles
+from harness.kernels.sparq import Tiles
+from harness.kernels.sparq.tiles import HeadTiles, ScoreTiles
 
-WHOLE, SPLIT, FUSED = ScoreTiles(256, 1), ScoreTiles(64, 1), ScoreTiles(256, 1, fused=True, block=16)
+WHOLE, FUSED = Tiles(HeadTiles(256, 1)), Tiles(HeadTiles(256, 1, fused=True, block=16))
+SPLIT = Tiles(score=ScoreTiles(64, 1))
 
 TILES = pytest.mark.parametrize("tiles", [WHOLE, SPLIT, FUSED, None], ids=["whole", "split", "fused", "planned"])
 
@@ -39,7 +41,7 @@ def test_knobs_larger_than_the_prompt_or_as_small_as_one_are_taken(tiles, r, k):
 def test_a_kept_share_that_is_known_counts_once_when_attention_is_split():
     x = Inputs.random(b=1, h=1, n=1300)
     knobs = {"r": 8, "k": 1100, "local": 4}  # so many tokens that two programs share the head
-    got = kernels.sparq(x.q, x.cache(), tiles=ScoreTiles(2048, 1), **knobs)
+    got = kernels.sparq(x.q, x.cache(), tiles=Tiles(HeadTiles(2048, 1)), **knobs)
     assert error(got, x.expected("sparq", **knobs)) < 1e-5
 
 

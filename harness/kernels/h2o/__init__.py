@@ -12,15 +12,16 @@ from torch.nn.functional import pad
 from harness.attention import LayerPrefix, top_newest
 from harness.attention.statistics import AttentionReceived
 from harness.kernels.binding import KernelBinding, LayerKernel
-from harness.kernels.shared.attend import attend
+from harness.kernels.shared.attend import Chosen, attend
 from harness.kernels.shared.cache import KVCache
-from harness.kernels.shared.choice import Candidates
 from harness.kernels.shared.device import check_query, overlap
 from harness.kernels.shared.tiles import power
 from harness.methods.eviction.h2o import H2O
 
 FREE = -1
 """The column of a place that holds no token."""
+MOST_PLACES = 2048
+"""Places that a program looks at at once, of however many there are."""
 
 
 @dataclass
@@ -66,7 +67,7 @@ def h2o(
     if state.logits is None:
         state.evict_prompt(cache, k, local, group)
     _admit(cache, state, local, group)
-    return attend(q, cache, Candidates.of(state.column), logits=state.logits, scale=scale)
+    return attend(q, cache, Chosen(state.column), logits=state.logits, scale=scale)
 
 
 def _bind(m: H2O) -> KernelBinding | None:
@@ -87,8 +88,8 @@ def _admit(cache: KVCache, state: HeavyHitters, local: int, group: int) -> None:
     from harness.kernels.h2o.triton import admit_kernel  # needs Triton
 
     b, h, places = state.column.shape
-    slots = power(places)
+    block = min(power(places, 256), MOST_PLACES)
     admit_kernel[(b * h,)](
         state.column, state.score, state.logits, cache.padding, cache.kv_lengths, h, places, local,
-        g=group, pad=slots, num_warps=max(1, min(16, slots // 512)), **overlap(cache.padding.device),
+        g=group, block=block, num_warps=max(1, block // 256), **overlap(cache.padding.device),
     )  # fmt: skip

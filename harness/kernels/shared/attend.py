@@ -10,15 +10,32 @@ from torch import Tensor
 
 from harness.errors import InputError
 from harness.kernels.shared.cache import KVCache
-from harness.kernels.shared.choice import Candidates, SoftmaxMass
 from harness.kernels.shared.device import check_query, overlap, processors
-from harness.kernels.shared.tiles import AttendTiles, attend_tiles, logit_rows, power
+from harness.kernels.shared.mass import SoftmaxMass
+from harness.kernels.shared.tiles import AttendTiles, attend_tiles, logit_rows, parts_at_once, power
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Holds chosen columns [B, H, K] int32; where fewer tokens are older than the window, the first entries count.
+
+    `independent`: the launch that chooses them writes nothing that attention to the window reads, so that the two may
+    run side by side.
+    """
+
+    columns: Tensor
+    independent: bool = False
+
+    @property
+    def k(self) -> int:
+        """Return how many columns are chosen."""
+        return self.columns.shape[2]
 
 
 def attend(  # noqa: PLR0913  all but two have defaults
     q: Tensor,
     cache: KVCache,
-    chosen: Candidates | None = None,
+    chosen: Chosen | None = None,
     *,
     window: int = 0,
     mass: SoftmaxMass | None = None,
@@ -38,10 +55,9 @@ def attend(  # noqa: PLR0913  all but two have defaults
     if logits is not None and window:
         raise InputError("logits are kept for chosen columns only: set window=0")
     b, h, group, d = q.shape
-    chosen = chosen or Candidates.of(q.new_empty(b, h, 0, dtype=torch.int32))
+    chosen = chosen or Chosen(q.new_empty(b, h, 0, dtype=torch.int32))
     tokens = min(window, cache.longest) + chosen.k
     tiles = tiles or attend_tiles(b * h, group, tokens, power(d), processors(q.device))
-    chosen = chosen.merged(cache) if tiles.parts > 1 else chosen
     share = _KeptShare(mass, mix_mean)
     return _launch(q.contiguous(), cache, chosen, window, share, logits, d**-0.5 if scale is None else scale, tiles)
 
@@ -69,14 +85,9 @@ class _KeptShare:
         return 1 if self.mass is None else self.mass.peak.shape[2]
 
     @property
-    def copies(self) -> int:
-        """Count the copies of the sparse query per KV head."""
-        return 1 if self.mass is None or self.mass.approximate is None else self.mass.approximate.copies
-
-    @property
     def options(self) -> dict[str, int]:
         """Return what the kernels are compiled for."""
-        return {"share": self.mass is not None, "mix": self.mix, "pad_chunks": power(self.programs, 1)}
+        return {"share": self.mass is not None, "mix": self.mix, "pad_chunks": parts_at_once(self.programs)}
 
     def pointers(self, unused: Tensor) -> Iterator[Tensor]:
         """Yield masked query, temperature, peak, total and kept mass; `unused` where the kernels touch none."""
@@ -89,7 +100,7 @@ class _KeptShare:
 def _launch(
     q: Tensor,
     cache: KVCache,
-    chosen: Candidates,
+    chosen: Chosen,
     window: int,
     share: _KeptShare,
     logits: Tensor | None,
@@ -106,19 +117,17 @@ def _launch(
     common = {"g": group, "d": d, "width": power(d), **share.options, **overlap(q.device)}
     masked, temperature, peak, total, kept = share.pointers(out)
     v_sum = out if cache.v_sum is None else cache.v_sum
-    # A merge leaves its index in global memory, where copies ahead of their use need not find it: no stages then.
     attend_kernel[(b * h * parts,)](
-        q, cache.k, cache.v, chosen.index(), cache.padding, cache.kv_lengths, chosen.position, chosen.scores, masked,
-        temperature, peak, total, kept, v_sum, out, out if logits is None else logits, partial, *sums,
-        *cache.k.stride()[:3], *cache.v.stride()[:3], h, parts, chosen.chunks, share.programs, share.copies, window,
-        chosen.k, scale, rows=logit_rows(group), block=tiles.block, newest=window > 0,
-        keep_logits=logits is not None, many=parts > 1, approximate=share.is_approximate, known=share.is_known,
-        chunk=chosen.chunk, candidates=chosen.entries, stages=1 if chosen.entries else tiles.stages,
+        q, cache.k, cache.v, chosen.columns.contiguous(), cache.padding, cache.kv_lengths, masked, temperature, peak,
+        total, kept, v_sum, out, out if logits is None else logits, partial, *sums, *cache.k.stride()[:3],
+        *cache.v.stride()[:3], h, parts, share.programs, window, chosen.k, scale,
+        rows=logit_rows(group), block=tiles.block, newest=window > 0, keep_logits=logits is not None,
+        many=parts > 1, approximate=share.is_approximate, known=share.is_known, stages=tiles.stages,
         ahead=window > 0 and chosen.independent, num_warps=tiles.warps, **common,
     )  # fmt: skip
     if parts > 1:
         combine_kernel[(b * h * group,)](
             partial, *sums, cache.padding, cache.kv_lengths, peak, total, v_sum, out, h, parts, share.programs,
-            pad=power(parts, 1), num_warps=4, **common,
+            pad=parts_at_once(parts), num_warps=4, **common,
         )  # fmt: skip
     return out

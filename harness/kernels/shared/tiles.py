@@ -15,6 +15,11 @@ def logit_rows(group: int) -> int:
     return 1 if group == 1 else power(group)
 
 
+def parts_at_once(parts: int) -> int:
+    """Return how many parts' sums a program holds at once, of however many there are."""
+    return min(power(parts, 1), 32)
+
+
 @dataclass(frozen=True)
 class AttendTiles:
     """Says how the exact attention is cut: tokens per block, warps, programs per KV head, copies under way."""
@@ -31,7 +36,9 @@ def attend_tiles(heads: int, group: int, tokens: int, width: int, processors: in
     `processors` is the number of multiprocessors. Every branch is the fastest of some that were timed (docs/speed).
     """
     largest = 128 if width <= 128 else 64
-    if group > 1:
+    if group > 1 and heads < processors and tokens < 192:
+        tiles = AttendTiles(largest, 4, 1)
+    elif group > 1:
         tiles = AttendTiles(32, 2, 1, stages=2) if tokens < 192 else AttendTiles(largest, 8, 1, stages=2)
     elif heads >= 8 * processors and tokens < 192:
         tiles = AttendTiles(16, 1, 1)

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.kernels.shared.choice import SparseQuery
 from harness.kernels.shared.device import overlap
+from harness.kernels.shared.mass import SparseQuery
 from harness.kernels.shared.tiles import power
 
 
 @dataclass(frozen=True)
 class Channels:
-    """Holds the query at the r channels chosen for each KV head, in P copies that are alike (SparseQuery).
+    """Holds the query at the r channels chosen for each KV head.
 
-    index [B, H, P, r] int32 are the channels; packed [B, H, P, G, r] float32 is the query there; `query` is the query
-    with zeros elsewhere.
+    index [B, H, r] int32 are the channels; packed [B, H, G, r] float32 is the query there; `query` is the query with
+    zeros elsewhere.
     """
 
     packed: Tensor
@@ -25,13 +25,12 @@ class Channels:
     query: SparseQuery
 
     @classmethod
-    def empty(cls, q: Tensor, r: int, programs: int = 1) -> Channels:
+    def empty(cls, q: Tensor, r: int) -> Channels:
         """Allocate the channels of a query [B, H, G, D], for kernels to write."""
-        b, h, group, d = q.shape
-        packed = torch.empty(b, h, programs, group, r, dtype=torch.float32, device=q.device)
-        index = torch.empty(b, h, programs, r, dtype=torch.int32, device=q.device)
-        masked = q.new_empty(b, h, programs, group, d)
-        return cls(packed, index, SparseQuery(masked, torch.empty_like(packed[..., 0])))
+        b, h, group, _ = q.shape
+        packed = torch.empty(b, h, group, r, dtype=torch.float32, device=q.device)
+        index = torch.empty(b, h, r, dtype=torch.int32, device=q.device)
+        return cls(packed, index, SparseQuery(torch.empty_like(q), torch.empty_like(packed[..., 0])))
 
     @classmethod
     def chosen(cls, q: Tensor, r: int, scale: float) -> Channels:
@@ -41,7 +40,16 @@ class Channels:
         b, h, group, d = q.shape
         found = cls.empty(q, r)
         prepare_kernel[(b * h,)](
-            q, *found.pointers, scale, r, g=group, d=d, width=power(d), num_warps=1, **overlap(q.device)
+            q,
+            *found.pointers,
+            scale,
+            r,
+            g=group,
+            rows=power(group, 1),
+            d=d,
+            width=power(d),
+            num_warps=4,
+            **overlap(q.device),
         )
         return found
 

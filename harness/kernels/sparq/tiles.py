@@ -6,14 +6,17 @@ from dataclasses import dataclass
 
 from harness.kernels.shared.tiles import power
 
+MOST_HELD = 256
+"""Chosen tokens of a program that chooses by itself; no tile grows beyond it."""
+
 
 @dataclass(frozen=True)
-class ScoreTiles:
-    """Says how approximate logits are computed: `chunk` tokens per program, with so many warps and registers each.
+class HeadTiles:
+    """Says how one program takes all tokens of a KV head, with so many warps and registers.
 
-    `stages` copies of channels are under way at once. The first `resident` programs of every multiprocessor start
-    `wait` nanoseconds apart. With `narrow`, the search first narrows the tokens down. With `fused`, one program per KV
-    head does all of SparQ, and its exact attention takes `block` tokens at a time. Groups have tiles of their own.
+    `chunk` tokens fit. `stages` copies of channels are under way at once. The first `resident` programs of every
+    multiprocessor start `wait` nanoseconds apart. With `narrow`, the search first narrows the tokens down. With
+    `fused`, the program does all of SparQ, and its exact attention takes `block` tokens at a time.
     """
 
     chunk: int
@@ -28,28 +31,36 @@ class ScoreTiles:
 
 
 @dataclass(frozen=True)
-class GroupTiles:
-    """Says how groups' approximate logits are computed: tokens of a tile, tiles and warps of a program, stages."""
+class ScoreTiles:
+    """Says how logits are spread over programs: tokens and warps of each, copies of channels under way."""
 
-    tile: int = 128
-    tiles: int = 8
+    tile: int
     warps: int = 4
-    stages: int = 3
+    stages: int = 4
 
 
-def score_tiles(heads: int, longest: int, r: int, processors: int) -> ScoreTiles:
-    """Return tiles of SparQ's scores for `heads` = B * H and at most `longest` tokens, on so many multiprocessors.
+def head_tiles(heads: int, longest: int, r: int, chosen: int, processors: int) -> HeadTiles | None:
+    """Return tiles of programs that take all tokens of a KV head each; None where more programs should share it.
 
-    Every branch is the fastest of some that were timed.
+    `heads` = B * H without groups, `longest` bounds their tokens. Every branch is the fastest of some that were timed.
     """
+    if chosen > MOST_HELD:
+        return None
     chunk = power(longest)
     if chunk == 4096 or (chunk < 4096 and heads < 8 * processors):
         wait = chunk * r // 16 if heads > 2 * processors else 0
-        return ScoreTiles(chunk, 4, 128, wait, narrow=False, fused=True)
+        return HeadTiles(chunk, 4, 128, wait, narrow=False, fused=True)
     if chunk <= 2048:
-        return ScoreTiles(chunk, 4, 80, chunk * r // 26, 6, stages=6, narrow=False)
+        return HeadTiles(chunk, 4, 80, chunk * r // 26, 6, stages=6, narrow=False)
     if chunk == 8192 and heads >= 2 * processors:
-        return ScoreTiles(chunk, 8, 128, chunk * r // 19, 2)
-    if heads * longest < 2 * 4096 * processors:
-        return ScoreTiles(2048, 4)
-    return ScoreTiles(4096, 4, 128, 4000 if heads * longest > 4 * 4096 * processors else 0)
+        return HeadTiles(chunk, 8, 128, chunk * r // 19, 2)
+    return None
+
+
+def score_tiles(tokens: int, group: int, processors: int) -> ScoreTiles:
+    """Return tiles of the scores of `tokens` = B * H * N tokens, for `group` query heads each.
+
+    A thread holds all heads of its tokens in registers. Few tokens are spread over all processors.
+    """
+    tile = 2048 if tokens >= 4 * processors * 1024 else 1024
+    return ScoreTiles(max(128, tile * 4 // power(group, 4)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
 import torch
@@ -21,14 +22,14 @@ def attention_received(q: Tensor, k: Tensor, mask: Tensor | None, scale: float, 
     from harness.kernels.statistics.triton import log_mass_kernel, received_kernel  # needs Triton
 
     b, h, group, s, d = q.shape
-    seen = torch.ones(b, s, dtype=torch.int8, device=q.device) if mask is None else mask.to(torch.int8)
+    live = q.new_empty(1, dtype=torch.int8) if mask is None else mask.to(torch.int8)
     log_mass = torch.empty(b, h, group, s, dtype=torch.float32, device=q.device)
     received = torch.empty(b, h, s, dtype=torch.float32, device=q.device)
     strides = (q.stride(0), q.stride(2) if group > 1 else q.stride(1), q.stride(3), *k.stride()[:3])
-    common = {"g": group, "d": d, "width": power(d), "block": block, "num_warps": 4}
-    blocks = -(-s // block)
-    log_mass_kernel[(blocks, b * h * group)](q, k, seen, log_mass, *strides, h, s, scale, **common)
-    received_kernel[(blocks, b * h)](q, k, seen, log_mass, received, *strides, h, s, scale, **common)
+    common = {"g": group, "d": d, "width": power(d), "block": block, "padded": mask is not None, "num_warps": 4}
+    blocks, binary = -(-s // block), scale * math.log2(math.e)
+    log_mass_kernel[(blocks, b * h * group)](q, k, live, log_mass, *strides, h, s, binary, **common)
+    received_kernel[(blocks, b * h)](q, k, live, log_mass, received, *strides, h, s, binary, **common)
     return received
 
 

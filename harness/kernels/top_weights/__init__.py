@@ -7,11 +7,13 @@ from torch import Tensor
 
 from harness.errors import InputError
 from harness.kernels.binding import KernelBinding
-from harness.kernels.shared.attend import attend
+from harness.kernels.choice import TokenScores
+from harness.kernels.shared.attend import Chosen, attend
 from harness.kernels.shared.cache import KVCache
-from harness.kernels.shared.choice import Candidates, SoftmaxMass, SparseQuery
 from harness.kernels.shared.device import check_query, overlap, processors
-from harness.kernels.shared.tiles import logit_rows, power
+from harness.kernels.shared.mass import SoftmaxMass, SparseQuery
+from harness.kernels.shared.tiles import logit_rows, parts_at_once, power
+from harness.kernels.top_weights.tiles import RowTiles, row_tiles
 from harness.methods.controls.oracle_topk import OracleTopK
 from harness.methods.selection.flexgen import FlexGen
 
@@ -45,68 +47,64 @@ def _bind_oracle(m: OracleTopK) -> KernelBinding:
 BINDINGS = {FlexGen: _bind_flexgen, OracleTopK: _bind_oracle}
 
 
-def _heaviest(q: Tensor, cache: KVCache, k: int, scale: float | None) -> tuple[Candidates, SoftmaxMass]:
+def row_scores(cache: KVCache, query: SparseQuery, window: int) -> tuple[TokenScores, SoftmaxMass]:
+    """Score all tokens by approximate logits from row-major K, summed over the group, and their mass (SparQ, step 2).
+
+    Tokens older than `window` may be chosen by them.
+    """
+    tiles = _tiles(query.masked, cache)
+    scores = TokenScores.empty(query.masked, cache.longest, window)
+    mass = SoftmaxMass.empty(query.masked, tiles.parts, query)
+    _launch_logits(query.masked, query.temperature, cache, scores, scores.score, mass, tiles, 1.0)
+    return scores, mass
+
+
+def _heaviest(q: Tensor, cache: KVCache, k: int, scale: float | None) -> tuple[Chosen, SoftmaxMass]:
     """Choose the k tokens with the largest weights; returns them and the mass of all tokens."""
     check_query(q, cache.k)
     if k < 1:
         raise InputError(f"k must be at least 1, not {k}")
-    logits, mass = row_logits(q.contiguous(), cache, scale=q.shape[3] ** -0.5 if scale is None else scale)
-    return choose_stored(logits, cache, 0, min(k, cache.longest), mass), mass
+    q, tiles = q.contiguous(), _tiles(q, cache)
+    scores, mass = TokenScores.empty(q, cache.longest), SoftmaxMass.empty(q, tiles.parts)
+    logits = q.new_empty(*q.shape[:3], cache.longest, dtype=torch.float32)
+    _launch_logits(q, mass.peak, cache, scores, logits, mass, tiles, q.shape[3] ** -0.5 if scale is None else scale)
+    _weigh(logits, cache, scores, mass, tiles)
+    return Chosen(scores.best(cache, min(k, cache.longest)), independent=True), mass
 
 
-def row_logits(
-    q: Tensor, cache: KVCache, approximate: SparseQuery | None = None, scale: float = 1.0
-) -> tuple[Tensor, SoftmaxMass]:
-    """Compute logits [B, H, G, N] of all tokens from row-major K, and their mass.
+def _tiles(q: Tensor, cache: KVCache) -> RowTiles:
+    return row_tiles(q.shape[0] * q.shape[1], cache.longest, power(q.shape[3]), processors(q.device))
 
-    With a sparse query, they are approximate (SparQ, step 2) and summed over the group: [B, H, N].
-    """
+
+def _launch_logits(
+    q: Tensor,
+    temperature: Tensor,
+    cache: KVCache,
+    scores: TokenScores,
+    out: Tensor,
+    mass: SoftmaxMass,
+    tiles: RowTiles,
+    scale: float,
+) -> None:
+    """Write logits to `out`: exact ones [B, H, G, N], or approximate ones as scores [B, H, N] with their maxima."""
     from harness.kernels.top_weights.triton import row_logits_kernel  # needs Triton
 
     b, h, group, d = q.shape
-    block = max(16, 8192 // power(d))
-    blocks = -(-cache.longest // block)
-    parts = max(1, min(blocks // 4, -(-8 * processors(q.device) // (b * h))))
-    per_part = -(-blocks // parts) * block
-    mass = SoftmaxMass.empty(q, parts, approximate)
-    shape = (b, h, cache.longest) if approximate else (b, h, group, cache.longest)
-    score = torch.empty(shape, dtype=torch.float32, device=q.device)
-    query, temperature = (approximate.masked, approximate.temperature) if approximate else (q, mass.peak)
-    row_logits_kernel[(b * h * parts,)](
-        query, cache.k, temperature, cache.padding, cache.kv_lengths, score, mass.peak, mass.total,
-        *cache.k.stride()[:3], h, parts, cache.longest, per_part, scale, g=group, rows=logit_rows(group), d=d,
-        width=power(d), block=block, sparse=approximate is not None, num_warps=4, **overlap(q.device),
+    row_logits_kernel[(b * h * tiles.parts,)](
+        q, cache.k, temperature, cache.padding, cache.kv_lengths, out, scores.largest, mass.peak, mass.total,
+        *cache.k.stride()[:3], h, tiles.parts, cache.longest, scores.groups, tiles.per_part, scores.window, scale,
+        g=group, rows=logit_rows(group), d=d, width=power(d), block=tiles.block, of=scores.of,
+        sparse=mass.approximate is not None, num_warps=tiles.warps, **overlap(q.device),
     )  # fmt: skip
-    return score, mass
 
 
-def choose_stored(scores: Tensor, cache: KVCache, window: int, k: int, weigh: SoftmaxMass | None = None) -> Candidates:
-    """Choose the best k tokens older than the window by scores [B, H, N].
+def _weigh(logits: Tensor, cache: KVCache, scores: TokenScores, mass: SoftmaxMass, tiles: RowTiles) -> None:
+    """Score all tokens by the softmax weights of logits [B, H, G, N] whose mass is given, summed over the group."""
+    from harness.kernels.top_weights.triton import weigh_kernel  # needs Triton
 
-    With `weigh`, scores are logits [B, H, G, N] whose mass that is, and the choice is by their softmax weights, summed
-    over the group.
-    """
-    from harness.kernels.top_weights.triton import choose_kernel  # needs Triton
-
-    b, h, longest = scores.shape[0], scores.shape[1], scores.shape[-1]
-    group = 1 if weigh is None else scores.shape[2]
-    chunk, warps = choice_tiles(longest, group, b * h, processors(scores.device))
-    best = Candidates.empty(scores, longest, chunk, k, window, independent=True)
-    peak, total = (scores, scores) if weigh is None else (weigh.peak, weigh.total)
-    parts = 0 if weigh is None else peak.shape[2]
-    choose_kernel[(b * h * best.chunks,)](
-        scores, peak, total, cache.padding, cache.kv_lengths, best.position, best.scores, best.scratch(), h,
-        best.chunks, parts, longest, window, k, g=group, rows=power(group, 1), chunk=chunk, pad=power(parts, 1),
-        by_weight=weigh is not None, slots=best.slots, num_warps=warps, **overlap(scores.device),
+    b, h, group, longest = logits.shape
+    weigh_kernel[(b * h * tiles.parts,)](
+        logits, mass.peak, mass.total, cache.padding, cache.kv_lengths, scores.score, scores.largest, h, tiles.parts,
+        longest, scores.groups, tiles.per_part, g=group, rows=power(group, 1), block=tiles.weighed(group),
+        of=scores.of, pad=parts_at_once(tiles.parts), num_warps=4, **overlap(logits.device),
     )  # fmt: skip
-    return best
-
-
-def choice_tiles(longest: int, group: int, heads: int, processors: int) -> tuple[int, int]:
-    """Return tokens and warps of a program that chooses by stored scores, of `group` rows each, for `heads` = B * H.
-
-    `processors` is the number of multiprocessors; measured on one H200.
-    """
-    largest = 8192 if heads * 2 >= processors and group == 1 else 4096
-    chunk = min(power(longest), max(512, largest // power(group, 1)))
-    return chunk, max(4, chunk // 2048)

@@ -1,4 +1,4 @@
-"""Computes logits from row-major K, and chooses the best tokens by stored scores. Importing this file needs Triton."""
+"""Computes logits from row-major K, and softmax weights of stored logits. Importing this file needs Triton."""
 
 # mypy: ignore-errors
 # Triton's language is not Python to a type checker, and its kernels take what a launch passes.
@@ -9,21 +9,21 @@ import triton.language as tl
 
 from harness.kernels.shared.triton.combine import whole_mass, with_mass
 from harness.kernels.shared.triton.launch import follow
+from harness.kernels.shared.triton.scores import store_scores
 from harness.kernels.shared.triton.softmax import products
-from harness.kernels.shared.triton.store import store_older
 
 
 @triton.jit
 def row_logits_kernel(
-    q, k, temperature, starts, stops, score, peak, total, k_b, k_h, k_n, heads, parts, columns, per_part,
-    scale, g: tl.constexpr, rows: tl.constexpr, d: tl.constexpr, width: tl.constexpr,
-    block: tl.constexpr, sparse: tl.constexpr, overlap: tl.constexpr,
+    q, k, temperature, starts, stops, score, largest, peak, total, k_b, k_h, k_n, heads, parts, columns, groups,
+    per_part, window, scale, g: tl.constexpr, rows: tl.constexpr, d: tl.constexpr, width: tl.constexpr,
+    block: tl.constexpr, of: tl.constexpr, sparse: tl.constexpr, overlap: tl.constexpr,
 ):  # fmt: skip
     """Compute the logits of all tokens from row-major K, and their mass. Grid [B * H * parts].
 
     Writes peak and total [B, H, parts, g], and score, the logits [B, H, g, columns]. Each part covers per_part columns
-    (a multiple of block). With `sparse`, q is masked, its products have a temperature [B, H, g], and score is their sum
-    over the group [B, H, columns].
+    (a multiple of block). With `sparse`, q is masked, its products have a temperature [B, H, g], and their sum over the
+    group goes to score [B, H, columns] and largest [B, H, groups] (store_scores).
     """
     follow(overlap)
     program = tl.program_id(0)
@@ -50,7 +50,10 @@ def row_logits_kernel(
         key = tl.load(k + where, mask=live[:, None] & (column < d)[None, :], other=0.0)
         logits = products(query, key, g) * factor[:, None]
         if sparse:
-            tl.store(score + head.to(tl.int64) * columns + token, tl.sum(logits, 0), mask=token < columns)
+            store_scores(
+                score + head.to(tl.int64) * columns, largest + head.to(tl.int64) * groups, tl.sum(logits, 0), begin,
+                columns, groups, start, stop - window, of,
+            )  # fmt: skip
         else:
             target = score + (head * g + row[:, None]).to(tl.int64) * columns + token[None, :]
             tl.store(target, logits, mask=(row < g)[:, None] & (token < columns)[None, :])
@@ -61,33 +64,32 @@ def row_logits_kernel(
 
 
 @triton.jit
-def choose_kernel(
-    source, peak, total, starts, stops, position, key, scratch, heads, chunks, parts, columns, window, count,
-    g: tl.constexpr, rows: tl.constexpr, chunk: tl.constexpr, pad: tl.constexpr, by_weight: tl.constexpr,
-    slots: tl.constexpr, overlap: tl.constexpr,
+def weigh_kernel(
+    logit, peak, total, starts, stops, score, largest, heads, parts, columns, groups, per_part,
+    g: tl.constexpr, rows: tl.constexpr, block: tl.constexpr, of: tl.constexpr, pad: tl.constexpr,
+    overlap: tl.constexpr,
 ):  # fmt: skip
-    """Choose the best tokens of a chunk -> position and key [B, H, chunks, count]. Grid [B * H * chunks].
+    """Sum softmax weights over the group: score [B, H, columns] and largest (store_scores). Grid [B * H * parts].
 
-    The scores are source [B, H, columns]; with `by_weight`, source is logits [B, H, g, columns], and the scores are
-    their softmax weights, summed over the group. scratch is [.., 2, slots], one for each program.
+    The weights are of logit [B, H, g, columns], whose mass is in peak and total [B, H, parts, g].
     """
     follow(overlap)
     program = tl.program_id(0)
-    head = program // chunks
-    begin = (program % chunks) * chunk
-    token = begin + tl.arange(0, chunk)
+    head = program // parts
     start = tl.load(starts + head // heads)
     stop = tl.load(stops + head // heads)
-    if by_weight:
-        row = tl.arange(0, rows)
-        where = (head * g + row[:, None]).to(tl.int64) * columns + token[None, :]
-        logits = tl.load(source + where, mask=(row < g)[:, None] & (token < columns)[None, :], other=0.0)
-        top, whole = whole_mass(peak, total, head, parts, row, g, pad)
-        weight = tl.exp(logits - top[:, None] - tl.log(whole)[:, None])  # nothing to fuse with the sum: ties stay ties
-        score = tl.sum(tl.where((row < g)[:, None], weight, 0.0), 0)
-    else:
-        score = tl.load(source + head.to(tl.int64) * columns + token, mask=token < columns, other=0.0)
-    position += program * count
-    key += program * count
-    scratch += program * 2 * slots
-    store_older(position, key, scratch, score, token, begin, start, stop, window, count, slots, True)
+    row = tl.arange(0, rows)
+    top, whole = whole_mass(peak, total, head, parts, row, g, pad)
+    log_whole = tl.log(whole)
+    score += head.to(tl.int64) * columns
+    largest += head.to(tl.int64) * groups
+    logit += head.to(tl.int64) * g * columns
+    first = program % parts * per_part
+    end = tl.minimum(first + per_part, stop)
+    for begin in range(tl.maximum(first, start // block * block), end, block):
+        token = begin + tl.arange(0, block)
+        inside = (row < g)[:, None] & (token < columns)[None, :]
+        logits = tl.load(logit + row[:, None].to(tl.int64) * columns + token[None, :], mask=inside, other=0.0)
+        weight = tl.exp(logits - top[:, None] - log_whole[:, None])  # nothing to fuse with the sum: ties stay ties
+        weight = tl.sum(tl.where((row < g)[:, None], weight, 0.0), 0)
+        store_scores(score, largest, weight, begin, columns, groups, start, stop, of)

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from harness.kernels.binding import KernelBinding
-from harness.kernels.shared.attend import attend
+from harness.kernels.shared.attend import Chosen, attend
 from harness.kernels.shared.cache import KVCache
-from harness.kernels.shared.choice import Candidates
 from harness.kernels.shared.tiles import AttendTiles
 from harness.methods.controls.dense import Dense
 from harness.methods.eviction.lm_infinite import LMInfinite
@@ -33,8 +32,8 @@ def lm_infinite(q: Tensor, cache: KVCache, *, k: int, initial: int = 16, scale: 
     """
     b, h = q.shape[:2]
     oldest = cache.padding[:, None] + torch.arange(min(initial, k), device=q.device, dtype=torch.int32)
-    sink = Candidates.of(oldest[:, None].expand(b, h, -1))
-    return attend(q, cache, sink, window=max(k - initial, 0), scale=scale)
+    sinks = Chosen(oldest[:, None].expand(b, h, -1))
+    return attend(q, cache, sinks, window=max(k - initial, 0), scale=scale)
 
 
 def _bind_dense(_: Dense) -> KernelBinding:

@@ -9,7 +9,6 @@ import triton.language as tl
 
 from harness.kernels.shared.triton.combine import finish, whole_mass
 from harness.kernels.shared.triton.launch import follow
-from harness.kernels.shared.triton.merge import merge_chunks
 from harness.kernels.shared.triton.softmax import attend_blocks, attend_newest, nothing, query_rows
 
 
@@ -40,28 +39,25 @@ def store_part(
 @triton.jit
 def attend_kernel(
     q, k, v, index, starts, stops,  # the query, the cache and the chosen columns
-    position, key,  # choices of chunks that are yet to be merged
     masked, temperature,  # the query of approximate logits
     peak, total, given,  # the softmax mass of all tokens, and of the kept ones
     v_sum, out, logit,
     partial, bests, masses, helds,  # what a part leaves for combine_kernel
     k_b, k_h, k_n, v_b, v_h, v_n,  # strides of k and v
-    heads, parts, chunks, measured, copies, window, listed, scale,
+    heads, parts, measured, window, listed, scale,
     g: tl.constexpr, rows: tl.constexpr, d: tl.constexpr, width: tl.constexpr, block: tl.constexpr,
     newest: tl.constexpr, keep_logits: tl.constexpr, many: tl.constexpr,
     share: tl.constexpr, approximate: tl.constexpr, known: tl.constexpr, mix: tl.constexpr, pad_chunks: tl.constexpr,
-    chunk: tl.constexpr, candidates: tl.constexpr,  # of a merge
     stages: tl.constexpr, ahead: tl.constexpr, overlap: tl.constexpr,
 ):  # fmt: skip
     """Attend exactly from q [B, H, g, d] to the newest `window` tokens and index [B, H, listed]. Grid [B * H * parts].
 
     Only as many entries of the index count as the row has live tokens older than the window; with `keep_logits`, all
-    that are no padding. With `candidates`, the index is first merged from so many at most (merge_chunks). With `share`
-    the output is scaled by the share of the softmax mass that is kept, relative to peak and total [B, H, measured, g]:
-    the kept mass is `known` (given [B, H, g]), or summed from `approximate` logits (masked [B, H, copies, g, d],
-    temperature [B, H, copies, g]), or from exact ones. With `many`, each part stores its sums (store_part) for
-    combine_kernel. With `ahead`, the launch before writes nothing but the choice and what is `known`, and the window's
-    whole blocks do not wait for it.
+    that are no padding. With `share` the output is scaled by the share of the softmax mass that is kept, relative to
+    peak and total [B, H, measured, g]: the kept mass is `known` (given [B, H, g]), or summed from `approximate` logits
+    (masked [B, H, g, d], temperature [B, H, g]), or from exact ones. With `many`, each part stores its sums
+    (store_part) for combine_kernel. With `ahead`, the launch before writes nothing but the choice and what is `known`,
+    and the window's whole blocks do not wait for it.
     """
     if not ahead:
         follow(overlap)
@@ -73,8 +69,8 @@ def attend_kernel(
     near, begin, end = entries_of(part, parts, stop - start, window, listed, block, keep_logits)
     k += (head // heads).to(tl.int64) * k_b + (head % heads).to(tl.int64) * k_h
     v += (head // heads).to(tl.int64) * v_b + (head % heads).to(tl.int64) * v_h
-    index += head * listed
-    logit += head * g * listed
+    index += head.to(tl.int64) * listed
+    logit += head.to(tl.int64) * g * listed
     row = tl.arange(0, rows)
     top = tl.zeros([rows], tl.float32)
     whole = top
@@ -84,8 +80,8 @@ def attend_kernel(
     if share and not known:
         top, whole = whole_mass(peak, total, head, measured, row, g, pad_chunks)
     if approximate:
-        factor = tl.load(temperature + head * copies * g + row, mask=row < g, other=0.0)
-        sparse = query_rows(masked + head * copies * g * d, g, rows, d, width)
+        factor = tl.load(temperature + head * g + row, mask=row < g, other=0.0)
+        sparse = query_rows(masked + head * g * d, g, rows, d, width)
     output, best, mass, held = nothing(rows, width)
     if newest:  # noqa: SIM102  settled when the kernel is compiled, the condition within only when it runs
         if begin == 0:
@@ -101,10 +97,6 @@ def attend_kernel(
         )  # fmt: skip
         begin = settled
         follow(overlap)
-    if candidates > 0:
-        first = head * chunks * listed
-        merge_chunks(position + first, key + first, index, start, stop, chunks, window, listed, chunk, candidates)
-        tl.debug_barrier()
     output, best, mass, held = attend_blocks(
         output, best, mass, held, query, sparse, k, v, factor, top, index, logit, start, stop, near, begin, end,
         scale, k_n, v_n, listed, g, rows, d, width, block, keep_logits, approximate, stages,

@@ -12,14 +12,24 @@ from harness.kernels.shared.triton.launch import follow
 
 @triton.jit
 def whole_mass(peak, total, head, parts, row, g: tl.constexpr, pad: tl.constexpr):
-    """Return a KV head's largest logit [rows] and sum of exp [rows] from peak and total [B, H, parts, g]."""
-    part = tl.arange(0, pad)[None, :]
-    inside = (row < g)[:, None] & (part < parts)
-    where = (head * parts + part) * g + row[:, None]
-    peaks = tl.load(peak + where, mask=inside, other=-float("inf"))
-    top = tl.where(row < g, tl.max(peaks, 1), 0.0)
-    sums = tl.load(total + where, mask=inside, other=0.0)
-    return top, tl.where(row < g, tl.sum(sums * tl.exp(peaks - top[:, None]), 1), 1.0)
+    """Return a KV head's largest logit [rows] and sum of exp [rows] from peak and total [B, H, parts, g].
+
+    Reads `pad` parts at a time; every place of the tile sums for itself until the end.
+    """
+    tops = tl.full([row.shape[0], pad], -float("inf"), tl.float32)
+    masses = tl.zeros([row.shape[0], pad], tl.float32)
+    for first in range(0, parts, pad):
+        part = (first + tl.arange(0, pad))[None, :]
+        inside = (row < g)[:, None] & (part < parts)
+        where = (head * parts + part) * g + row[:, None]
+        peaks = tl.load(peak + where, mask=inside, other=-float("inf"))
+        sums = tl.load(total + where, mask=inside, other=0.0)
+        higher = tl.maximum(tops, peaks)
+        shift = tl.where(higher > -float("inf"), higher, 0.0)
+        masses = masses * tl.exp(tops - shift) + sums * tl.exp(peaks - shift)
+        tops = higher
+    top = tl.where(row < g, tl.max(tops, 1), 0.0)
+    return top, tl.where(row < g, tl.sum(masses * tl.exp(tops - top[:, None]), 1), 1.0)
 
 
 @triton.jit
@@ -55,24 +65,35 @@ def combine_kernel(
     g: tl.constexpr, d: tl.constexpr, width: tl.constexpr, pad: tl.constexpr, pad_chunks: tl.constexpr,
     share: tl.constexpr, mix: tl.constexpr, overlap: tl.constexpr,
 ):  # fmt: skip
-    """Merge the parts of every query head into out [B, H, g, d]. Grid [B * H * g]."""
+    """Merge the parts of every query head into out [B, H, g, d], `pad` at a time. Grid [B * H * g]."""
     follow(overlap)
     program = tl.program_id(0)
     head = program // g
-    part = tl.arange(0, pad)
     column = tl.arange(0, width)
     row = tl.arange(0, 1)
-    place = (head * parts + part) * g + program % g
-    bests = tl.load(best + place, mask=part < parts, other=-float("inf"))
-    factor = tl.exp(bests - tl.max(bests, 0))
-    whole = tl.sum(factor * tl.load(mass + place, mask=part < parts, other=0.0), 0)
-    inside = (part < parts)[:, None] & (column < d)[None, :]
-    values = tl.load(partial + place[:, None] * d + column[None, :], mask=inside, other=0.0)
-    output = (tl.sum(values * factor[:, None], 0) / whole)[None, :]
+    top = tl.full((), -float("inf"), tl.float32)
+    whole = tl.zeros((), tl.float32)
     kept = tl.zeros([1], tl.float32)
+    output = tl.zeros([width], tl.float32)
+    for first in range(0, parts, pad):
+        part = first + tl.arange(0, pad)
+        inside = part < parts
+        place = (head * parts + part) * g + program % g
+        bests = tl.load(best + place, mask=inside, other=-float("inf"))
+        higher = tl.maximum(top, tl.max(bests, 0))
+        factor = tl.exp(bests - higher)
+        values = tl.load(
+            partial + place[:, None] * d + column[None, :], mask=inside[:, None] & (column < d)[None, :], other=0.0
+        )
+        shrink = tl.exp(top - higher)
+        output = output * shrink + tl.sum(values * factor[:, None], 0)
+        whole = whole * shrink + tl.sum(factor * tl.load(mass + place, mask=inside, other=0.0), 0)
+        if share:
+            kept += tl.sum(tl.load(held + place, mask=inside, other=0.0), 0)
+        top = higher
     everything = kept
     if share:
-        kept += tl.sum(tl.load(held + place, mask=part < parts, other=0.0), 0)
         _, everything = whole_mass(peak, total, head, chunks, row + program % g, g, pad_chunks)
     live = tl.load(stops + head // heads) - tl.load(starts + head // heads)
+    output = (output / whole)[None, :]
     finish(output, kept, everything, v_sum + head * d, out + program * d, live, row, column, d, 1, share, mix)

@@ -83,6 +83,7 @@ def attend_blocks(
     """
     row = tl.arange(0, rows)
     column = tl.arange(0, width)[None, :]
+    rough_mass = tl.zeros([rows, block], tl.float32)  # summed up once: every sum over a block is a barrier
     for first in tl.range(begin, end, block, num_stages=stages):
         token, valid = entries(index, first, end, window, stop, block)
         real = valid
@@ -97,7 +98,7 @@ def attend_blocks(
             tl.store(logit + where, logits, mask=(row < g)[:, None] & real[None, :])
         if approximate:
             rough = products(sparse, key, g) * factor[:, None] - top[:, None]
-            held += tl.sum(tl.where(valid[None, :], tl.exp(rough), 0.0), 1)
+            rough_mass += tl.where(valid[None, :], tl.exp(rough), 0.0)
         higher = tl.maximum(best, tl.max(logits, 1))
         shift = higher
         if keep_logits:  # a block may hold padding only
@@ -107,4 +108,6 @@ def attend_blocks(
         mass = mass * shrink + tl.sum(weight, 1)
         output = output * shrink[:, None] + mixtures(weight, value, g)
         best = higher
+    if approximate:
+        held += tl.sum(rough_mass, 1)
     return output, best, mass, held

@@ -1,4 +1,4 @@
-"""Chooses the query's largest channels once per KV head: SparQ, step 1. Importing this file needs Triton."""
+"""Chooses the query's largest channels, per KV head or in each program: SparQ, step 1. Importing needs Triton."""
 
 # mypy: ignore-errors
 # Triton's language is not Python to a type checker, and its kernels take what a launch passes.
@@ -12,64 +12,59 @@ from harness.kernels.shared.triton.select import choose, places
 
 
 @triton.jit
-def largest_channels(q, r, g: tl.constexpr, d: tl.constexpr, width: tl.constexpr):
-    """Return a mask [width] of the r channels with the largest sum of abs(q) over the group, q [g, d]."""
-    column = tl.arange(0, width)
-    inside = column < d
-    magnitude = tl.where(inside, 0.0, -float("inf"))
-    for i in tl.static_range(g):
-        magnitude += tl.abs(tl.load(q + i * d + column, mask=inside, other=0.0).to(tl.float32))
-    return choose(magnitude, column, r, width - 1)
+def prepare_query(q, packed, channel, temperature, masked, scale, r, d: tl.constexpr, width: tl.constexpr):
+    """Choose, mask and list the channels of a single query head; the program may read what this writes once it returns.
 
-
-@triton.jit
-def mask_query(q, chosen, masked, temperature, scale, g: tl.constexpr, d: tl.constexpr, width: tl.constexpr):
-    """Write masked [g, d], the query with zeros at the other channels, and temperature [g] float32.
-
-    The temperature turns products with the masked query into approximate logits.
+    Writes what prepare_kernel does, by a search: comparing all pairs in each program takes longer.
     """
     column = tl.arange(0, width)
     inside = column < d
-    for i in tl.static_range(g):
-        row = tl.load(q + i * d + column, mask=inside, other=0.0)
-        tl.store(masked + i * d + column, tl.where(chosen, row, 0.0), mask=inside)
-        size = tl.abs(row.to(tl.float32))
-        whole = tl.sum(size, 0)
-        covered = tl.where(whole > 0, tl.sum(tl.where(chosen, size, 0.0), 0) / tl.where(whole > 0, whole, 1.0), 1.0)
-        tl.store(temperature + i, scale / tl.maximum(tl.sqrt(covered), 1e-6))
-
-
-@triton.jit
-def list_channels(q, chosen, packed, channel, r, g: tl.constexpr, d: tl.constexpr, width: tl.constexpr):
-    """Write channel [r] int32, the chosen channels, and packed [g, r] float32, the query there."""
-    column = tl.arange(0, width)
+    query = tl.load(q + column, mask=inside, other=0.0)
+    size = tl.abs(query.to(tl.float32))
+    chosen = choose(tl.where(inside, size, -float("inf")), column, r, width - 1)
     place = places(chosen)
+    tl.store(masked + column, tl.where(chosen, query, 0.0), mask=inside)
     tl.store(channel + place, column, mask=chosen)
-    for i in tl.static_range(g):
-        row = tl.load(q + i * d + column, mask=chosen, other=0.0)
-        tl.store(packed + i * r + place, row.to(tl.float32), mask=chosen)
-
-
-@triton.jit
-def prepare_query(
-    q, packed, channel, temperature, masked, scale, r, g: tl.constexpr, d: tl.constexpr, width: tl.constexpr
-):  # fmt: skip
-    """Choose, mask and list the channels of one KV head; the program may read what this writes once it returns."""
-    chosen = largest_channels(q, r, g, d, width)
-    mask_query(q, chosen, masked, temperature, scale, g, d, width)
-    list_channels(q, chosen, packed, channel, r, g, d, width)
+    tl.store(packed + place, query.to(tl.float32), mask=chosen)
+    whole = tl.sum(size, 0)
+    covered = tl.where(whole > 0, tl.sum(tl.where(chosen, size, 0.0), 0) / tl.where(whole > 0, whole, 1.0), 1.0)
+    tl.store(temperature, scale / tl.maximum(tl.sqrt(covered), 1e-6))
     tl.debug_barrier()
 
 
 @triton.jit
+def ranked(magnitude, width: tl.constexpr):
+    """Return how many channels [width] come before each: those of larger magnitude and, if equal, of a larger number.
+
+    All pairs are compared at once, which a launch of its own has the processors for.
+    """
+    column = tl.arange(0, width)
+    larger = magnitude[None, :] > magnitude[:, None]
+    tied = (magnitude[None, :] == magnitude[:, None]) & (column[None, :] > column[:, None])
+    return tl.sum((larger | tied).to(tl.int32), 1)
+
+
+@triton.jit
 def prepare_kernel(
-    q, packed, channel, temperature, masked, scale, r, g: tl.constexpr, d: tl.constexpr, width: tl.constexpr,
-    overlap: tl.constexpr,
+    q, packed, channel, temperature, masked, scale, r,
+    g: tl.constexpr, rows: tl.constexpr, d: tl.constexpr, width: tl.constexpr, overlap: tl.constexpr,
 ):  # fmt: skip
     """Write packed [B, H, g, r], channel [B, H, r], temperature [B, H, g] and masked [B, H, g, d]. Grid [B * H]."""
     follow(overlap)
     head = tl.program_id(0)
-    prepare_query(
-        q + head * g * d, packed + head * g * r, channel + head * r, temperature + head * g, masked + head * g * d,
-        scale, r, g, d, width,
-    )  # fmt: skip
+    row = tl.arange(0, rows)
+    column = tl.arange(0, width)
+    inside = (row < g)[:, None] & (column < d)[None, :]
+    place = row[:, None] * d + column[None, :]
+    query = tl.load(q + head * g * d + place, mask=inside, other=0.0)
+    size = tl.abs(query.to(tl.float32))
+    rank = ranked(tl.where(column < d, tl.sum(size, 0), -float("inf")), width)
+    chosen = (rank < r) & (column < d)
+    tl.store(masked + head * g * d + place, tl.where(chosen[None, :], query, 0.0), mask=inside)
+    tl.store(channel + head * r + rank, column, mask=chosen)
+    packed += head * g * r + row[:, None] * r + rank[None, :]
+    tl.store(packed, query.to(tl.float32), mask=inside & chosen[None, :])
+    whole = tl.sum(size, 1)
+    covered = tl.sum(tl.where(chosen[None, :], size, 0.0), 1) / tl.where(whole > 0, whole, 1.0)
+    covered = tl.where(whole > 0, covered, 1.0)
+    tl.store(temperature + head * g + row, scale / tl.maximum(tl.sqrt(covered), 1e-6), mask=row < g)

@@ -10,9 +10,9 @@ import triton.language as tl
 from harness.kernels.shared.triton.combine import finish
 from harness.kernels.shared.triton.launch import follow, hold_back
 from harness.kernels.shared.triton.softmax import attend_blocks, attend_newest, query_rows
-from harness.kernels.shared.triton.store import store_older
 from harness.kernels.sparq.triton.channels import prepare_query
-from harness.kernels.sparq.triton.score import channel_logits, chosen_mass, softmax_mass
+from harness.kernels.sparq.triton.single import channel_logits, chosen_mass, softmax_mass
+from harness.kernels.sparq.triton.store import store_older
 
 
 @triton.jit
@@ -40,7 +40,7 @@ def fused_kernel(
     temperature += head
     position += head * count
     key += head * count
-    prepare_query(q, packed, channel, temperature, masked + head * d, scale, r, 1, d, width)
+    prepare_query(q, packed, channel, temperature, masked + head * d, scale, r, d, width)
     token = tl.arange(0, chunk)
     logits = channel_logits(
         kt + batch * kt_b + inner * kt_h, packed, channel, temperature, tl.arange(0, chunk)[None, :],

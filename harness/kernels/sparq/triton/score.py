@@ -1,4 +1,4 @@
-"""Scores a chunk of tokens and chooses its best, without a group: SparQ, steps 1 to 3. Importing needs Triton."""
+"""Scores tokens by the chosen channels of K, for groups of query heads: SparQ, step 2. Importing needs Triton."""
 
 # mypy: ignore-errors
 # Triton's language is not Python to a type checker, and its kernels take what a launch passes.
@@ -7,86 +7,63 @@
 import triton
 import triton.language as tl
 
-from harness.kernels.shared.triton.launch import follow, hold_back
-from harness.kernels.shared.triton.store import store_older
-from harness.kernels.sparq.triton.channels import prepare_query
+from harness.kernels.shared.triton.launch import follow
+from harness.kernels.shared.triton.scores import store_scores
 
 
 @triton.jit
-def channel_logits(
-    kt, packed, channel, temperature, token, kt_d, capacity, read, stages: tl.constexpr, covered: tl.constexpr
+def group_logits(
+    kt, packed, channel, factor, token, kt_d, capacity, r, read, g: tl.constexpr, rows: tl.constexpr,
+    stages: tl.constexpr, covered: tl.constexpr,
 ):  # fmt: skip
-    """Compute logits [1, chunk] at token [1, chunk] from the first `read` chosen channels of kt, for one query head.
+    """Compute logits [rows, tile] at token [1, tile] from the first `read` of r channels of kt, for g query heads.
 
-    Naming `stages` makes Triton copy channels ahead into shared memory. Columns beyond the live tokens are read too:
-    the mask must not depend on data, or loads shrink to one element. `covered`: all tokens are within capacity.
+    A thread holds all heads of its tokens. Naming `stages` makes Triton copy channels ahead into shared memory. Columns
+    beyond the live tokens are read too: the mask must not depend on data, or loads shrink to one element. `covered`:
+    all tokens are within capacity. factor [rows] turns products into logits.
     """
-    total = tl.zeros([1, token.shape[1]], tl.float32)
+    row = tl.arange(0, rows)
+    total = tl.zeros([rows, token.shape[1]], tl.float32)
     for i in tl.range(0, read, num_stages=stages):
         at = kt + tl.load(channel + i) * kt_d + token
         key = tl.load(at) if covered else tl.load(at, mask=token < capacity, other=0.0)
-        total += tl.load(packed + i) * key.to(tl.float32)
-    return total * tl.load(temperature)
-
-
-@triton.jit
-def softmax_mass(logits, token, start, stop, window):
-    """Return the largest [1] of the live logits [1, chunk], and the sum of exp [1] over them and over the window."""
-    logits = tl.where(((token >= start) & (token < stop))[None, :], logits, -float("inf"))
-    best = tl.max(logits, 1)
-    weight = tl.exp(logits - tl.where(best > -float("inf"), best, 0.0)[:, None])
-    return best, tl.sum(weight, 1), tl.sum(tl.where((token >= stop - window)[None, :], weight, 0.0), 1)
-
-
-@triton.jit
-def chosen_mass(key, found, top, slots: tl.constexpr):
-    """Return the sum of exp [1] over the `found` tokens that this program has chosen, whose logits are key."""
-    tl.debug_barrier()
-    entry = tl.arange(0, slots)
-    chosen = tl.load(key + entry, mask=entry < found, other=-float("inf"))
-    return tl.sum(tl.exp(chosen[None, :] - top[:, None]), 1)
+        query = tl.load(packed + row * r + i, mask=row < g, other=0.0)
+        total += query[:, None] * key.to(tl.float32)
+    return total * factor[:, None]
 
 
 @triton.jit
 def score_kernel(
-    q, kt, packed, channel, temperature, masked, starts, stops, position, key, scratch, peak, total, held,
-    kt_b, kt_h, kt_d, capacity, heads, chunks, window, count, scale,
-    r: tl.constexpr, d: tl.constexpr, width: tl.constexpr, chunk: tl.constexpr,
-    stages: tl.constexpr, covered: tl.constexpr, slots: tl.constexpr,
-    narrow: tl.constexpr, wait: tl.constexpr, processors: tl.constexpr,
-    resident: tl.constexpr, overlap: tl.constexpr,
+    kt, packed, channel, temperature, starts, stops, score, largest, peak, total,
+    kt_b, kt_h, kt_d, capacity, heads, chunks, columns, groups, window, r,
+    g: tl.constexpr, rows: tl.constexpr, tile: tl.constexpr, of: tl.constexpr, stages: tl.constexpr,
+    covered: tl.constexpr, overlap: tl.constexpr,
 ):  # fmt: skip
-    """Score a chunk of K stored channel-major and choose its best tokens. Grid [B * H * chunks], a group of one.
+    """Score a tile of tokens of K stored channel-major, for a group of query heads. Grid [B * H * chunks].
 
-    position and key [B, H, chunks, count]: the best tokens and their logits. Each program chooses channels by itself:
-    packed [.., r], channel [.., r], temperature [..], masked [.., d] and scratch [.., 2, slots] are its own. peak and
-    total [B, H, chunks] are the softmax mass of all tokens; held that of the kept ones, written if there is one chunk.
+    The logits' sum over the group goes to score [B, H, columns] and largest [B, H, groups] (store_scores), their mass
+    to peak and total [B, H, chunks, g]. The query at its channels is prepared: packed [B, H, g, r], channel [B, H, r],
+    temperature [B, H, g].
     """
     program = tl.program_id(0)
     follow(overlap)
-    hold_back(program, processors, resident, wait)
     head = program // chunks
-    begin = (program % chunks) * chunk
+    begin = (program % chunks) * tile
     start = tl.load(starts + head // heads)
     stop = tl.load(stops + head // heads)
-    packed += program * r
-    channel += program * r
-    temperature += program
-    position += program * count
-    key += program * count
-    prepare_query(q + head * d, packed, channel, temperature, masked + program * d, scale, r, 1, d, width)
-    read = tl.where((begin < stop) & (begin + chunk > start), r, 0)  # a chunk without live tokens reads no channel
-    token = begin + tl.arange(0, chunk)
-    logits = channel_logits(
-        kt + (head // heads).to(tl.int64) * kt_b + (head % heads).to(tl.int64) * kt_h, packed, channel, temperature,
-        begin + tl.arange(0, chunk)[None, :], kt_d, capacity, read, stages, covered,
-    )  # fmt: skip
-    top, mass, near = softmax_mass(logits, token, start, stop, window)
-    row = tl.arange(0, 1)
-    tl.store(peak + program + row, top)
-    tl.store(total + program + row, mass)
-    score = tl.sum(logits, 0)
-    scratch += program * 2 * slots
-    found = store_older(position, key, scratch, score, token, begin, start, stop, window, count, slots, narrow)
-    if chunks == 1:
-        tl.store(held + program + row, near + chosen_mass(key, found, top, slots))
+    row = tl.arange(0, rows)
+    factor = tl.load(temperature + head * g + row, mask=row < g, other=0.0)
+    read = tl.where((begin < stop) & (begin + tile > start), r, 0)  # a tile without live tokens reads no channel
+    kt += (head // heads).to(tl.int64) * kt_b + (head % heads).to(tl.int64) * kt_h
+    token = begin + tl.arange(0, tile)[None, :]
+    logits = group_logits(
+        kt, packed + head * g * r, channel + head * r, factor, token, kt_d, capacity, r, read, g, rows, stages, covered
+    )
+    score += head.to(tl.int64) * columns
+    largest += head.to(tl.int64) * groups
+    store_scores(score, largest, tl.sum(logits, 0), begin, columns, groups, start, stop - window, of)
+    logits = tl.where((token >= start) & (token < stop), logits, -float("inf"))
+    best = tl.max(logits, 1)
+    weight = tl.exp(logits - tl.where(best > -float("inf"), best, 0.0)[:, None])
+    tl.store(peak + program * g + row, best, mask=row < g)
+    tl.store(total + program * g + row, tl.sum(weight, 1), mask=row < g)

@@ -1,0 +1,152 @@
+"""Chooses the k best tokens by stored scores, whatever k and however many tokens: no program holds more than a tile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from harness.kernels.choice.tiles import Radix, is_whole, neighbours, picks, radix
+from harness.kernels.shared.cache import KVCache
+from harness.kernels.shared.device import overlap
+from harness.kernels.shared.tiles import power
+
+
+@dataclass(frozen=True)
+class TokenScores:
+    """Holds every token's score [B, H, N] float32, for kernels to write, and what a choice among them reads.
+
+    Tokens older than the newest `window` may be chosen. largest [B, H, groups] float32 is the largest score of those
+    among each `of` neighbours; a group without any is not read.
+    """
+
+    score: Tensor
+    largest: Tensor
+    of: int
+    window: int
+
+    @classmethod
+    def empty(cls, q: Tensor, longest: int, window: int = 0) -> TokenScores:
+        """Allocate the scores of `longest` tokens for a query [B, H, G, D]."""
+        of = neighbours(longest)
+        score = torch.empty(*q.shape[:2], longest, dtype=torch.float32, device=q.device)
+        return cls(score, score.new_empty(*q.shape[:2], -(-longest // of)), of, window)
+
+    @property
+    def columns(self) -> int:
+        """Return N."""
+        return self.score.shape[2]
+
+    @property
+    def groups(self) -> int:
+        """Count the groups of neighbours per KV head."""
+        return self.largest.shape[2]
+
+    def best(self, cache: KVCache, k: int) -> Tensor:
+        """Return the columns [B, H, k] int32 of the k best tokens, oldest first; of equal scores the newest win.
+
+        Where fewer may be chosen, these fill the first entries and the rest is not written.
+        """
+        search = _Search(self, cache, k)
+        if picks(k, self.columns):
+            search.pick()
+        elif is_whole(self.columns):
+            search.whole()
+        else:
+            search.by_digits()
+        return search.index
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Searches scores for the k best, in one of three ways."""
+
+    scores: TokenScores
+    cache: KVCache
+    k: int
+
+    @cached_property
+    def index(self) -> Tensor:
+        """Allocate the answer."""
+        b, h = self.scores.score.shape[:2]
+        return torch.empty(b, h, self.k, dtype=torch.int32, device=self.scores.score.device)
+
+    def pick(self) -> None:
+        """Choose the k best groups of neighbours, then the k best tokens of these: one launch, for a small k."""
+        from harness.kernels.choice.triton.pick import pick_kernel  # needs Triton
+
+        s, pad = self.scores, power(self.scores.groups, 1024)
+        pick_kernel[(self._heads,)](
+            s.score, s.largest, *self._rows, self.index, self._per_row, s.columns, s.groups, s.window, self.k,
+            pad=pad, picked=picks(self.k, s.columns), of=s.of, num_warps=4 if pad == 1024 else 8, **self._overlap,
+        )  # fmt: skip
+
+    def whole(self) -> None:
+        """Choose among all tokens in one program: one launch, for prompts that its registers hold."""
+        from harness.kernels.choice.triton.whole import whole_kernel  # needs Triton
+
+        s, pad = self.scores, power(self.scores.columns, 1024)
+        whole_kernel[(self._heads,)](
+            s.score, *self._rows, self.index, self._per_row, s.columns, s.window, self.k,
+            pad=pad, num_warps=max(4, pad // 1024), **self._overlap,
+        )  # fmt: skip
+
+    def by_digits(self) -> None:
+        """Find the k-th score digit by digit, then list what reaches it: seven launches, for any k and length."""
+        from harness.kernels.choice.triton.radix import count_kernel, list_kernel, tally_kernel  # needs Triton
+
+        tiles, found = radix(self.scores.columns), _Digits.zeros(self.scores.score, self._heads)
+        programs, common = (self._heads * tiles.parts,), self._radix_options(tiles)
+        for digit in range(found.DIGITS):
+            tally_kernel[programs](*self._searched(tiles), found.tally, found.bound, digit, **common)
+        counts = found.tally.new_empty(self._heads, tiles.parts, 2)
+        count_kernel[programs](*self._searched(tiles), found.tally, found.bound, counts, **common)
+        list_kernel[programs](
+            *self._searched(tiles), found.bound, counts, self.index, pad=power(tiles.parts), **common
+        )  # fmt: skip
+
+    def _searched(self, tiles: Radix) -> tuple[Tensor | int, ...]:
+        s = self.scores
+        return s.score, *self._rows, self._per_row, tiles.parts, s.columns, tiles.per_part, s.window, self.k
+
+    def _radix_options(self, tiles: Radix) -> dict[str, int | bool]:
+        return {"block": tiles.block, "num_warps": tiles.warps, **self._overlap}
+
+    @property
+    def _rows(self) -> tuple[Tensor, Tensor]:
+        return self.cache.padding, self.cache.kv_lengths
+
+    @property
+    def _per_row(self) -> int:
+        return self.scores.score.shape[1]
+
+    @property
+    def _heads(self) -> int:
+        return self.scores.score.shape[0] * self._per_row
+
+    @property
+    def _overlap(self) -> dict[str, bool]:
+        return overlap(self.scores.score.device)
+
+
+@dataclass(frozen=True)
+class _Digits:
+    """Holds how often each value of each digit occurs, and the k-th score as far as its digits are known.
+
+    tally [digits, B * H, 256] int32; bound [digits + 1, B * H, 2] int32: the first digits, and how many of the scores
+    that begin with them are still to be chosen.
+    """
+
+    tally: Tensor
+    bound: Tensor
+
+    DIGITS = 4
+    """Of eight bits each, in a float32."""
+
+    @classmethod
+    def zeros(cls, like: Tensor, heads: int) -> _Digits:
+        """Allocate both."""
+        tally = torch.zeros(cls.DIGITS, heads, 256, dtype=torch.int32, device=like.device)
+        return cls(tally, tally.new_empty(cls.DIGITS + 1, heads, 2))
