@@ -53,7 +53,7 @@ HEADER = """# Written by scripts/fit_time_model.py; tests/forecast/ holds that i
 # weights_share: generate.csv, rest_ms;  call_us: the sweep of docs/speed/README.md;  prefill_share: assumed
 """
 IN_TORCH = {
-    True: "methods that Python launches (attention_families.csv)",
+    True: "attention_families.csv, launched from Python",
     False: "assumed, not measured: the latency is call_us",
 }
 
@@ -70,7 +70,8 @@ def main() -> int:
     CONSTANTS.write_text(text, encoding="utf-8")
     for name, predicted, found in steps(TimeModel.stored()):
         print(f"{name:<28} {predicted:6.2f} ms predicted, {found:6.2f} measured, {predicted / found - 1:+.0%}")
-    table = unseen(left_out(ours(measured())))
+    rows = measured()
+    table = unseen(left_out(ours(rows)) | left_out_launched(in_torch(rows)))
     print(f"\n{table}")
     page = SPEED / "README.md"
     text = replaced(page.read_text(encoding="utf-8"), "what was not fitted on", "fit_time_model.py", table)
@@ -91,7 +92,6 @@ def unseen(found: Mapping[str, Sequence[float]]) -> str:
 def fitted() -> str:
     """Return the text of the file."""
     rows = measured()
-    in_torch = [row for row in rows if row.path == "torch"]
     rest = pd.read_csv(SPEED / "generate.csv")["rest_ms"].iloc[0] / 1e3
     share = LLAMA_7B.parameters * LLAMA_7B.bytes_per_element / (rest * MEASURED.bandwidth)
     constants: dict[str, Any] = {"weights_share": short(share), "prefill_share": PREFILL_SHARE}
@@ -101,9 +101,9 @@ def fitted() -> str:
         torch=Reading(0.0, 0.0, 1.0), dense={},
     )  # fmt: skip
     constants["call_us"] = short(call_us(unlaunched))
-    passes["torch"] = launched(in_torch, constants["call_us"])
+    passes["torch"] = launched(in_torch(rows), constants["call_us"])
     passes["dense"] = {path: dense(group) for path, group in _by(rows, _backend).items() if path}
-    header = HEADER.format(torch=IN_TORCH[bool(in_torch)])
+    header = HEADER.format(torch=IN_TORCH[bool(in_torch(rows))])
     return header + yaml.safe_dump(constants | passes, sort_keys=False)
 
 
@@ -112,11 +112,16 @@ def ours(rows: Sequence[Measured]) -> list[Measured]:
     return [row for row in rows if row.path == "triton"]
 
 
+def in_torch(rows: Sequence[Measured]) -> list[Measured]:
+    """Return the calls of methods that Python launched."""
+    return [row for row in rows if row.path == "torch"]
+
+
 def left_out(rows: Sequence[Measured]) -> dict[str, list[float]]:
     """Return predicted / measured of each method, family, and card besides MEASURED, by a fit on all others."""
     groups: dict[str, Callable[[Measured], str]] = {
         "method": lambda row: row.traffic.method,
-        "family": lambda row: str(methods.facts(row.traffic.method)["family"]),
+        "family": _family,
         "card": lambda row: row.device.name if row.device != MEASURED else "",
     }
     found: dict[str, list[float]] = {}
@@ -125,6 +130,19 @@ def left_out(rows: Sequence[Measured]) -> dict[str, list[float]]:
             others = [row for row in rows if key(row) != name]
             if name and others:
                 found[f"{kind} {name}"] = _ratios(shared_path(others), group)
+    return found
+
+
+def left_out_launched(rows: Sequence[Measured]) -> dict[str, list[float]]:
+    """Return predicted / measured of each family in PyTorch, by a fit on all others."""
+    found: dict[str, list[float]] = {}
+    for name, group in _by(rows, _family).items():
+        others = [row for row in rows if _family(row) != name]
+        if others:
+            constants = launched(others, 0.0)
+            found[f"PyTorch, family {name}"] = [
+                (constants["fixed_us"] + row.launched[1] / constants["share"]) / row.us for row in group
+            ]
     return found
 
 
@@ -166,6 +184,10 @@ def steps(model: TimeModel) -> Iterator[tuple[str, float, float]]:
 
 def _traffic(name: str, knobs: dict[str, Any], n: int) -> Traffic:
     return traffic_of(name, methods.create(name, **knobs), LAYERS, n, LLAMA_7B.bytes_per_element)
+
+
+def _family(row: Measured) -> str:
+    return str(methods.facts(row.traffic.method)["family"])
 
 
 def _backend(row: Measured) -> str:
