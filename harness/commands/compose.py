@@ -36,6 +36,8 @@ PLAIN = (bool, int, float, str)
 """Kinds of values that a configuration shows; for any other default of a knob it has null, which leaves the default."""
 OF_ALL = ("seed", "dense_layers", "layers")
 """Knobs that a configuration takes from its keys of the same name at the top, unless they are set for a method."""
+JOBS, AUTO = "hydra.launcher.n_jobs", "${jobs_at_once:${model.device},${model.device_map}}"
+"""The key of joblib's number of jobs at a time, an integer to the launcher, and what stands for `auto` there."""
 NOISE = ("full_key", "object_type", "reference_type", "Set the", "Config search path", "provider=")
 """Beginnings of lines of Hydra's errors that say where it looked, not what is wrong."""
 
@@ -53,9 +55,10 @@ def launch(arguments: Sequence[str], job: Callable[[dict[str, Any], Label], None
     Raises InputError for a configuration that does not compose, and what jobs raise in this process.
     """
     check_arguments(arguments)
-    sys.argv = ["harness run", *arguments]
+    sys.argv = ["harness run", *(f"{JOBS}='{AUTO}'" if given == f"{JOBS}=auto" else given for given in arguments)]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, do not print and exit: errors are worded in one place
     _collect_methods()
+    _count_gpus()
 
     def task(config: DictConfig) -> None:
         this = HydraConfig.get().job
@@ -135,6 +138,14 @@ def _collect_methods() -> None:
     files = [{f"method@method.{file.stem}": file.stem} for file in _files("method")]
     knobs = {name: _knobs(methods.knobs(methods.find(name))) for name in methods.names()}
     ConfigStore.instance().store(name="every_method", node={"defaults": ["_self_", *files], "method": knobs})
+
+
+def _count_gpus() -> None:
+    """Let conf/launcher/ ask for the GPUs of this machine, by functions that are called when a launcher is made."""
+    from harness.sweep.gpus import gpus_here, gpus_of_a_job, jobs_at_once
+
+    for function in (gpus_here, gpus_of_a_job, jobs_at_once):
+        OmegaConf.register_new_resolver(function.__name__, function, replace=True)
 
 
 def _knobs(defaults: Mapping[str, Any]) -> dict[str, Any]:

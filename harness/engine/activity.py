@@ -24,6 +24,8 @@ On SmolLM2 it is 2.3e-6 in the worst layer; what a method leaves out makes 1e-5 
 class Activity:
     """Compares a method's outputs with dense attention, in every layer, until each of the rows has differed.
 
+    Layers may lie on several devices; what differs is gathered on one.
+
     `dense` computes dense attention the way the method's is computed, in torch or by a kernel. The first step at which
     a row differs, in whichever layer, is noted on the device; the host reads it when it has to wait anyway.
     """
@@ -54,7 +56,7 @@ class Activity:
             if self.is_open(new.done + t):
                 dense = self._dense.attend(step, self._dense_states[prefix.layer])
                 changed = torch.where(_differs(output, dense), new.columns[t], NEVER)
-                torch.minimum(self._changed_at, changed, out=self._changed_at)
+                torch.minimum(self._changed_at, changed.to(self._changed_at.device), out=self._changed_at)
         if new.done == 0 or len(steps) > 1:
             self.read()
 

@@ -50,13 +50,30 @@ class NewColumns:
     columns: Tensor
     kv_lengths: Tensor
 
+    def to(self, device: torch.device) -> NewColumns:
+        """Return the same on another device."""
+        return NewColumns(self.done, self.columns.to(device), self.kv_lengths.to(device))
+
+
+@dataclass(frozen=True)
+class LiveColumns:
+    """Says on one device what is live: `count` [B] of each prompt's tokens, `mask` [B, 1, S + T] False at padding."""
+
+    count: Tensor
+    mask: Tensor
+
+    def to(self, device: torch.device) -> LiveColumns:
+        """Return the same on another device."""
+        return LiveColumns(self.count.to(device), self.mask.to(device))
+
 
 class PromptCache:
     """Holds the buffers of all layers for B prompts of `lengths` tokens, each with its number of decode `steps`.
 
     `prompt` is the longest length, `decode_steps` the most steps, `final` counts the tokens of every row at its end, if
-    they are known. `ropes` are those of the layers, if any method needs them. `count` [B] is the lengths once more, on
-    the device: copying them there takes as long as the device has work. `mask` [B, 1, S + T] is False at padding.
+    they are known. `ropes` are those of the layers, if any method needs them. A layer's buffers lie where its keys do;
+    `device` is where the model takes its tokens, and `live` on any device is copied there once: a copy takes as long as
+    the device has work.
     """
 
     def __init__(
@@ -72,11 +89,12 @@ class PromptCache:
         self.final = final
         self.decode_steps = max(steps)
         self.prompt = max(lengths)
-        self.count = torch.tensor(lengths, device=device)
+        count = torch.tensor(lengths, device=device)
+        self.device = count.device
         fed = [max(n, 1) - 1 for n in steps]  # the token of the last step is not
-        self._last = self.count + torch.tensor(fed, device=device) - 1
+        self._last = count + torch.tensor(fed, device=device) - 1
         columns = torch.arange(self.prompt + self.decode_steps, device=device)
-        self.mask = (columns >= self.prompt - self.count[:, None])[:, None]
+        self._live = {self.device: LiveColumns(count, (columns >= self.prompt - count[:, None])[:, None])}
         self.layers: dict[int, LayerCache] = {}
         self._densities: dict[int, Tensor] = {}
 
@@ -99,12 +117,23 @@ class PromptCache:
             self._densities[layer] = density.new_ones(len(self.lengths))
         self._densities[layer][rows] = density
 
+    def live(self, device: torch.device) -> LiveColumns:
+        """Return what is live, on a device."""
+        if device not in self._live:
+            self._live[device] = self._live[self.device].to(device)
+        return self._live[device]
+
+    def rope(self, layer: int, device: torch.device) -> Rope | None:
+        """Return a layer's rotary embedding on a device; None without one, and if no method needs any."""
+        rope = self.ropes[layer] if self.ropes else None
+        return rope and rope.to(device)
+
     @property
     def densities(self) -> list[float] | None:
         """Average over the layers what share of query-key pairs each row's prefill computed; None if it was dense."""
         if not self._densities:
             return None
-        left_out = 1 - torch.stack(list(self._densities.values()))
+        left_out = 1 - torch.stack([density.to(self.device) for density in self._densities.values()])
         return (1 - left_out.sum(0) / len(self.layers)).tolist()
 
     @property
@@ -117,7 +146,7 @@ class PromptCache:
 
         A row that has ended keeps its last one: it is fed along with the others, and a model may know no position more.
         """
-        return torch.minimum(self.count[:, None] + columns, self._last[:, None])
+        return torch.minimum(self.live(self.device).count[:, None] + columns, self._last[:, None])
 
     def new_columns(self, done: int, columns: Tensor) -> NewColumns:
         """Place tokens numbered `columns` [T] among the decoded ones, of which there are `done`."""

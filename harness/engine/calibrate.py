@@ -66,12 +66,16 @@ class Calibration:
             inputs=call.inputs,
             v=call.v,
             layer=call.layer,
-            rope=self.ropes[call.layer] if self.ropes else None,
+            rope=self._rope(call),
         )
         for calibrator in self.calibrators:
             layers = self.learnt[calibrator]
             layers[call.layer] = calibrator.fold(layers.get(call.layer), prompt)
         return attend_prompt(prompt).output.flatten(1, 2)
+
+    def _rope(self, call: LayerCall) -> Rope | None:
+        rope = self.ropes[call.layer] if self.ropes else None
+        return rope and rope.to(call.k.device)
 
 
 def calibrate(

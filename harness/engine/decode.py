@@ -38,16 +38,20 @@ class Decode:
         self.narrowed = False
         self._streams = streams
         self._rows = len(cache.lengths)
-        self._new = cache.new_columns(done, columns)
+        new = cache.new_columns(done, columns)
+        self._new = {new.columns.device: new}
 
     def attend(self, call: LayerCall) -> Tensor:
         """Compute the output [R, Hq, T, D] of one layer, stream by stream."""
         self.narrowed |= call.window_mask is not None
         output = torch.empty_like(call.q)
+        if call.q.device not in self._new:
+            self._new[call.q.device] = next(iter(self._new.values())).to(call.q.device)
+        new = self._new[call.q.device]
         for i, stream in enumerate(self._streams):
             rows = slice(i * self._rows, (i + 1) * self._rows)
             own = LayerCall(call.layer, call.q[rows], call.k[rows], call.v[rows], call.window_mask, call.scores)
-            output[rows] = stream.attend(own, self._new)
+            output[rows] = stream.attend(own, new)
         return output
 
 
@@ -86,7 +90,7 @@ class DecodeStream:
         compress: Sequence[Compress] = (),
     ) -> DecodeStream:
         """Make a stream that has decoded nothing."""
-        device = cache.mask.device
+        device = cache.device
         dense = (find_binding(Dense()) if kernel else None) or Dense()
         activity = Activity(dense, len(cache.lengths), device)
         if method.is_dense:
@@ -138,7 +142,7 @@ class DecodeStream:
 
     def _prefix(self, call: LayerCall) -> LayerPrefix:
         layer, s = call.layer, self.cache.prompt
-        cache, mask = self.cache.layers[layer], self.cache.mask[..., :s]
+        cache, mask = self.cache.layers[layer], self.cache.live(call.k.device).mask[..., :s]
         k, v = cache.k[:, :, :s], cache.v[:, :, :s]
         return LayerPrefix(
             k,
@@ -148,7 +152,7 @@ class DecodeStream:
             layer,
             len(self.cache.layers),
             statistics=cache.statistics,
-            rope=self.cache.ropes[layer] if self.cache.ropes else None,
+            rope=self.cache.rope(layer, call.k.device),
             calibration=self.calibration[layer] if self.calibration else None,
             shared=self.shared,
             weights=self.weights[layer] if self.weights else None,
@@ -162,10 +166,10 @@ class DecodeStream:
         b, hq, _, d = call.q.shape
         h = call.k.shape[1]
         q = call.q[:, :, t].view(b, h, hq // h, d)
-        n = self.cache.prompt + new.done + t + 1
+        n, mask = self.cache.prompt + new.done + t + 1, self.cache.live(call.k.device).mask
         if call.window_mask is not None:
-            mask = self.cache.mask[..., :n] & call.window_mask[0, :, t, :n]
-            return Step(q, layer.k[:, :, :n], layer.v[:, :, :n], mask, call.scores, sliding=True)
+            seen = mask[..., :n] & call.window_mask[0, :, t, :n]
+            return Step(q, layer.k[:, :, :n], layer.v[:, :, :n], seen, call.scores, sliding=True)
         if self.kernel:
-            return Step(q, layer.k, layer.v, self.cache.mask, call.scores, kv_lengths=new.kv_lengths[t])
-        return Step(q, layer.k[:, :, :n], layer.v[:, :, :n], self.cache.mask[..., :n], call.scores)
+            return Step(q, layer.k, layer.v, mask, call.scores, kv_lengths=new.kv_lengths[t])
+        return Step(q, layer.k[:, :, :n], layer.v[:, :, :n], mask[..., :n], call.scores)

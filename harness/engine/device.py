@@ -30,6 +30,11 @@ def find_device(name: str, key: str = "model.device", kinds: Sequence[str] = ("c
     return name
 
 
+def device_name(device: str) -> str | None:
+    """Return what a GPU calls itself; None for another device."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else None
+
+
 def current(device: torch.device) -> AbstractContextManager[object]:
     """Make a GPU the current one, to which kernels and CUDA graphs go; for other devices it does nothing."""
     return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()

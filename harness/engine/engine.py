@@ -142,7 +142,8 @@ class Engine:
             tokens = padded([prompt.tokens for prompt in batch[rows]], device)
             positions = torch.arange(tokens.shape[1], device=device).expand_as(tokens)
             mode = Prefill(cache, rows, observes, observe, own, learnt, loan.reweighed if loan else ())
-            logits.append(self._model.forward(tokens, positions, mode, cache.count[rows] - 1)[:, 0])
+            last = cache.live(device).count[rows] - 1
+            logits.append(self._model.forward(tokens, positions, mode, last)[:, 0])
         return Prefilled(cache, torch.cat(logits))
 
     def _final(self, batch: Sequence[Prompt]) -> int | None:

@@ -21,9 +21,9 @@ class Measured:
     def note(self, done: int, steps: Sequence[Step], moved: Sequence[Tensor] | None) -> None:
         """Add one layer's steps, the first of which is number `done`; moved: bits [B] each, None where it is dense."""
         for t, step in enumerate(steps, done):
-            dense = _dense(step, self._dense.dtype)
+            dense = _dense(step, self._dense.dtype).to(self._dense.device)
             self._dense[t] += dense
-            self._moved[t] += dense if moved is None else moved[t - done].to(dense.dtype)
+            self._moved[t] += dense if moved is None else moved[t - done].to(dense)
 
     def shares(self, counts: Sequence[int]) -> list[float | None]:
         """Return the share of dense's bits that each row moved over its first so many steps; None without a step."""

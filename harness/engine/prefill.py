@@ -72,7 +72,7 @@ class Prefill:
             inputs=call.inputs,
             v=call.v,
             layer=call.layer,
-            rope=self.cache.ropes[call.layer] if self.cache.ropes else None,
+            rope=self.cache.rope(call.layer, call.k.device),
             calibration=self.learnt[call.layer] if self.learnt else None,
             weights=self.weights[call.layer] if self.weights else None,
         )
@@ -82,4 +82,4 @@ class Prefill:
         s = call.q.shape[2]
         if min(self.cache.lengths[self.rows]) == s:
             return None
-        return torch.arange(s, device=call.q.device) < self.cache.count[self.rows, None]
+        return torch.arange(s, device=call.q.device) < self.cache.live(call.q.device).count[self.rows, None]

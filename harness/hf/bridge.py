@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import uuid
+import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -22,11 +23,13 @@ from transformers.masking_utils import sdpa_mask
 from harness.attention import Projections
 from harness.attention.compressor import Compress, Compressor
 from harness.attention.scores import Scores
+from harness.engine.device import current
 from harness.engine.model import ForwardMode, LayerCall
 from harness.errors import InputError
 from harness.hf.honour import dishonoured
 from harness.hf.inputs import captured
 from harness.hf.pass_through import PassThroughLayer
+from harness.hf.placement import find_devices, unrecorded
 from harness.hf.presses import compressions
 from harness.hf.projections import lent, projections
 from harness.hf.rope import tell_length
@@ -45,6 +48,9 @@ class Bridge:
         self._inputs: dict[int, Tensor] = {}
         self._cache_name = _cache_name(model)
         self._key = f"harness_{uuid.uuid4().hex}"
+        self._devices = find_devices(model)
+        if told := unrecorded(self._devices):
+            warnings.warn(told, RuntimeWarning, stacklevel=2)
         AttentionInterface.register(self._key, _weakly(self._attend))
         AttentionMaskInterface.register(self._key, _weakly(self._mask))
         model.set_attn_implementation(self._key)
@@ -53,7 +59,7 @@ class Bridge:
 
     @property
     def device(self) -> torch.device:
-        """Return the device on which the model takes its input."""
+        """Return the device on which the model takes its input, and to which it brings its logits."""
         return self._model.get_input_embeddings().weight.device  # type: ignore[no-any-return]
 
     @property
@@ -63,8 +69,8 @@ class Bridge:
 
     @property
     def replayable(self) -> bool:
-        """Say if a pass can be recorded as a CUDA graph."""
-        return self.device.type == "cuda"
+        """Say if a pass can be recorded as a CUDA graph, which is of one GPU that holds every weight."""
+        return self.device.type == "cuda" and len(self._devices) == 1
 
     @property
     def layers(self) -> int:
@@ -144,7 +150,8 @@ class Bridge:
         scores = Scores(query.shape[-1] ** -0.5 if scaling is None else scaling, softcap)
         inputs = self._inputs.pop(module.layer_idx, None)
         call = LayerCall(module.layer_idx, query, key, value, attention_mask, scores, inputs)
-        return self._mode.attend(call).transpose(1, 2).contiguous(), None
+        with current(query.device):  # kernels are launched on the current GPU
+            return self._mode.attend(call).transpose(1, 2).contiguous(), None
 
     def _mask(
         self, *, local_size: int | None = None, allow_is_causal_skip: bool = True, **kwargs: Any

@@ -22,15 +22,16 @@ from harness.hf.generation import Generation, read_generation
 from harness.hf.hub import pinned
 from harness.hf.inputs import inputs_refusal
 from harness.hf.packaged import converted, gguf_in_packages
+from harness.hf.placement import check_placing
 from harness.hf.projections import weights_refusal
 from harness.hf.quantised import check_quantised
-from harness.hf.retry import broken_download
+from harness.hf.random_weights import random_model
 from harness.hf.rope import check_no_turn, check_reach, turning_point
 from harness.hf.rotary import Ropes, find_ropes
 from harness.hf.spec import PACKAGE, ModelSpec
 from harness.hf.tokenizer import load_tokenizer
 from harness.hf.trial import takes_mixed_lengths
-from harness.hf.weights import check_one_gpu, check_weights_fit
+from harness.hf.weights import pretrained, source
 
 DEFAULT_POSITIONS = 2048
 SHAPE, SHAPES = "shape:", Path(__file__).with_name("shapes")
@@ -40,7 +41,8 @@ SHAPE, SHAPES = "shape:", Path(__file__).with_name("shapes")
 class Checkpoint:
     """Holds a model whose configuration was read and accepted. Weights are loaded when asked for, not before.
 
-    Without `mixed_lengths`, only rows of one length may share a forward pass.
+    Without `mixed_lengths`, only rows of one length may share a forward pass. `place` names the device among those that
+    the specification leaves open.
     """
 
     spec: ModelSpec
@@ -48,6 +50,7 @@ class Checkpoint:
     config: Any
     layers: tuple[LayerShape, ...]
     mixed_lengths: bool = True
+    place: str | None = None
 
     @property
     def max_length(self) -> int:
@@ -63,7 +66,7 @@ class Checkpoint:
     @property
     def device(self) -> str:
         """Name the device that the model runs on."""
-        return find_device(self.spec.device)
+        return self.place or find_device(self.spec.device)
 
     def tokenizer(self) -> Any:
         """Load the checkpoint's tokenizer, or the one that it borrows. Raises InputError."""
@@ -106,13 +109,17 @@ class Checkpoint:
 
     def load(self) -> Any:
         """Load the model, ready for inference on its device."""
-        model = self._random() if self.spec.random_weights else self._pretrained()
+        if self.spec.random_weights:
+            where = self.device, self.spec.device_map
+            model = random_model(self.spec.name, self.config, getattr(torch, self.spec.dtype), *where)
+        else:
+            model = pretrained(self.spec, self.path, self.device)
         return model.eval().requires_grad_(False)
 
     def fingerprint(self) -> str:
         """Hash the identity of weights and configuration."""
         if self.spec.random_weights:
-            return hashlib.sha256(f"random {self.config.to_json_string()}".encode()).hexdigest()[:16]
+            return hashlib.sha256(f"random by weight {self.config.to_json_string()}".encode()).hexdigest()[:16]
         return fingerprint(self.path, weights=True, revision=self.spec.revision, also=self.spec.gguf_file)
 
     def tokenizer_fingerprint(self) -> str:
@@ -131,37 +138,16 @@ class Checkpoint:
             return path, pinned(self.spec.name, path, None), None
         return self.path, self.spec.revision, self.spec.gguf_file
 
-    def _random(self) -> Any:
-        torch.manual_seed(0)
-        with torch.device(self.device):
-            return AutoModelForCausalLM.from_config(self.config, dtype=getattr(torch, self.spec.dtype))
-
-    def _pretrained(self) -> Any:
-        placement: dict[str, Any] = {"device_map": self.spec.device_map} if self.spec.device_map else {}
-        dtype = getattr(torch, self.spec.dtype)
-        placement |= {"use_safetensors": None if self.spec.allow_pickle or self.spec.gguf_file else True}
-        placement |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # said below, in one sentence
-        try:
-            given = {"dtype": dtype, **placement, **_source(self.spec)}
-            model, report = AutoModelForCausalLM.from_pretrained(self.path, **given)
-        except OSError as error:
-            if broken_download(error):
-                raise
-            raise InputError(f"model '{self.spec.name}': its weights cannot be read: {first_line(error)}") from None
-        check_weights_fit(self.spec.name, model.state_dict(), report)
-        check_one_gpu(self.spec.name, getattr(model, "hf_device_map", {}))
-        placed = self.spec.device_map or getattr(model, "is_quantized", False)  # quantised weights are where they run
-        return model if placed else model.to(self.device)
-
 
 def find(spec: ModelSpec) -> Checkpoint:
     """Read the configuration and refuse what cannot be run. Raises InputError; loads no weights."""
     device = find_device(spec.device)
+    check_placing(spec.name, spec.device_map)
     path = _resolve(spec.path, spec.sha256, spec.license)
     check_folder(spec, path)
     spec = replace(spec, revision=pinned(spec.name, path, spec.revision))
     try:
-        config = AutoConfig.from_pretrained(path, **_source(spec))
+        config = AutoConfig.from_pretrained(path, **source(spec))
     except Exception as error:  # foreign configuration code fails in its own ways
         raise InputError(f"model '{spec.name}': no usable configuration at {spec.path} ({first_line(error)})") from None
     check_quantised(spec.name, config, device)
@@ -181,11 +167,6 @@ def _resolve(path: str, sha256: str | None = None, terms: str | None = None) -> 
     if path.startswith(SHAPE):
         return str(SHAPES / path.removeprefix(SHAPE))
     return path
-
-
-def _source(spec: ModelSpec) -> dict[str, Any]:
-    optional = {"gguf_file": spec.gguf_file, "revision": spec.revision}
-    return {k: v for k, v in optional.items() if v is not None} | {"trust_remote_code": spec.trust_remote_code}
 
 
 def _convert_gguf(gguf: Path, folder: Path) -> None:

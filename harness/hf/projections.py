@@ -26,11 +26,14 @@ class Pair(NamedTuple):
 
 
 def projections(model: Any) -> list[Projections]:
-    """Return the weights of every attention layer. Raises InputError, naming the architecture, if a layer has none."""
-    return [
-        Projections(pair.k.weight, pair.v.weight, pair.k.bias, pair.v.bias, pair.plain, pair.heads)
-        for pair in find_pairs(model)
-    ]
+    """Return the weights of every attention layer. Raises InputError, naming the architecture, if a layer has none.
+
+    So it does for weights that wait on the host, which other ones could not take the place of.
+    """
+    pairs = find_pairs(model)
+    if any(pair.k.weight.is_meta or pair.v.weight.is_meta for pair in pairs):
+        raise InputError("weights of keys and values are to be changed, and some wait on the host: use more GPUs")
+    return [Projections(of.k.weight, of.v.weight, of.k.bias, of.v.bias, of.plain, of.heads) for of in pairs]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Checks that a checkpoint's weights are those of the model its configuration describes."""
+"""Loads a checkpoint's weights, and checks that they are those of the model its configuration describes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,38 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from harness.errors import InputError
+import torch
+from transformers import AutoModelForCausalLM
+
+from harness.errors import InputError, first_line
+from harness.hf.retry import broken_download
+from harness.hf.spec import ModelSpec
+
+
+def pretrained(spec: ModelSpec, path: str, device: str) -> Any:
+    """Load a model from a folder or the hub onto a device, or where the specification's device_map places its layers.
+
+    Raises InputError for weights that cannot be read and for those of another model.
+    """
+    placement: dict[str, Any] = {"device_map": spec.device_map} if spec.device_map else {}
+    placement |= {"use_safetensors": None if spec.allow_pickle or spec.gguf_file else True}
+    placement |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # said below, in one sentence
+    try:
+        given = {"dtype": getattr(torch, spec.dtype), **placement, **source(spec)}
+        model, report = AutoModelForCausalLM.from_pretrained(path, **given)
+    except OSError as error:
+        if broken_download(error):
+            raise
+        raise InputError(f"model '{spec.name}': its weights cannot be read: {first_line(error)}") from None
+    check_weights_fit(spec.name, model.state_dict(), report)
+    placed = spec.device_map or getattr(model, "is_quantized", False)  # quantised weights are where they run
+    return model if placed else model.to(device)
+
+
+def source(spec: ModelSpec) -> dict[str, Any]:
+    """Return what transformers is told of where a checkpoint lies, beside its path."""
+    optional = {"gguf_file": spec.gguf_file, "revision": spec.revision}
+    return {k: v for k, v in optional.items() if v is not None} | {"trust_remote_code": spec.trust_remote_code}
 
 
 def check_weights_fit(name: str, own: Collection[str], report: Mapping[str, Any]) -> None:
@@ -24,16 +55,6 @@ def check_weights_fit(name: str, own: Collection[str], report: Mapping[str, Any]
     for what, keys in found.items():
         if keys:
             raise InputError(f"model '{name}': {len(keys)} weights {what}, such as {keys[0]}: its configuration lies")
-
-
-def check_one_gpu(name: str, placement: Mapping[str, Any]) -> None:
-    """Raise InputError for layers on several GPUs, by module; those that wait on the host or on disk are no trouble."""
-    used = sorted({str(place).removeprefix("cuda:") for place in placement.values()} - {"cpu", "disk"})
-    if len(used) > 1:
-        raise InputError(
-            f"model '{name}': model.device_map put it on {len(used)} GPUs, a batch decodes on one: choose "
-            f"model.device_map=null model.device=cuda:{used[0]}, or show it one GPU (CUDA_VISIBLE_DEVICES)"
-        )
 
 
 def _without_numbers(key: str) -> str:

@@ -67,9 +67,12 @@ class Prepared:
         return self.job.results / "-".join(re.sub(r"[^\w.-]+", "_", name) for name in names)
 
 
-def prepare(job: Job) -> Prepared:
-    """Check all that can be checked without weights. Raises InputError."""
-    checkpoint = find(job.model)
+def prepare(job: Job, place: str | None = None) -> Prepared:
+    """Check all that can be checked without weights. Raises InputError.
+
+    `place` is the device to run on, of those that the job leaves open.
+    """
+    checkpoint = replace(find(job.model), place=place)
     tokenizer = checkpoint.tokenizer()
     encoder = Encoder(tokenizer, checkpoint.max_length, checkpoint.generation())
     suite, source, notes = find_questions(job, checkpoint, tokenizer, encoder)

@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from harness import methods
 from harness.engine import Engine
+from harness.engine.device import device_name, find_device
 from harness.evaluation.batches import Limits, work_left
 from harness.evaluation.engines import make_engine
 from harness.evaluation.inert import check_none_inert
@@ -24,6 +25,7 @@ from harness.store.store import Store
 from harness.sweep.batch_tokens import decide_batch_tokens
 from harness.sweep.console import Console
 from harness.sweep.execute import Executor
+from harness.sweep.gpus import place_of_job
 from harness.sweep.identity import MODEL_FILES, not_reused
 from harness.sweep.interrupt import interruptible
 from harness.sweep.job import Job
@@ -43,8 +45,9 @@ def run_job(job: Job, console: Console) -> pd.DataFrame | None:
     A shard returns None while others still compute; the last to finish writes the tables of all. Raises RunError when
     example runs failed, after everything else was finished and written.
     """
-    with interruptible():
-        prepared = prepare(job)
+    place = place_of_job(find_device(job.model.device), job.model.device_map)
+    with interruptible(), place as device:
+        prepared = prepare(job, device)
         console.announce(prepared.folder, job, prepared.source.name, prepared.plan)
         for sentence in prepared.notes:
             console.say(sentence)
@@ -52,7 +55,7 @@ def run_job(job: Job, console: Console) -> pd.DataFrame | None:
             console.say(sentence)
         with Store(prepared.folder, prepared.identity.key, job.shard) as store:
             with store.exclusive():
-                about = provenance() | {"device": prepared.checkpoint.device}
+                about = provenance() | {"device": prepared.checkpoint.device, "device_name": device_name(device)}
                 _write_examples(prepared)
                 _describe(prepared, store, about)
                 store.note_launch(about)

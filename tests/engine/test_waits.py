@@ -23,7 +23,7 @@ def test_no_decode_step_of_a_method_with_a_kernel_needs_contents_but_the_first(n
     recorded = [cell for cell in cells() if find_binding(cell)]
     observed = frozenset().union(*(cell.observes for cell in recorded))
     tokens, rows = torch.zeros(2, 21, dtype=torch.long, device=META), 2 * len(recorded)
-    bridge.forward(tokens, tokens, Prefill(cache, slice(0, 2), observed), cache.count - 1)
+    bridge.forward(tokens, tokens, Prefill(cache, slice(0, 2), observed), cache.live(cache.device).count - 1)
     streams = [DecodeStream.of(cell, cache) for cell in recorded]
     monkeypatch.setattr(torch, "tensor", _refuse)
     read_after = set()

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from contextlib import nullcontext
 
 import pytest
 
@@ -10,7 +9,6 @@ from harness.__main__ import main
 from harness.errors import InputError
 from harness.hf import find
 from harness.hf.spec import ModelSpec
-from harness.hf.weights import check_one_gpu
 
 
 @pytest.fixture
@@ -69,15 +67,6 @@ def test_a_run_of_a_lying_folder_is_one_sentence(folder, tmp_path, capfd):
     err = capfd.readouterr().err
     assert "Traceback" not in err
     assert err.splitlines()[-1].startswith("harness: model 'custom': 18 weights are not in its files")
-
-
-@pytest.mark.parametrize(
-    ("placement", "refused"),
-    [({"a": 0, "b": 0}, False), ({"a": 1, "b": "cpu", "c": "disk"}, False), ({"a": 0, "b": 1, "c": "cpu"}, True)],
-)
-def test_a_model_that_was_spread_over_gpus_is_refused(placement, refused):
-    with pytest.raises(InputError, match="on 2 GPUs") if refused else nullcontext():
-        check_one_gpu("m", placement)
 
 
 def test_pickled_weights_are_refused_unless_asked_for(tmp_path, tiny):

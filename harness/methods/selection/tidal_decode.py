@@ -86,6 +86,7 @@ class TidalDecode(Method[Place]):
                 "tidal_decode acts, and let all layers share one dictionary"
             )
         chosen = state.sets.pop(step.length) if state.last else state.sets[step.length]
+        chosen = chosen.to(step.k.device)  # of a layer that may lie elsewhere
         return self._by_query_head(step, state, chosen) if self.per_query_head else self._by_kv_head(step, chosen)
 
     def _is_dense(self, layer: int) -> bool:

@@ -152,7 +152,7 @@ class Twilight(Method[Estimator]):
         _, h, g, d = step.q.shape
         seen = step.mask.sum((1, 2))
         static = {n: self._static(LayerAt(n, d, n, h, g)) for n in set(seen.tolist())}
-        fixed = kept.new_tensor([static[n].moved for n in seen.tolist()], dtype=torch.float64)
+        fixed = torch.tensor([static[n].moved for n in seen.tolist()], dtype=torch.float64, device=kept.device)
         estimated = proposed * label_bits(d, self.estimate_bits)
         state.meter.note(fixed[:, None] + estimated + kept * (2 * d * ELEMENT))
 
