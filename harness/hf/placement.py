@@ -34,7 +34,7 @@ def layer_devices(model: Any) -> tuple[torch.device, ...]:
         for module in model.modules()
         if hasattr(module, "layer_idx") and next(module.parameters(), None) is not None
     }
-    return tuple(found[layer] for layer in sorted(found))
+    return tuple(found[layer] for layer in range(model.config.get_text_config().num_hidden_layers))
 
 
 def unrecorded(devices: Sequence[torch.device]) -> str | None:

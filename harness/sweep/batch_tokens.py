@@ -5,12 +5,13 @@ Rows side by side in a batch decide the last bits of a number, so all launches a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 
+from harness.attention import LayerShape
 from harness.attention.statistics import BLOCK
 from harness.engine import Prompt
 from harness.engine.session import LOGIT_BYTES
@@ -18,6 +19,7 @@ from harness.evaluation.batches import PLAIN_TOKENS
 from harness.forecast.memory import Demand, Example, fitting_tokens, most_per_token
 from harness.forecast.transformer import Transformer
 from harness.hf import Checkpoint
+from harness.hf.placement import find_devices, layer_devices
 from harness.methods.cell import Cell
 from harness.methods.cost import Stack
 from harness.store.store import Store
@@ -35,9 +37,9 @@ def decide_batch_tokens(prepared: Prepared, store: Store) -> int:
     else what fits beside the weights, which are loaded to find out. The first of several shards decides.
     """
     tokens = _known(prepared, store)
-    free = _free_bytes(prepared.model) if tokens is None else None
+    free = _free_bytes(prepared.model) if tokens is None else {}
     with store.exclusive():
-        tokens = _known(prepared, store) or (_plain(prepared) if free is None else _fitting(prepared, free))
+        tokens = _known(prepared, store) or (_fitting(prepared, free) if free else _plain(prepared))
         store.amend({"batch_tokens": tokens})
     return tokens
 
@@ -49,14 +51,20 @@ def planned_batch_tokens(
     free: float,
     cells: Sequence[Cell],
     divergence: bool = False,
+    part: Sequence[LayerShape] | None = None,
 ) -> int:
     """Return the number to plan with, whatever a folder holds: what is asked for, or what fits into `free` bytes.
 
-    Where a cell with a prefill of its own is compared with dense, the caches of both are there at once.
+    Where a cell with a prefill of its own is compared with dense, the caches of both are there at once. A device on
+    which a `part` of the layers lies holds their caches, and its share of the states, taken to be equal in all layers.
     """
     if engine.batch_tokens != "auto":
         return engine.batch_tokens
-    demand = Demand.of(examples, engine.prefill_tokens, BLOCK, LOGIT_BYTES, state_bytes(model, examples, cells))
+    states = state_bytes(model, examples, cells)
+    if part is not None:
+        states *= len(part) / len(model.layers)
+        model = replace(model, layers=part)
+    demand = Demand.of(examples, engine.prefill_tokens, BLOCK, LOGIT_BYTES, states)
     if divergence and any(cell.method_at(examples[0].prompt).own_prefill for cell in cells):
         demand = replace(demand, columns=2 * demand.columns)
     return fitting_tokens(free, model, demand)
@@ -100,18 +108,22 @@ def _plain(prepared: Prepared) -> int:
     return max(1, int(min(PLAIN_TOKENS, PLAIN_STATES / each))) if each else PLAIN_TOKENS
 
 
-def _free_bytes(model: Any) -> int | None:
-    """Count the bytes free on the model's CUDA device; of several, on the fullest, as if it had to hold every layer.
-
-    None if no weight is on CUDA.
-    """
-    devices = {weight.device for weight in model.parameters() if weight.device.type == "cuda"}
+def _free_bytes(model: Any) -> dict[torch.device, int]:
+    """Count the bytes free on each CUDA device that holds weights of the model; none if no weight is on CUDA."""
+    devices = [device for device in find_devices(model) if device.type == "cuda"]
     if devices:
         torch.cuda.empty_cache()  # what loading left behind is free too
-    return min((torch.cuda.mem_get_info(device)[0] for device in devices), default=None)
+    return {device: torch.cuda.mem_get_info(device)[0] for device in devices}
 
 
-def _fitting(prepared: Prepared, free: float) -> int:
-    job, examples = prepared.job, [example_of(prompt) for prompt in prepared.prompts]
-    model = transformer_of(prepared.checkpoint)
-    return planned_batch_tokens(job.engine, model, examples, free, prepared.plan.cells, job.divergence)
+def _fitting(prepared: Prepared, free: Mapping[torch.device, int]) -> int:
+    """Return what fits on every device beside its weights; layers whose weights wait elsewhere run on the first."""
+    job, cells, examples = prepared.job, prepared.plan.cells, [example_of(prompt) for prompt in prepared.prompts]
+    model, first = transformer_of(prepared.checkpoint), next(iter(free))
+    parts: dict[torch.device, list[LayerShape]] = {}
+    for layer, device in zip(model.layers, layer_devices(prepared.model), strict=True):
+        parts.setdefault(device if device in free else first, []).append(layer)
+    return min(
+        planned_batch_tokens(job.engine, model, examples, free[device], cells, job.divergence, part)
+        for device, part in parts.items()
+    )

@@ -22,6 +22,7 @@ from harness.methods.cell import Cell
 from harness.methods.controls.dense import Dense
 from harness.methods.ratio import Budget
 from harness.sweep.batch_tokens import example_of, planned_batch_tokens, transformer_of
+from harness.sweep.fit import describe_fit, find_fit
 from harness.sweep.job import Job
 from harness.sweep.prepare import Prepared, prepare
 from harness.sweep.traffic import traffic_of
@@ -44,7 +45,7 @@ def forecast(configs: Iterable[Mapping[str, Any]]) -> str:
             _check_reachable(job.model, unreachable)
             prepared = prepare(job)
             jobs.append({device: workload_of(prepared, device) for device in DEVICES})
-            remarks += _remarks(prepared)
+            remarks += [*describe_fit(prepared), *_remarks(prepared)]
         except InputError as error:
             refused.append(f"{job.model.name} on {job.task.name}: {error}")
     if not jobs:
@@ -58,8 +59,7 @@ def workload_of(prepared: Prepared, device: Device = MEASURED) -> Workload:
     """Describe a prepared job. With engine.batch_tokens=auto, batches are what a device holds beside the weights."""
     job, cells, model = prepared.job, prepared.plan.cells, transformer_of(prepared.checkpoint)
     examples = [example_of(prompt) for prompt in prepared.prompts]
-    free = device.memory - model.weight_bytes
-    tokens = planned_batch_tokens(job.engine, model, examples, free, cells, job.divergence)
+    tokens = _batch_tokens(prepared, model, examples, device)
     cut = batches(prepared.prompts, cells, Limits(tokens, job.engine.batch_size))
     name = f"{job.model.name} on {job.task.name}"
     further = compared(cells, prepared.prompts) if job.divergence else []
@@ -68,6 +68,15 @@ def workload_of(prepared: Prepared, device: Device = MEASURED) -> Workload:
     served = job.engine.kernel != "torch" and fits(max(layer.head_dim for layer in model.layers), capped)
     batched = [[example_of(prompt) for prompt in batch] for batch in cut]
     return workload(name, model, cells, batched, further, served)
+
+
+def _batch_tokens(prepared: Prepared, model: Transformer, examples: Sequence[Example], device: Device) -> int:
+    """Return what a batch holds on one device, or on as many as hold a model whose layers are to be spread."""
+    job, cells = prepared.job, prepared.plan.cells
+    spread = find_fit(prepared, device) if job.model.device_map and job.engine.batch_tokens == "auto" else None
+    if spread:
+        return spread.batch_tokens
+    return planned_batch_tokens(job.engine, model, examples, device.memory - model.weight_bytes, cells, job.divergence)
 
 
 def compared(cells: Sequence[Cell], prompts: Sequence[Prompt]) -> list[list[Cell]]:

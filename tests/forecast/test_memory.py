@@ -51,12 +51,22 @@ def test_more_free_memory_never_holds_less_and_however_little_there_is_one_token
     assert 1 <= least <= fitting_tokens(free + more, LLAMA_2, SQUAD)
 
 
-def test_the_fullest_of_a_model_s_gpus_tells_what_is_free_and_the_cpu_does_not_count(monkeypatch):
+def test_every_gpu_that_holds_weights_says_what_is_free_and_the_cpu_does_not_count(monkeypatch):
     free = {0: 7, 1: 5, 2: 1}
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free[device.index], 100))
     weights = [SimpleNamespace(device=torch.device(name)) for name in ("cpu", "cuda:1", "cuda:0", "cuda:1")]
-    assert _free_bytes(SimpleNamespace(parameters=lambda: weights)) == 5
-    assert _free_bytes(SimpleNamespace(parameters=lambda: weights[:1])) is None
+    found = _free_bytes(SimpleNamespace(parameters=lambda: weights))
+    assert found == {torch.device("cuda:0"): 7, torch.device("cuda:1"): 5}
+    assert _free_bytes(SimpleNamespace(parameters=lambda: weights[:1])) == {}
+
+
+def test_a_gpu_with_half_the_layers_holds_the_caches_of_those():
+    one = Transformer([LayerShape(1, 64)] * 4, hidden=1, inner=1, vocabulary=1, heads=1)
+    engine, examples, free = EngineSpec(prefill_tokens=1), [Example(900, 50)], 1e11
+    cells = [Cell.of("flexgen", methods.create("flexgen", k=4, reallocate=True))]
+    whole, half = (planned_batch_tokens(engine, one, examples, free, cells, part=one.layers[:n]) for n in (4, 2))
+    assert whole == planned_batch_tokens(engine, one, examples, free, cells)
+    assert 1.5 * whole < half < 2 * whole  # what one layer makes while it attends is on either
 
 
 def test_states_of_all_cells_are_counted_at_every_token_of_the_batch():
