@@ -73,7 +73,7 @@ def fitting_tokens(free: float, model: Transformer, demand: Demand) -> int:
     a batch holds one example whatever the number, and that is tried.
     """
     fixed = demand.prefill * _prefill_bytes(model, demand.block) + LOGIT_COPIES * demand.logit_bytes
-    per_token = demand.columns * _column_bytes(model) + demand.rows * _row_bytes(model) + demand.states
+    per_token = demand.columns * _column_bytes(model) + demand.rows * row_bytes(model) + demand.states
     return max(1, int((SHARE * free - fixed) / per_token))
 
 
@@ -85,7 +85,7 @@ def _column_bytes(model: Transformer) -> int:
     return model.cached_bytes + statistics + gathered + weights
 
 
-def _row_bytes(model: Transformer) -> int:
+def row_bytes(model: Transformer) -> int:
     """Count the bytes of a row in a decode step: through a layer; logits as they are, in float32, as likelihoods."""
     return _layer_bytes(model) + model.vocabulary * (model.element + 2 * FLOAT32)
 

@@ -16,7 +16,7 @@ from harness.attention.statistics import BLOCK
 from harness.engine import Prompt
 from harness.engine.session import LOGIT_BYTES
 from harness.evaluation.batches import PLAIN_TOKENS
-from harness.forecast.memory import Demand, Example, fitting_tokens, most_per_token
+from harness.forecast.memory import Demand, Example, fitting_tokens, most_per_token, row_bytes
 from harness.forecast.transformer import Transformer
 from harness.hf import Checkpoint
 from harness.hf.placement import find_devices, layer_devices
@@ -26,8 +26,8 @@ from harness.store.store import Store
 from harness.sweep.job import EngineSpec
 from harness.sweep.prepare import Prepared
 
-PLAIN_STATES = 4 << 30
-"""Bytes of a batch's states, of all cells, where no device says how much memory is free."""
+PLAIN_BYTES = 4 << 30
+"""Bytes of the states and of the rows in a step, of all cells, where no device says how much memory is free."""
 
 
 def decide_batch_tokens(prepared: Prepared, store: Store) -> int:
@@ -102,10 +102,11 @@ def _known(prepared: Prepared, store: Store) -> int | None:
 
 
 def _plain(prepared: Prepared) -> int:
-    """Return PLAIN_TOKENS, or fewer where the states of that many would take more than PLAIN_STATES."""
-    examples = [example_of(prompt) for prompt in prepared.prompts]
-    each = state_bytes(transformer_of(prepared.checkpoint), examples, prepared.plan.cells)
-    return max(1, int(min(PLAIN_TOKENS, PLAIN_STATES / each))) if each else PLAIN_TOKENS
+    """Return PLAIN_TOKENS, or fewer where states, and logits of all cells, would take more than PLAIN_BYTES."""
+    examples, cells = [example_of(prompt) for prompt in prepared.prompts], prepared.plan.cells
+    model = transformer_of(prepared.checkpoint)
+    rows = most_per_token(examples, len(cells), lambda _: len(cells) * row_bytes(model))
+    return max(1, int(min(PLAIN_TOKENS, PLAIN_BYTES / (state_bytes(model, examples, cells) + rows))))
 
 
 def _free_bytes(model: Any) -> dict[torch.device, int]:

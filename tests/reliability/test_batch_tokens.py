@@ -63,14 +63,16 @@ def test_without_cuda_auto_is_the_fixed_number(sweep, tmp_path):
     assert json.loads(run_json(tmp_path / "results").read_text())["config"]["engine"]["batch_tokens"] == "auto"
 
 
-def test_without_cuda_auto_is_fewer_where_the_states_of_all_cells_would_take_much(sweep, tmp_path, monkeypatch):
-    monkeypatch.setattr(deciding, "PLAIN_STATES", 1 << 12)
-    assert sweep(WHOLE, "methods=[dense,h2o]", results="without")[0] == 0  # keeps less than the cache
-    assert batch_tokens(tmp_path / "without") == PLAIN_TOKENS
-    assert sweep(WHOLE, "methods=[dense,flexgen]", "ratios=[1.5]", "method.flexgen.reallocate=true")[0] == 0
+def test_without_cuda_auto_is_fewer_where_logits_and_states_of_all_cells_would_take_much(sweep, tmp_path, monkeypatch):
+    monkeypatch.setattr(deciding, "PLAIN_BYTES", 1 << 18)
+    assert sweep(WHOLE, "methods=[dense,h2o]", "ratios=[1.5]", results="without")[0] == 0  # keeps less than the cache
+    without = batch_tokens(tmp_path / "without")
+    assert without < PLAIN_TOKENS / 4
+    stateful = (WHOLE, "methods=[dense,flexgen]", "ratios=[1.5]", "method.flexgen.reallocate=true")
+    assert sweep(*stateful)[0] == 0
     fewer = batch_tokens(tmp_path / "results")
-    assert fewer < PLAIN_TOKENS / 4
-    assert sweep(WHOLE, "methods=[dense,flexgen]", "ratios=[1.5]", "method.flexgen.reallocate=true", "limit=5")[0] == 0
+    assert fewer < without
+    assert sweep(*stateful, "limit=5")[0] == 0
     assert batch_tokens(tmp_path / "results") == fewer
 
 
