@@ -14,29 +14,21 @@ from __future__ import annotations
 import argparse
 import ast
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import yaml
 from benchmark_sweep import GRIDS
 from marked import replaced
-from speed_rows import SPEED, Measured, measured
-from time_passes import dense, launched, shared_path, short
+from speed_rows import SPEED, Measured, by, in_torch, measured, ours
+from time_passes import dense, kernels_alone, launched, shared_path, short
+from unseen import left_out, left_out_launched, table_of
 
 from harness import methods
 from harness.attention import LayerShape
 from harness.forecast.device import MEASURED, ModelSize, Traffic
-from harness.forecast.time_model import (
-    CONSTANTS,
-    LAUNCHED,
-    UNMEASURED,
-    Choosing,
-    Decoding,
-    Reading,
-    TimeModel,
-)  # fmt: skip
+from harness.forecast.time_model import CONSTANTS, LAUNCHED, Decoding, TimeModel
 from harness.sweep.traffic import traffic_of
 
 LLAMA_7B = ModelSize(parameters=32 * (4 * 4096**2 + 3 * 4096 * 11008) + 4096 * 49152, layers=32, kv_heads=32)
@@ -71,22 +63,12 @@ def main() -> int:
     for name, predicted, found in steps(TimeModel.stored()):
         print(f"{name:<28} {predicted:6.2f} ms predicted, {found:6.2f} measured, {predicted / found - 1:+.0%}")
     rows = measured()
-    table = unseen(left_out(ours(rows)) | left_out_launched(in_torch(rows)))
+    table = table_of(left_out(ours(rows)) | left_out_launched(in_torch(rows)))
     print(f"\n{table}")
     page = SPEED / "README.md"
     text = replaced(page.read_text(encoding="utf-8"), "what was not fitted on", "fit_time_model.py", table)
     page.write_text(text, encoding="utf-8")
     return 0
-
-
-def unseen(found: Mapping[str, Sequence[float]]) -> str:
-    """Lay out predicted / measured as a table."""
-    lines = ["| left out | predicted / measured: median | range | off by more than 25% |", "|---|---|---|---|"]
-    for name, ratios in found.items():
-        off = sum(abs(ratio - 1) > 0.25 for ratio in ratios)
-        spread = f"{np.median(ratios):.2f} | {min(ratios):.2f} to {max(ratios):.2f}"
-        lines.append(f"| {name} | {spread} | {off} of {len(ratios)} |")
-    return "\n".join(lines)
 
 
 def fitted() -> str:
@@ -96,63 +78,11 @@ def fitted() -> str:
     share = LLAMA_7B.parameters * LLAMA_7B.bytes_per_element / (rest * MEASURED.bandwidth)
     constants: dict[str, Any] = {"weights_share": short(share), "prefill_share": PREFILL_SHARE}
     passes = shared_path(ours(rows))
-    unlaunched = TimeModel(
-        **constants, call_us=0.0, reading=Reading(**passes["reading"]), choosing=Choosing(**passes["choosing"]),
-        torch=Reading(0.0, 0.0, 1.0), dense={},
-    )  # fmt: skip
-    constants["call_us"] = short(call_us(unlaunched))
+    constants["call_us"] = short(call_us(kernels_alone(passes, **constants)))
     passes["torch"] = launched(in_torch(rows), constants["call_us"])
-    passes["dense"] = {path: dense(group) for path, group in _by(rows, _backend).items() if path}
+    passes["dense"] = {path: dense(group) for path, group in by(rows, _backend).items() if path}
     header = HEADER.format(torch=IN_TORCH[bool(in_torch(rows))])
     return header + yaml.safe_dump(constants | passes, sort_keys=False)
-
-
-def ours(rows: Sequence[Measured]) -> list[Measured]:
-    """Return the calls of our kernels."""
-    return [row for row in rows if row.path == "triton"]
-
-
-def in_torch(rows: Sequence[Measured]) -> list[Measured]:
-    """Return the calls of methods that Python launched."""
-    return [row for row in rows if row.path == "torch"]
-
-
-def left_out(rows: Sequence[Measured]) -> dict[str, list[float]]:
-    """Return predicted / measured of each method, family, and card besides MEASURED, by a fit on all others."""
-    groups: dict[str, Callable[[Measured], str]] = {
-        "method": lambda row: row.traffic.method,
-        "family": _family,
-        "card": lambda row: row.device.name if row.device != MEASURED else "",
-    }
-    found: dict[str, list[float]] = {}
-    for kind, key in groups.items():
-        for name, group in _by(rows, key).items():
-            others = [row for row in rows if key(row) != name]
-            if name and others:
-                found[f"{kind} {name}"] = _ratios(shared_path(others), group)
-    return found
-
-
-def left_out_launched(rows: Sequence[Measured]) -> dict[str, list[float]]:
-    """Return predicted / measured of each family in PyTorch, by a fit on all others."""
-    found: dict[str, list[float]] = {}
-    for name, group in _by(rows, _family).items():
-        others = [row for row in rows if _family(row) != name]
-        if others:
-            constants = launched(others, 0.0)
-            found[f"PyTorch, family {name}"] = [
-                (constants["fixed_us"] + row.launched[1] / constants["share"]) / row.us for row in group
-            ]
-    return found
-
-
-def _ratios(passes: dict[str, Any], rows: Sequence[Measured]) -> list[float]:
-    share = passes["choosing"]["share"]
-    share.setdefault(UNMEASURED, float(np.mean(list(share.values()) or [passes["reading"]["share"]])))
-    reading, choosing = Reading(**passes["reading"]), Choosing(**passes["choosing"])
-    model = TimeModel(1.0, 1.0, 0.0, reading, choosing, reading, {})
-    seconds = (model.attention_seconds(row.device, row.size, row.traffic, row.rows) for row in rows)
-    return [one * 1e6 / row.us for one, row in zip(seconds, rows, strict=True)]
 
 
 def call_us(model: TimeModel) -> float:
@@ -186,17 +116,9 @@ def _traffic(name: str, knobs: dict[str, Any], n: int) -> Traffic:
     return traffic_of(name, methods.create(name, **knobs), LAYERS, n, LLAMA_7B.bytes_per_element)
 
 
-def _family(row: Measured) -> str:
-    return str(methods.facts(row.traffic.method)["family"])
-
-
 def _backend(row: Measured) -> str:
     """Name a backend of dense attention that is not ours; "" for ours."""
     return "" if row.path in ("triton", "torch") else row.path
-
-
-def _by(rows: Sequence[Measured], key: Callable[[Measured], str]) -> dict[str, list[Measured]]:
-    return {name: [row for row in rows if key(row) == name] for name in sorted({key(row) for row in rows})}
 
 
 if __name__ == "__main__":

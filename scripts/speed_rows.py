@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,11 @@ class Measured:
         return [1.0, traffic.tokens / 1e3, scores, *per_access]
 
     @property
+    def codes(self) -> list[float]:
+        """Return the same for reading codes back: millions of them."""
+        return [self.rows * self.traffic.whole / self.size.bytes_per_element / 1e6 * self.traffic.in_codes]
+
+    @property
     def launched(self) -> list[float]:
         """Return the same for a method in PyTorch: 1, and us of the whole cache and of what is moved."""
         return [1.0, self._ideal_us(self.traffic.whole + self.traffic.moved)]
@@ -65,6 +70,21 @@ def measured(parts: Sequence[str] = FILES) -> list[Measured]:
     """Return every timed call on a device whose data sheet is known."""
     files = [SPEED / f"attention_{part}.csv" for part in parts]
     return [found for file in files if file.exists() for found in _measured(pd.read_csv(file))]
+
+
+def ours(rows: Sequence[Measured]) -> list[Measured]:
+    """Return the calls of our kernels."""
+    return [row for row in rows if row.path == "triton"]
+
+
+def in_torch(rows: Sequence[Measured]) -> list[Measured]:
+    """Return the calls of methods that Python launched."""
+    return [row for row in rows if row.path == "torch"]
+
+
+def by(rows: Sequence[Measured], key: Callable[[Measured], str]) -> dict[str, list[Measured]]:
+    """Group calls by a key, in its order."""
+    return {name: [row for row in rows if key(row) == name] for name in sorted({key(row) for row in rows})}
 
 
 def _measured(table: pd.DataFrame) -> Iterator[Measured]:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import nnls
 from speed_rows import Measured
 
-from harness.forecast.time_model import SEPARATE
+from harness.forecast.time_model import SEPARATE, Choosing, Reading, TimeModel
 
 TORCH_SHARE = 0.25
 """Assumed, of the bandwidth, where no method in PyTorch was measured."""
@@ -17,11 +17,13 @@ TORCH_SHARE = 0.25
 
 def shared_path(rows: Sequence[Measured]) -> dict[str, Any]:
     """Fit reading and choosing, which all methods with a kernel share. Choosing by a pattern unseen is left out."""
-    found = _fit([row.reading + row.choosing for row in rows], rows, (0, 0, 1, 0, 0, 0, *(1 for _ in SEPARATE)))
+    bounds = (0, 0, 1, 0, 0, 0, *(1 for _ in SEPARATE), 0)
+    found = _fit([row.reading + row.choosing + row.codes for row in rows], rows, bounds)
     names = "fixed_us", "us_per_kilotoken", "us_per_million_scores"
     seen = {row.traffic.access for row in rows}
-    share = {access: _share(us) for access, us in zip(SEPARATE, found[6:], strict=True) if access in seen}
+    share = {access: _share(us) for access, us in zip(SEPARATE, found[6:-1], strict=True) if access in seen}
     return {
+        "codes_us_per_million": short(found[-1]),
         "reading": _reading(found[:3]),
         "choosing": {**dict(zip(names, map(short, found[3:6]), strict=True)), "share": share},
     }
@@ -36,6 +38,13 @@ def launched(rows: Sequence[Measured], fixed_us: float) -> dict[str, float]:
     """Fit methods in PyTorch; where none was measured, take a latency and the share that is assumed."""
     latency, us = _fit([row.launched for row in rows], rows, (0, 1)) if rows else (fixed_us, 1 / TORCH_SHARE)
     return {"fixed_us": short(latency), "chain_us_per_kb": 0.0, "share": _share(us)}
+
+
+def kernels_alone(passes: dict[str, Any], weights_share: float, prefill_share: float) -> TimeModel:
+    """Return the model of kernels alone."""
+    reading, choosing = Reading(**passes["reading"]), Choosing(**passes["choosing"])
+    codes = passes["codes_us_per_million"]
+    return TimeModel(weights_share, prefill_share, 0.0, reading, choosing, reading, {}, codes)
 
 
 def _fit(terms: Sequence[Sequence[float]], rows: Sequence[Measured], least: Sequence[int]) -> list[float]:

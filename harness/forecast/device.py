@@ -52,7 +52,8 @@ class Traffic:
 
     `choose` is read to choose, `attend` is read to attend or written, `whole` is what dense attention reads. `tokens`
     are those that the layers choose from, summed over layers. `access` is how the method finds what it reads
-    (harness/methods/about.py); without `by_kernel` it runs in PyTorch wherever it runs.
+    (harness/methods/about.py); without `by_kernel` it runs in PyTorch wherever it runs. With `in_codes`, all of the
+    cache is read back from codes in every step.
     """
 
     method: str
@@ -62,6 +63,7 @@ class Traffic:
     whole: float
     tokens: float
     by_kernel: bool = True
+    in_codes: bool = False
 
     @property
     def moved(self) -> float:

@@ -3,7 +3,8 @@
 A decode step reads the weights once, then each layer's attention runs. All methods share one path. Reading: a fixed
 latency, a chain of dependent loads as long as what one KV head reads, and all bytes at a share of the memory's
 bandwidth. Before it, where something is read to choose, choosing: a fixed latency, a search among the tokens of a
-head, the scores of all query heads, and the bytes that are scored. A method without a kernel is launched from Python
+head, the scores of all query heads, and the bytes that are scored. Codes are read back by instructions that take longer
+than their bytes. A method without a kernel is launched from Python
 in every layer, and passes the whole cache. `time_model.yaml` holds the constants and where they come from;
 `scripts/fit_time_model.py` writes it. No torch here.
 """
@@ -74,6 +75,7 @@ class TimeModel:
     """Predicts seconds on one device.
 
     `dense` holds PyTorch's own backends of dense attention and rivals, `torch` a method that Python launches.
+    `codes_us_per_million` is what reading back so many codes adds; 0 as long as nobody measured it.
     `prefill_share` of peak arithmetic is assumed: `harness bench` does not measure it. `call_us` is what launching the
     kernels of one layer under one cell from Python adds to a step that is not replayed; it is what the one sweep that
     was timed took beyond its kernels.
@@ -86,6 +88,7 @@ class TimeModel:
     choosing: Choosing
     torch: Reading
     dense: Mapping[str, Reading]
+    codes_us_per_million: float = 0.0
 
     @classmethod
     def stored(cls) -> Self:
@@ -110,7 +113,8 @@ class TimeModel:
         if not (traffic.by_kernel and device.kernels):
             return self.torch.seconds(device, size, traffic.whole + traffic.moved, rows)
         read = traffic.moved - chosen_apart(traffic)
-        choosing = self.choosing.seconds(device, size, traffic, rows)
+        codes = rows * traffic.whole / size.bytes_per_element / 1e6 * traffic.in_codes
+        choosing = self.choosing.seconds(device, size, traffic, rows) + self.codes_us_per_million * codes / 1e6
         return choosing + self.reading.seconds(device, size, read, rows)
 
 

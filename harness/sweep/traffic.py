@@ -27,4 +27,5 @@ def traffic_of(
     tokens = sum(layer.visible(n) for layer in layers)
     by_kernel = kernels and find_binding(method) is not None
     attend = cost.attend + cost.write
-    return Traffic(name, method.about.access, choose * size, attend * size, whole * size, tokens, by_kernel)
+    sizes = choose * size, attend * size, whole * size
+    return Traffic(name, method.about.access, *sizes, tokens, by_kernel, in_codes=method.owns_cache)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import speed_rows
 import time_passes
+import unseen
 from support import KNOBS
 
 from harness import methods
@@ -42,14 +43,14 @@ def test_steps_of_a_whole_model_that_the_kernels_were_not_fitted_on_are_predicte
 
 
 def test_every_method_with_a_kernel_is_predicted_within_a_quarter_by_a_fit_without_it():
-    found = fit_time_model.left_out(fit_time_model.ours(speed_rows.measured()))
+    found = unseen.left_out(speed_rows.ours(speed_rows.measured()))
     typical = {name: statistics.median(ratios) for name, ratios in found.items() if name.startswith("method ")}
     assert len(typical) >= 6
     assert {name: ratio for name, ratio in typical.items() if abs(ratio - 1) > 0.25} == {}
 
 
 def test_another_card_is_predicted_within_a_quarter_by_its_data_sheet():
-    found = fit_time_model.left_out(fit_time_model.ours(speed_rows.measured()))
+    found = unseen.left_out(speed_rows.ours(speed_rows.measured()))
     assert statistics.median(found["card H100"]) == pytest.approx(1, abs=0.25)
 
 
@@ -58,18 +59,21 @@ def test_a_fit_finds_the_constants_of_times_that_follow_them():
         EMPTY,
         reading=Reading(9.0, 0.002, 0.8),
         choosing=Choosing(7.0, 0.2, 3.0, {"keys": 0.6, "channels": 0.9, "index": 0.7}),
+        codes_us_per_million=0.5,
     )
     chance = np.random.default_rng(0)
     rows = []
     for access in ("all", "keys", "channels", "index") * 15:
         size = ModelSize(0.0, 1, int(chance.integers(1, 33)), group=int(chance.integers(1, 5)))
         choose, attend, tokens = chance.uniform(1e4, 1e8, 3)
-        traffic = Traffic("m", access, choose if access != "all" else 0.0, attend, attend, tokens / 1e3)
+        whole = attend * chance.uniform(1, 8)
+        traffic = Traffic("m", access, choose, attend, whole, tokens / 1e3, in_codes=access == "all")
         count = int(chance.integers(1, 65))
         us = 1e6 * truth.attention_seconds(MEASURED, size, traffic, count)
         rows.append(speed_rows.Measured(MEASURED, size, traffic, count, "triton", us))
     found = time_passes.shared_path(rows)
     assert found["reading"] == pytest.approx(dataclasses.asdict(truth.reading), rel=1e-3)
+    assert found["codes_us_per_million"] == pytest.approx(0.5, rel=1e-3)
     share = found["choosing"].pop("share")
     assert share == pytest.approx(truth.choosing.share, rel=1e-3)
     assert found["choosing"] == pytest.approx(
@@ -114,6 +118,15 @@ def test_choosing_costs_its_launch_its_search_its_scores_and_its_bytes():
         assert choosing.seconds(device, size, traffic, 10) == pytest.approx(seconds + 10 * 4e5 / (share * 1e9))
     assert choosing.seconds(device, size, Traffic("m", "history", 4e5, 0.0, 0.0, tokens=7e3), 10) == 0
     assert choosing.seconds(device, size, Traffic("m", "index", 0.0, 4e5, 0.0, tokens=7e3), 10) == 0
+
+
+def test_codes_cost_what_their_reading_back_takes_beside_their_bytes():
+    model = dataclasses.replace(EMPTY, codes_us_per_million=4.0)
+    device, plain = Device("d", 1.0, 1e9, 1e9), Traffic("m", "all", 0.0, 1e6, whole=8e6, tokens=1.0)
+    seconds = [
+        model.attention_seconds(device, LLAMA, dataclasses.replace(plain, in_codes=of), 2) for of in (False, True)
+    ]
+    assert seconds == pytest.approx([2e-3, 2e-3 + 2 * 4e6 * 4 / 1e12])  # elements of two bytes, and two rows
 
 
 def test_what_history_reads_to_choose_is_read_with_the_rest():
