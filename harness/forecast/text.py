@@ -71,7 +71,7 @@ def _methods(jobs: Sequence[Job], time: TimeModel) -> list[str]:
 
 def _footnotes(time: TimeModel) -> list[str]:
     return [
-        f"Decoding is fitted on what `harness bench` measured on one {MEASURED.name} (time_model.yaml); "
+        f"Decoding is fitted on what `harness bench` measured on one {MEASURED.name} and one H100 (time_model.yaml); "
         "other devices are scaled by data-sheet bandwidth and FLOP/s.",
         f"hours: two steps of a batch are launched from Python, which added {time.call_us:.0f} us per cell and layer "
         "in the one sweep that was timed, the others are replayed; kernels alone: as if that cost nothing. Windows "
