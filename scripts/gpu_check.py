@@ -21,11 +21,11 @@ from torch import Tensor
 from harness import kernels, methods
 from harness.attention import LayerPrefix, Step
 from harness.attention.scores import Scores
-from harness.attention.statistics import AttentionReceived, Statistic
 from harness.bench.attention import bench_attention
+from harness.bench.cases import prompt_of
 from harness.errors import InputError
 from harness.kernels import KVCache
-from harness.kernels.binding import bindings
+from harness.kernels.binding import bindings, find_bind
 
 DEVICE = "cuda"
 LIMIT = {torch.float16: 5e-3, torch.bfloat16: 3e-2}
@@ -100,8 +100,8 @@ def _correctness() -> Iterator[tuple[str, float, str, float]]:
 
 def _served() -> list[tuple[str, methods.Method[Any]]]:
     """Return every method that a kernel is declared for, each with the knobs above that it has."""
-    names = [name for name in methods.names() if methods.find(name) in bindings()]
-    assert len(names) == len(bindings())
+    names = [name for name in methods.names() if find_bind(methods.find(name))]
+    assert {find_bind(methods.find(name)) for name in names} == set(bindings().values())
     knobs = {name: {k: v for k, v in KNOBS.items() if k in methods.knobs(methods.find(name))} for name in names}
     return [(name, methods.create(name, **knobs[name])) for name in names]
 
@@ -123,12 +123,8 @@ def _worst_step(method: methods.Method[Any], x: Step, steps: int = 6) -> float:
     assert fast is not None, method
     double = x if method.owns_cache else Step(x.q.double(), x.k.double(), x.v.double(), x.mask, x.scores)
     s = x.length - steps
-    received = torch.rand(*x.k.shape[:2], s, device=x.k.device)
-    known: dict[Statistic, Tensor] = {AttentionReceived(): received}
-    state, expected_state = (
-        each.start(LayerPrefix(of.k[:, :, :s], of.v[:, :, :s], of.mask[..., :s], steps, statistics=known))
-        for each, of in ((fast, x), (method, double))
-    )
+    state = fast.start(prompt_of(method, x, steps))
+    expected_state = method.start(prompt_of(method, double, steps))
     r = methods.settings(method).get("r")
     defined = torch.ones(x.q.shape[:2], dtype=torch.bool) if r is None else _channels_are_defined(x.q, r)
     pairs = (

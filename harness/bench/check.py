@@ -127,10 +127,14 @@ def _checked(trial: Trial, device: torch.device, samples: int) -> Outcome:
 
 
 def _outputs(method: Method[Any], step: Step, prompt: LayerPrefix, row: slice) -> Iterator[Tensor]:
-    """Yield the method's outputs [1, H, G, D] in float64 for the two queries of one row."""
-    q, k, v = (tensor[row].double() for tensor in (step.q, step.k, step.v))
+    """Yield the method's outputs [1, H, G, D] in float64 for the two queries of one row.
+
+    A method that holds a cache of its own computes in the type of the given one, by which it rounds its scales.
+    """
+    precise = step.k.dtype if method.owns_cache else torch.float64
+    q, k, v = (tensor[row].to(precise) for tensor in (step.q, step.k, step.v))
     given = {name: value[row] for name, value in prompt.statistics.items()}
-    known = {name: value.double() if value.is_floating_point() else value for name, value in given.items()}
+    known = {name: value.to(precise) if value.is_floating_point() else value for name, value in given.items()}
     generator = torch.Generator(q.device).manual_seed(0)
     change = ROUNDING[step.k.dtype] * (2 * torch.rand(q.shape, generator=generator, device=q.device, dtype=q.dtype) - 1)
     s, mask = prompt.k.shape[2], step.mask[row]
@@ -141,7 +145,7 @@ def _outputs(method: Method[Any], step: Step, prompt: LayerPrefix, row: slice) -
         state = method.start(replace(of_row, decode_steps=step.length - s))
         for n in range(s + 1, step.length + 1):
             output = method.attend(Step(query, k[:, :, :n], v[:, :, :n], mask[..., :n], step.scores), state)
-        yield output
+        yield output.double()
 
 
 def _norm(outputs: Tensor) -> Tensor:

@@ -122,7 +122,7 @@ class DecodeStream:
 
     def _metered(self, layer: int, count: int) -> list[Tensor]:
         """Return the bits [B] of the latest steps of a layer. The method must have noted one entry per step."""
-        meter = self.method.meter(self.states[layer])
+        meter = (self.kernel or self.method).meter(self.states[layer])
         assert meter is not None, f"{type(self.method).__name__} is measured and keeps no meter"
         return meter.steps[-count:]
 

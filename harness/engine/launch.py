@@ -30,7 +30,8 @@ class Launcher:
         self._model = model
         self._streams = streams
         self._cache = streams[0].cache
-        self._repeatable = model.replayable and all(stream.kernel for stream in streams)
+        # What a measured method moves is counted as its steps are launched, which a replay does not do.
+        self._repeatable = model.replayable and all(stream.kernel and not stream.measured for stream in streams)
         self._replay: Replay | None = None
         self._compared = 0  # streams that the recorded step compares with dense attention
 

@@ -35,4 +35,7 @@ def _dense(step: Step, dtype: torch.dtype) -> Tensor:
     """Count the bits [B] that dense attention moves in a layer: what each row sees, over all its KV heads."""
     _, h, _, d = step.k.shape
     token = dense_cost(LayerAt(1, d, prompt=1))
-    return h * (step.mask.sum((1, 2)).to(dtype) * token.attend + token.write)
+    seen = step.mask
+    if step.kv_lengths is not None:  # the others are free
+        seen = seen & (torch.arange(step.length, device=seen.device) < step.kv_lengths[:, None])[:, None]
+    return h * (seen.sum((1, 2)).to(dtype) * token.attend + token.write)

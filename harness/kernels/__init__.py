@@ -1,14 +1,16 @@
 """Computes one decode step of attention by kernels in Triton. Importing this package needs neither Triton nor a GPU.
 
-`KVCache` holds what a step reads; `sparq`, `h2o`, `flexgen`, `oracle_topk`, `lm_infinite`, `attend_to_codes`, `attend`
-and `dense` return the attention output [B, H, G, D]. Nothing here waits for the GPU, so every call can be captured in a
-CUDA graph. Shape legend: harness/attention/__init__.py; C is the cache's capacity in tokens.
+`KVCache` holds what a step reads; `sparq`, `h2o`, `flexgen`, `oracle_topk`, `lm_infinite`, `attend_to_codes`,
+`attend_to_left`, `attend` and `dense` return the attention output [B, H, G, D]. Nothing here waits for the GPU, so that
+every call can be captured in a CUDA graph.
+Shape legend: harness/attention/__init__.py; C is the cache's capacity in tokens.
 """
 
 from harness.kernels.append import append, extend
 from harness.kernels.binding import KernelBinding, choose_binding, find_binding
 from harness.kernels.codes import CodedCache, attend_to_codes
 from harness.kernels.h2o import HeavyHitters, h2o
+from harness.kernels.prompt_eviction import attend_to_left
 from harness.kernels.shared.attend import attend
 from harness.kernels.shared.cache import KVCache
 from harness.kernels.shared.device import Kernel, available, fits, require
@@ -26,6 +28,7 @@ __all__ = [
     "append",
     "attend",
     "attend_to_codes",
+    "attend_to_left",
     "attention_received",
     "available",
     "choose_binding",

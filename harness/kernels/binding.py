@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from harness.attention import LayerPrefix, MeanValue, Step
+from harness.attention import LayerPrefix, MeanValue, Meter, Step
 from harness.kernels.shared.cache import KVCache
 from harness.kernels.shared.device import Kernel, is_wanted
 from harness.methods import Method
@@ -36,17 +36,23 @@ class LayerState:
     mean: MeanValue | None
 
 
+Bind = Callable[[Any], "KernelBinding | None"]
+"""Binds a method's knobs to a kernel; None where the kernel does not take them."""
+
+
 @dataclass(frozen=True)
 class KernelBinding:
     """Computes a method's decode steps by its kernel, knobs bound, over buffers in which K is stored once.
 
-    `for_layer` makes a layer's kernel from its prompt; `reads_mean` says that the kernel reads the running sum of V.
+    `for_layer` makes a layer's kernel from its prompt; `reads_mean` says that the kernel reads the running sum of V;
+    `meter_of` finds the meter that the kernel of a measured method keeps.
     Unlike a method, it takes steps whose k and v have free columns behind the newest token (Step.kv_lengths): its
     launches do not depend on how much is decoded, so that a recorded step can be replayed.
     """
 
     for_layer: Callable[[LayerPrefix], LayerKernel]
     reads_mean: bool = False
+    meter_of: Callable[[Any], Meter | None] = lambda _: None
 
     @classmethod
     def stateless(cls, kernel: Callable[..., Tensor], *, reads_mean: bool = False, **knobs: Any) -> KernelBinding:
@@ -70,14 +76,25 @@ class KernelBinding:
         layer = KVCache(step.k, step.v, None, v_sum, padding, kv_lengths, step.length)
         return state.kernel(step.q, layer, scale=step.scores.scale)
 
+    def meter(self, state: LayerState) -> Meter | None:
+        """Return the meter of a layer, of a measured method."""
+        return self.meter_of(state.kernel)
+
 
 def find_binding(method: Method[Any]) -> KernelBinding | None:
-    """Find the kernel that computes the method with these very knobs; None if there is none.
-
-    A subclass is not served by its parent's kernel, for it may compute something else, as LRU does of H2O.
-    """
-    bind = bindings().get(type(method))
+    """Find the kernel that computes the method with these very knobs; None if there is none."""
+    bind = find_bind(type(method))
     return bind(method) if bind else None
+
+
+def find_bind(method: type) -> Bind | None:
+    """Find what binds a method's class to its kernel; None if there is nothing.
+
+    A subclass is not served by its parent's kernel, for it may compute something else, as LRU does of H2O; unless the
+    parent has declared `start` and `attend` final and they are what the subclass runs: it then chooses alone.
+    """
+    served = (base for base in method.__mro__ if base in bindings() and (base is method or _runs_as(method, base)))
+    return next((bindings()[base] for base in served), None)
 
 
 def choose_binding(method: Method[Any], kernel: Kernel, device: torch.device, fits: bool) -> KernelBinding | None:
@@ -89,13 +106,21 @@ def choose_binding(method: Method[Any], kernel: Kernel, device: torch.device, fi
 
 
 @cache
-def bindings() -> Mapping[type, Callable[[Any], KernelBinding | None]]:
-    """Map every method's class that some kernel serves to the function that binds its knobs."""
-    found: dict[type, Callable[[Any], KernelBinding | None]] = {}
+def bindings() -> Mapping[type, Bind]:
+    """Map every class that some kernel declares to serve to the function that binds its knobs."""
+    found: dict[type, Bind] = {}
     for folder in pkgutil.iter_modules([str(Path(__file__).parent)], "harness.kernels."):
         if folder.ispkg:
             found |= getattr(importlib.import_module(folder.name), "BINDINGS", {})
     return found
+
+
+def _runs_as(method: type, base: Any) -> bool:
+    """Return True if the base's steps are declared to be those of all its subclasses, and are the method's."""
+    return all(
+        getattr(getattr(base, step), "__final__", False) and getattr(method, step) is getattr(base, step)
+        for step in ("start", "attend")
+    )
 
 
 def _padding(mask: Tensor) -> Tensor:

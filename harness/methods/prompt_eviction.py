@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, final
 
 from torch import Tensor
 
@@ -19,7 +19,11 @@ from harness.methods.ratio import Budget, largest_knob
 
 @dataclass(frozen=True)
 class PromptEviction(Method[Survivors]):
-    """Keeps k prompt tokens for good and every newer one: a method says which, in `keep`."""
+    """Keeps k prompt tokens for good and every newer one: a method says which, in `keep`.
+
+    `start` and `attend` are final, so that whatever attends to what is kept (harness/kernels/prompt_eviction) serves
+    every method that only says which.
+    """
 
     excused: ClassVar[Mapping[str, str]] = {
         "a_sliding_window_equals_starting_anew_at_every_step": "tokens are evicted once, at the end of the prompt"
@@ -35,11 +39,13 @@ class PromptEviction(Method[Survivors]):
         """Count the prompt tokens that a KV head is left with."""
         return min(self.k, at.prompt)
 
+    @final
     def start(self, prefix: LayerPrefix) -> Survivors:
         """Evict."""
         bits = LayerAt(1, prefix.k.shape[3], prompt=1).newest if self.measured else None
         return Survivors(prefix, self.keep(prefix), bits)
 
+    @final
     def attend(self, step: Step, state: Survivors) -> Tensor:
         """Attend to what is left and to every newer token."""
         return state.attend(step)

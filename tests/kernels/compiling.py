@@ -11,7 +11,9 @@ from triton.backends.compiler import GPUTarget
 
 from harness import kernels, methods
 from harness.attention import LayerPrefix
+from harness.attention.survivors import Survivors
 from harness.kernels import HeavyHitters, KVCache
+from harness.kernels.prompt_eviction import Left
 from harness.kernels.shared import device
 from harness.kernels.sparq import Tiles
 from harness.kernels.sparq.tiles import HeadTiles
@@ -80,13 +82,16 @@ def every_kernel(g, dtype):
     kernels.attention_received(c.k[:, :, None].expand(1, 2, g, 8192, 128), c.k, None, 0.1)
     tail = torch.empty(2, 1, 2, 20, 128, dtype=dtype)
     kernels.extend(tuple(tail[..., :1, :]), tuple(tail), (c.k, c.v), torch.zeros(1, dtype=torch.long))
-    every_code(q, once)
+    every_prompt(q, once)
 
 
-def every_code(q, c):
+def every_prompt(q, c):
     prefix = LayerPrefix(c.k, c.v, torch.ones(1, 1, c.longest, dtype=torch.bool), decode_steps=8)
     for name, knobs in ((name, knobs) for name, settings in CODED.items() for knobs in settings):
         kernels.find_binding(methods.create(name, **knobs)).for_layer(prefix)(q, c, scale=0.1)
+    for heads in {1, q.shape[2]}:
+        kept = torch.rand(1, 2, heads, c.longest) > 0.5
+        kernels.attend_to_left(q, c, Left.of(Survivors(prefix, kept)))
 
 
 if __name__ == "__main__":

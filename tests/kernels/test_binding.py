@@ -7,10 +7,12 @@ from support.engine_runs import generation, scoring
 from support.kernels import DEVICE, both
 
 from harness import methods
+from harness.attention import age
 from harness.engine import Engine
 from harness.hf.bridge import Bridge
 from harness.kernels import choose_binding, find_binding
 from harness.methods.eviction.h2o import H2O
+from harness.methods.prompt_eviction import PromptEviction
 
 BY_KERNEL = {
     "dense",
@@ -25,6 +27,15 @@ BY_KERNEL = {
     "kivi",
     "int_kv",
     "fp8",
+    "snapkv",
+    "pyramid_kv",
+    "ada_kv",
+    "ada_kv-normalize",
+    "ada_kv-pyramid",
+    "knorm",
+    "key_diff",
+    "expected_attention",
+    "expected_attention-no_covariance-no_value_norm",
 }
 SERVED = [v for v in VARIANTS if find_binding(methods.create(v[0], **v[1]))]
 EVERY = pytest.mark.parametrize(("name", "knobs"), SERVED, ids=[label(v) for v in SERVED])
@@ -52,7 +63,7 @@ def test_short_floats_are_close(name, knobs, group, dtype):
 
 @pytest.mark.parametrize(("name", "works"), [("llama", generation), ("mistral", scoring)])
 def test_the_engine_gives_the_same_answers(name, works):
-    cells = [methods.create(name, **KNOBS[name]) for name in ("dense", "h2o", "lru", "lm_infinite")]
+    cells = [methods.create(name, **KNOBS[name]) for name in ("dense", "h2o", "lru", "lm_infinite", "ada_kv")]
     model = architectures.model(name).to(DEVICE)
     plain, fast = (Engine(Bridge(model), kernel=kernel).run(works()[:2], cells) for kernel in ("torch", "triton"))
     for of_cell, other in zip(plain, fast, strict=True):
@@ -81,3 +92,16 @@ def test_a_subclass_is_not_taken_for_what_it_derives_from():
 
     assert find_binding(H2O(k=4)) is not None
     assert find_binding(Other(k=4)) is None
+
+
+def test_who_only_says_which_prompt_tokens_stay_is_served_and_who_attends_otherwise_is_not():
+    class Newest(PromptEviction):
+        def keep(self, prefix):
+            return (age(prefix.mask) < self.k)[:, :, None]
+
+    class Doubled(Newest):
+        def attend(self, step, state):
+            return 2 * super().attend(step, state)
+
+    assert find_binding(Newest(k=4)) is not None
+    assert find_binding(Doubled(k=4)) is None

@@ -18,7 +18,7 @@ ON_A_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs
 WORKS = pytest.mark.parametrize("works", [generation, scoring])
 
 
-CELLS = ("dense", "sparq", "h2o", "lm_infinite", "flexgen", "kivi", "int_kv")
+CELLS = ("dense", "sparq", "h2o", "lm_infinite", "flexgen", "kivi", "int_kv", "snapkv")
 
 
 def answers(works, name="llama", cells=CELLS):
@@ -63,8 +63,13 @@ def test_what_is_launched_for_one_token_decodes_every_other(works, cells, record
 
 @pytest.mark.parametrize(
     ("name", "cells", "times"),
-    [("llama", ["dense"], 1), ("mistral", ["dense"], 0), ("llama", ["dense", "lru"], 0)],
-    ids=["neither", "window", "torch"],
+    [
+        ("llama", ["dense"], 1),
+        ("mistral", ["dense"], 0),
+        ("llama", ["dense", "lru"], 0),
+        ("llama", ["dense", "ada_kv"], 0),
+    ],
+    ids=["neither", "window", "torch", "measured"],
 )
 def test_steps_that_depend_on_how_much_is_decoded_are_never_recorded(name, cells, times, recorder):
     answers(generation, name, cells)

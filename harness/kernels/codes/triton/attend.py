@@ -11,18 +11,7 @@ from harness.kernels.codes.triton.decode import read_back, settled_of
 from harness.kernels.shared.triton.attend import store_part
 from harness.kernels.shared.triton.combine import finish
 from harness.kernels.shared.triton.launch import follow
-from harness.kernels.shared.triton.softmax import mixtures, nothing, products, query_rows
-
-
-@triton.jit
-def add_tokens(output, best, mass, logits, value, g: tl.constexpr):
-    """Add tokens of logits [rows, block], -inf where there is none, and values [block, width] to the sums."""
-    higher = tl.maximum(best, tl.max(logits, 1))
-    shift = tl.where(higher > -float("inf"), higher, 0.0)
-    weight = tl.exp(logits - shift[:, None])
-    shrink = tl.exp(best - shift)
-    mass = mass * shrink + tl.sum(weight, 1)
-    return output * shrink[:, None] + mixtures(weight, value, g), higher, mass
+from harness.kernels.shared.triton.softmax import add_tokens, nothing, products, query_rows
 
 
 @triton.jit

@@ -111,3 +111,14 @@ def attend_blocks(
     if approximate:
         held += tl.sum(rough_mass, 1)
     return output, best, mass, held
+
+
+@triton.jit
+def add_tokens(output, best, mass, logits, value, g: tl.constexpr):
+    """Add tokens of logits [rows, block], -inf where there is none, and values [block, width] to the sums."""
+    higher = tl.maximum(best, tl.max(logits, 1))
+    shift = tl.where(higher > -float("inf"), higher, 0.0)
+    weight = tl.exp(logits - shift[:, None])
+    shrink = tl.exp(best - shift)
+    mass = mass * shrink + tl.sum(weight, 1)
+    return output * shrink[:, None] + mixtures(weight, value, g), higher, mass
