@@ -19,9 +19,9 @@ from harness.kernels.sparq import Tiles
 from harness.kernels.sparq.tiles import HeadTiles
 
 CODED = {
-    "kivi": [{"bits": 2}, {"bits": 4, "group_size": 64}],
-    "int_kv": [{"bits": 8}, {"bits": 4, "by": "channel"}],
-    "fp8": [{"scale": "prompt"}],
+    "kivi": {"bits": 2},
+    "int_kv": {"bits": 4, "by": "channel"},
+    "fp8": {"scale": "prompt"},
 }
 
 
@@ -87,7 +87,7 @@ def every_kernel(g, dtype):
 
 def every_prompt(q, c):
     prefix = LayerPrefix(c.k, c.v, torch.ones(1, 1, c.longest, dtype=torch.bool), decode_steps=8)
-    for name, knobs in ((name, knobs) for name, settings in CODED.items() for knobs in settings):
+    for name, knobs in CODED.items():
         kernels.find_binding(methods.create(name, **knobs)).for_layer(prefix)(q, c, scale=0.1)
     for heads in {1, q.shape[2]}:
         kept = torch.rand(1, 2, heads, c.longest) > 0.5

@@ -16,7 +16,7 @@ from harness.kernels.codes.held import HeldCodes
 from harness.kernels.codes.tiles import CodeTiles, code_tiles
 from harness.kernels.shared.cache import KVCache
 from harness.kernels.shared.device import check_query, overlap, processors
-from harness.kernels.shared.tiles import logit_rows, power
+from harness.kernels.shared.tiles import logit_rows, parts_at_once, power
 from harness.methods import Method
 from harness.methods.all_in_codes import AllInCodes
 from harness.methods.compressed.fp8 import FP8
@@ -99,7 +99,7 @@ def _attend(q: Tensor, cache: KVCache, state: CodedCache, scale: float, tiles: C
     )  # fmt: skip
     if parts > 1:
         combine_kernel[(b * h * group,)](
-            partial, *sums, cache.padding, cache.kv_lengths, out, out, out, out, h, parts, 1, pad=power(parts, 1),
+            partial, *sums, cache.padding, cache.kv_lengths, out, out, out, out, h, parts, 1, pad=parts_at_once(parts),
             pad_chunks=1, share=False, mix=False, num_warps=4, **common,
         )  # fmt: skip
     return out

@@ -13,7 +13,7 @@ from harness.attention.survivors import Survivors
 from harness.kernels.binding import KernelBinding
 from harness.kernels.shared.cache import KVCache
 from harness.kernels.shared.device import check_query, overlap, processors
-from harness.kernels.shared.tiles import AttendTiles, attend_tiles, logit_rows, power
+from harness.kernels.shared.tiles import AttendTiles, attend_tiles, logit_rows, parts_at_once, power
 from harness.methods.cost import LayerAt
 from harness.methods.prompt_eviction import PromptEviction
 
@@ -87,7 +87,7 @@ def _launch(q: Tensor, cache: KVCache, left: Left, scale: float, tiles: AttendTi
     )  # fmt: skip
     if parts > 1:
         combine_kernel[(b * h * group,)](
-            partial, *sums, cache.padding, cache.kv_lengths, out, out, out, out, h, parts, 1, pad=power(parts, 1),
+            partial, *sums, cache.padding, cache.kv_lengths, out, out, out, out, h, parts, 1, pad=parts_at_once(parts),
             pad_chunks=1, share=False, mix=False, num_warps=4, **common,
         )  # fmt: skip
     return out

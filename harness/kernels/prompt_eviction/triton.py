@@ -66,7 +66,7 @@ def attend_left_kernel(
             asked = (row < g) & (entry < count)[None, :]
             seen = seen & (tl.load(own + row * listed + entry[None, :], mask=asked, other=1) != 0)
         logits = tl.where(seen, products(query, key, g) * scale, -float("inf"))
-        output, best, mass = add_tokens(output, best, mass, logits, value, g)
+        output, best, mass = add_tokens(output, best, mass, logits, value, g, True)
     if many:
         store_part(partial, bests, masses, helds, program, output, best, mass, held, g, rows, d, width)
     else:

@@ -59,7 +59,7 @@ def attend_codes(
             v_channels, v_each, v_floats, mixed, query.dtype,
         )  # fmt: skip
         logits = tl.where(valid[None, :], products(query, key, g) * scale, -float("inf"))
-        output, best, mass = add_tokens(output, best, mass, logits, value, g)
+        output, best, mass = add_tokens(output, best, mass, logits, value, g, True)
     return output, best, mass
 
 

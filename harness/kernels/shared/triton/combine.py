@@ -81,11 +81,12 @@ def combine_kernel(
         place = (head * parts + part) * g + program % g
         bests = tl.load(best + place, mask=inside, other=-float("inf"))
         higher = tl.maximum(top, tl.max(bests, 0))
-        factor = tl.exp(bests - higher)
+        shift = tl.where(higher > -float("inf"), higher, 0.0)  # the first parts may hold no token of this head
+        factor = tl.exp(bests - shift)
         values = tl.load(
             partial + place[:, None] * d + column[None, :], mask=inside[:, None] & (column < d)[None, :], other=0.0
         )
-        shrink = tl.exp(top - higher)
+        shrink = tl.exp(top - shift)
         output = output * shrink + tl.sum(values * factor[:, None], 0)
         whole = whole * shrink + tl.sum(factor * tl.load(mass + place, mask=inside, other=0.0), 0)
         if share:

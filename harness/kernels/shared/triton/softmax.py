@@ -72,6 +72,22 @@ def attend_newest(
 
 
 @triton.jit
+def add_tokens(output, best, mass, logits, value, g: tl.constexpr, empty: tl.constexpr):
+    """Add tokens of logits [rows, block], -inf where there is none, and values [block, width] to the sums.
+
+    `empty` says that there may be none in the block, and none before.
+    """
+    higher = tl.maximum(best, tl.max(logits, 1))
+    shift = higher
+    if empty:
+        shift = tl.where(higher > -float("inf"), higher, 0.0)
+    weight = tl.exp(logits - shift[:, None])
+    shrink = tl.exp(best - shift)
+    mass = mass * shrink + tl.sum(weight, 1)
+    return output * shrink[:, None] + mixtures(weight, value, g), higher, mass
+
+
+@triton.jit
 def attend_blocks(
     output, best, mass, held, query, sparse, k, v, factor, top, index, logit, start, stop, window, begin, end, scale,
     k_n, v_n, listed, g: tl.constexpr, rows: tl.constexpr, d: tl.constexpr, width: tl.constexpr, block: tl.constexpr,
@@ -99,26 +115,8 @@ def attend_blocks(
         if approximate:
             rough = products(sparse, key, g) * factor[:, None] - top[:, None]
             rough_mass += tl.where(valid[None, :], tl.exp(rough), 0.0)
-        higher = tl.maximum(best, tl.max(logits, 1))
-        shift = higher
-        if keep_logits:  # a block may hold padding only
-            shift = tl.where(higher > -float("inf"), higher, 0.0)
-        weight = tl.exp(logits - shift[:, None])
-        shrink = tl.exp(best - shift)
-        mass = mass * shrink + tl.sum(weight, 1)
-        output = output * shrink[:, None] + mixtures(weight, value, g)
-        best = higher
+        # with keep_logits, a block may hold padding only
+        output, best, mass = add_tokens(output, best, mass, logits, value, g, keep_logits)
     if approximate:
         held += tl.sum(rough_mass, 1)
     return output, best, mass, held
-
-
-@triton.jit
-def add_tokens(output, best, mass, logits, value, g: tl.constexpr):
-    """Add tokens of logits [rows, block], -inf where there is none, and values [block, width] to the sums."""
-    higher = tl.maximum(best, tl.max(logits, 1))
-    shift = tl.where(higher > -float("inf"), higher, 0.0)
-    weight = tl.exp(logits - shift[:, None])
-    shrink = tl.exp(best - shift)
-    mass = mass * shrink + tl.sum(weight, 1)
-    return output * shrink[:, None] + mixtures(weight, value, g), higher, mass
