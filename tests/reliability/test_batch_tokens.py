@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from compare_tables import tables
 from support.sweeps import only_run
 from transformers import AutoModelForCausalLM
@@ -12,7 +13,7 @@ from harness.evaluation.batches import PLAIN_TOKENS
 from harness.hf import Checkpoint
 from harness.sweep import batch_tokens as deciding
 
-WHOLE = "engine.batch_size=null"
+WHOLE, HERE = "engine.batch_size=null", torch.device("cpu")
 SMALL, LARGE = 919_000_000, 1 << 36
 """Bytes: beside the passes, room for a few examples of the tiny model, and for all of them."""
 
@@ -35,7 +36,7 @@ def gpu(monkeypatch):
 
         monkeypatch.setattr(Engine, "run", counted)
         monkeypatch.setattr(Checkpoint, "load", load)
-        monkeypatch.setattr(deciding, "_free_bytes", lambda _: count)
+        monkeypatch.setattr(deciding, "_free_bytes", lambda _: {HERE: count})
         return sizes
 
     monkeypatch.setattr(Checkpoint, "device", "cuda")
