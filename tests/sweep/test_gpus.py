@@ -1,5 +1,6 @@
 """Jobs find a GPU each, whoever started them; a place is free again once its process is gone, however it went."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -8,8 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from support.sweeps import launch, only_run, sweep_job
+from transformers import AutoModelForCausalLM
 
 from harness.errors import InputError
+from harness.hf import Checkpoint
 from harness.sweep.gpus import AT_ONCE, _Places, gpus_of_a_job, jobs_at_once, place_of_job
 
 
@@ -113,3 +117,24 @@ def test_a_launcher_runs_a_job_on_each_gpu_that_jobs_may_use(gpus, device, devic
 def test_without_a_gpu_two_jobs_run_at_a_time(gpus):
     gpus()
     assert (jobs_at_once("auto", None), gpus_of_a_job("auto", None)) == (AT_ONCE, 0)
+
+
+def test_a_job_runs_on_the_gpu_that_is_free_and_its_launch_says_so(gpus, tiny, tmp_path, monkeypatch):
+    gpus("a", "b")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"a GPU at {device}")
+    loaded = []
+
+    def load(checkpoint):
+        loaded.append(checkpoint.device)
+        return AutoModelForCausalLM.from_pretrained(checkpoint.path).eval().requires_grad_(False)
+
+    monkeypatch.setattr(Checkpoint, "load", load)
+    with place_of_job("cuda"):
+        assert launch(sweep_job(tiny, tmp_path, "limit=1", "methods=[dense]", "engine.batch_tokens=9999")) == 0
+    (line,) = (only_run(tmp_path) / "launches.jsonl").read_text().splitlines()
+    told = json.loads(line)
+    assert (loaded, told["device"], told["device_name"]) == (["cuda:1"], "cuda:1", "a GPU at cuda:1")
+    config = json.loads((only_run(tmp_path) / "run.json").read_text())["config"]
+    assert config["model"]["device"] == "auto"
