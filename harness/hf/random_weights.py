@@ -22,7 +22,7 @@ def random_model(name: str, config: Any, dtype: torch.dtype, device: str, device
 
     Raises InputError if the GPUs do not hold it.
     """
-    model = _placed(config, dtype, device_map) if device_map else _on_one(config, dtype, device)
+    model = _placed(config, dtype, device_map or device)
     if OFFLOADED in find_devices(model):
         raise InputError(f"model '{name}': random weights do not fit these GPUs: `harness plan` says how many do")
     draw_weights(model)
@@ -41,13 +41,11 @@ def draw_weights(model: Any) -> None:
             weight.normal_(0, spread, generator=torch.Generator(weight.device).manual_seed(seed))
 
 
-def _on_one(config: Any, dtype: torch.dtype, device: str) -> Any:
-    with torch.device(device):
-        return AutoModelForCausalLM.from_config(config, dtype=dtype)
-
-
 def _placed(config: Any, dtype: torch.dtype, device_map: str) -> Any:
-    """Let transformers place a checkpoint without weights: each that is missing is made where its layer lies."""
+    """Let transformers place a checkpoint without weights: each that is missing is made where its layer lies.
+
+    One way for all placements: what is computed from the configuration is computed on the host, to the same bits.
+    """
     with torch.device("meta"):
         kind = type(AutoModelForCausalLM.from_config(config, dtype=dtype))
     with _without_report():

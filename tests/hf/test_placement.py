@@ -4,15 +4,19 @@ import importlib.util
 
 import pytest
 import torch
-from support import architectures
+from accelerate import dispatch_model
+from support import KNOBS, architectures
 from support.devices import devices, spread
+from support.engine_runs import engine, generation, learnt, ropes
 from torch import nn
 
+from harness import methods
+from harness.engine import Engine
 from harness.errors import InputError
 from harness.hf import Bridge, find
 from harness.hf.placement import OFFLOADED, check_placing, find_devices, layer_devices, unrecorded
 from harness.hf.projections import projections
-from harness.hf.random_weights import random_model
+from harness.hf.random_weights import draw_weights, random_model
 from harness.hf.spec import ModelSpec
 
 GPUS = [torch.device("cuda", index) for index in (0, 1)]
@@ -56,13 +60,33 @@ def test_weights_that_wait_on_the_host_are_not_changed():
         projections(model)
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gpt_neox", "gemma3_text", "mixtral"])
-def test_a_model_that_is_made_layer_by_layer_is_the_one_made_whole(architecture):
-    config = architectures.config(architecture)
-    whole, placed = (random_model("m", config, torch.float32, "cpu", how) for how in (None, "auto"))
+@pytest.mark.parametrize("architecture", ["llama", "gpt_neox", "gemma3_text", "mixtral", "gpt2"])
+def test_a_random_model_that_is_made_where_its_layers_lie_is_the_one_made_whole(architecture):
+    whole = architectures.model(architecture)
+    draw_weights(whole)
     tokens = torch.tensor([architectures.prompts()[0]])
-    with torch.no_grad():
-        torch.testing.assert_close(placed(tokens).logits, whole(tokens).logits, rtol=0, atol=0)
+    for device_map in (None, "auto"):
+        placed = random_model("m", architectures.config(architecture), torch.float32, "cpu", device_map)
+        assert {str(device) for device in find_devices(placed)} == {"cpu"}
+        with torch.no_grad():
+            torch.testing.assert_close(placed.eval()(tokens).logits, whole(tokens).logits, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["dense", "h2o", "lorc"])
+def test_the_hooks_that_place_layers_change_no_number(name):
+    method = methods.create(name, **KNOBS[name])
+    expected = engine(dtype=torch.float32).run(generation(), [method])
+    model = architectures.model("llama")
+    parts = [
+        "model.embed_tokens",
+        "model.norm",
+        "model.rotary_emb",
+        "lm_head",
+        *(f"model.layers.{i}" for i in range(3)),
+    ]
+    dispatch_model(model, dict.fromkeys(parts, "cpu"), main_device="cpu", force_hooks=True)
+    found = Engine(Bridge(model), ropes=ropes("llama"), calibrations=learnt("llama")).run(generation(), [method])
+    assert [(of.tokens, of.nll) for of in found[0]] == [(of.tokens, of.nll) for of in expected[0]]
 
 
 def test_without_the_package_that_places_layers_a_device_map_is_refused(monkeypatch):
