@@ -82,6 +82,17 @@ def test_steps_in_which_tokens_become_codes_equal_the_definition(name, knobs, gr
         assert error(*decoding.step()) < 1e-5
 
 
+@EVERY
+@pytest.mark.parametrize("d", [16, 64, 48], ids=["a word of 2 bits", "words", "bytes"])
+def test_short_floats_of_groups_are_read_back_for_tensor_cores(name, knobs, d):
+    """48 channels are no power of two, and are read back byte by byte."""
+    knobs = knobs | ({"group_size": 16} if name == "kivi" and knobs["group_size"] > 16 else {})
+    case = Inputs.random(h=1, g=2, n=66, d=d, padding=11, dtype=torch.float16)
+    decoding = Decoding(name, knobs, case, prompt=64)
+    for _ in range(2):
+        assert error(*decoding.step()) < 1e-3
+
+
 @ONE_OF_EACH
 def test_a_prompt_too_short_to_be_encoded_grows_into_codes(name, knobs):
     decoding = Decoding(name, knobs, Inputs.random(h=1, n=17, d=32, padding=3), prompt=5)
@@ -89,7 +100,7 @@ def test_a_prompt_too_short_to_be_encoded_grows_into_codes(name, knobs):
         assert error(*decoding.step()) < 1e-5
 
 
-@EVERY
+@ONE_OF_EACH
 @pytest.mark.parametrize("tiles", [CodeTiles(16, 1), CodeTiles(16, 1, parts=3), CodeTiles(64, 4, parts=2)], ids=str)
 def test_however_the_tokens_are_split_the_output_is_the_same(name, knobs, tiles):
     decoding = Decoding(name, knobs, Inputs.random(g=2, n=91, d=32, padding=50), prompt=88, tiles=tiles)
@@ -97,11 +108,11 @@ def test_however_the_tokens_are_split_the_output_is_the_same(name, knobs, tiles)
         assert error(*decoding.step()) < 1e-5
 
 
-@EVERY
-@pytest.mark.parametrize("d", [32, 96, 160])
+@ONE_OF_EACH
+@pytest.mark.parametrize("d", [96, 160])
 def test_heads_of_every_width_are_read_back(name, knobs, d):
-    decoding = Decoding(name, knobs, Inputs.random(g=2, h=1, n=66, d=d, padding=9), prompt=63)
-    for _ in range(3):
+    decoding = Decoding(name, knobs, Inputs.random(g=2, h=1, n=66, d=d, padding=9), prompt=64)
+    for _ in range(2):
         assert error(*decoding.step()) < 1e-5
 
 

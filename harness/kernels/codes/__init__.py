@@ -13,7 +13,7 @@ from harness.attention import LayerPrefix
 from harness.attention.packed import PackedCache, PackedTokens
 from harness.kernels.binding import KernelBinding
 from harness.kernels.codes.held import HeldCodes
-from harness.kernels.codes.tiles import CodeTiles, code_tiles
+from harness.kernels.codes.tiles import CodeTiles, code_tiles, reads_words
 from harness.kernels.shared.cache import KVCache
 from harness.kernels.shared.device import check_query, overlap, processors
 from harness.kernels.shared.tiles import logit_rows, parts_at_once, power
@@ -87,15 +87,17 @@ def _attend(q: Tensor, cache: KVCache, state: CodedCache, scale: float, tiles: C
 
     b, h, group, d = q.shape
     parts, out, width = tiles.parts, torch.empty_like(q), power(d)
+    words = reads_words(group, d, q.dtype)
+    held = _pointers(state, torch.int32 if words else torch.uint8)
     partial = q.new_empty((b, h, parts, group, d) if parts > 1 else 1, dtype=torch.float32)
     sums = q.new_empty((3, b, h, parts, group) if parts > 1 else (3, 1), dtype=torch.float32)
     common = {"g": group, "d": d, "width": width, **overlap(q.device)}
     sides = {**state.k.options("k", width, tiles.block), **state.v.options("v", width, tiles.block)}
     attend_codes_kernel[(b * h * parts,)](
-        q, cache.k, cache.v, *_pointers(state), state.first, cache.padding, cache.kv_lengths, out, partial, *sums,
+        q, cache.k, cache.v, *held, state.first, cache.padding, cache.kv_lengths, out, partial, *sums,
         *_strides(cache, state), h, state.k.codes.shape[2], parts, state.exact, *_rules(state), scale,
-        rows=logit_rows(group), block=tiles.block, many=parts > 1, stages=tiles.stages, num_warps=tiles.warps,
-        **sides, **common,
+        rows=logit_rows(group), block=tiles.block, words=words, many=parts > 1, stages=tiles.stages,
+        num_warps=tiles.warps, **sides, **common,
     )  # fmt: skip
     if parts > 1:
         combine_kernel[(b * h * group,)](
@@ -105,9 +107,9 @@ def _attend(q: Tensor, cache: KVCache, state: CodedCache, scale: float, tiles: C
     return out
 
 
-def _pointers(state: CodedCache) -> tuple[Tensor, ...]:
+def _pointers(state: CodedCache, codes: torch.dtype = torch.uint8) -> tuple[Tensor, ...]:
     k, v = state.k, state.v
-    return k.codes, k.groups.scale, k.groups.low, v.codes, v.groups.scale, v.groups.low
+    return k.codes.view(codes), k.groups.scale, k.groups.low, v.codes.view(codes), v.groups.scale, v.groups.low
 
 
 def _strides(cache: KVCache, state: CodedCache) -> tuple[int, ...]:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
+FEWEST = 16
+"""Channels whose codes of 2 bits are a word."""
+
 
 @dataclass(frozen=True)
 class CodeTiles:
@@ -24,3 +29,11 @@ def code_tiles(heads: int, tokens: int, width: int, processors: int) -> CodeTile
     block = 64 if width <= 128 else 32
     parts = max(1, min(tokens // (4 * block), -(-8 * processors // heads)))
     return CodeTiles(block, parts=parts)
+
+
+def reads_words(group: int, d: int, dtype: torch.dtype) -> bool:
+    """Return True if codes are read back four bytes at a time: in short floats, for tensor cores, which groups take.
+
+    A token's codes of 2 bits must fill whole words, a number of them that is a power of two.
+    """
+    return group > 1 and d >= FEWEST and not d & (d - 1) and dtype in {torch.float16, torch.bfloat16}

@@ -8,6 +8,7 @@ import triton
 import triton.language as tl
 
 from harness.kernels.codes.triton.decode import read_back, settled_of
+from harness.kernels.codes.triton.packed import read_packed
 from harness.kernels.shared.triton.attend import store_part
 from harness.kernels.shared.triton.combine import finish
 from harness.kernels.shared.triton.launch import follow
@@ -18,16 +19,21 @@ from harness.kernels.shared.triton.softmax import add_tokens, nothing, products,
 def tokens_of(
     exact, exact_n, codes, scale, low, s_t, s_c, first, settled, valid, d: tl.constexpr, width: tl.constexpr,
     block: tl.constexpr, bits: tl.constexpr, tokens: tl.constexpr, channels: tl.constexpr, each: tl.constexpr,
-    floats: tl.constexpr, mixed: tl.constexpr, dtype: tl.constexpr,
+    floats: tl.constexpr, mixed: tl.constexpr, words: tl.constexpr, dtype: tl.constexpr,
 ):  # fmt: skip
     """Return the `valid` tokens [block, width] of a block: `mixed` ones are exact from `settled` on, others codes."""
     token = first + tl.arange(0, block)
     coded = valid
     if mixed:
         coded = valid & (token < settled)
-    found = read_back(
-        codes, scale, low, s_t, s_c, first, settled, coded, d, width, block, bits, tokens, channels, each, floats
-    ).to(dtype)
+    if words:
+        found = read_packed(
+            codes, scale, low, s_t, s_c, first, settled, coded, width, block, bits, tokens, channels, dtype, floats
+        )
+    else:
+        found = read_back(
+            codes, scale, low, s_t, s_c, first, settled, coded, d, width, block, bits, tokens, channels, each, floats
+        ).to(dtype)
     if mixed:
         column = tl.arange(0, width)[None, :]
         newer = valid & (token >= settled)
@@ -44,7 +50,7 @@ def attend_codes(
     g: tl.constexpr, d: tl.constexpr, width: tl.constexpr, block: tl.constexpr,
     k_bits: tl.constexpr, k_tokens: tl.constexpr, k_channels: tl.constexpr, k_each: tl.constexpr,
     k_floats: tl.constexpr, v_bits: tl.constexpr, v_tokens: tl.constexpr, v_channels: tl.constexpr,
-    v_each: tl.constexpr, v_floats: tl.constexpr, mixed: tl.constexpr, stages: tl.constexpr,
+    v_each: tl.constexpr, v_floats: tl.constexpr, words: tl.constexpr, mixed: tl.constexpr, stages: tl.constexpr,
 ):  # fmt: skip
     """Add the tokens at places begin .. end - 1, not older than `oldest`, to the sums; begin is a multiple of block."""
     for first in tl.range(begin, end, block, num_stages=stages):
@@ -52,11 +58,11 @@ def attend_codes(
         valid = (token >= oldest) & (token < end)
         key = tokens_of(
             k, k_n, k_codes, k_scale, k_low, ks_t, ks_c, first, k_settled, valid, d, width, block, k_bits, k_tokens,
-            k_channels, k_each, k_floats, mixed, query.dtype,
+            k_channels, k_each, k_floats, mixed, words, query.dtype,
         )  # fmt: skip
         value = tokens_of(
             v, v_n, v_codes, v_scale, v_low, vs_t, vs_c, first, v_settled, valid, d, width, block, v_bits, v_tokens,
-            v_channels, v_each, v_floats, mixed, query.dtype,
+            v_channels, v_each, v_floats, mixed, words, query.dtype,
         )  # fmt: skip
         logits = tl.where(valid[None, :], products(query, key, g) * scale, -float("inf"))
         output, best, mass = add_tokens(output, best, mass, logits, value, g, True)
@@ -73,12 +79,14 @@ def attend_codes_kernel(
     g: tl.constexpr, rows: tl.constexpr, d: tl.constexpr, width: tl.constexpr, block: tl.constexpr,
     k_bits: tl.constexpr, k_tokens: tl.constexpr, k_channels: tl.constexpr, k_each: tl.constexpr,
     k_floats: tl.constexpr, v_bits: tl.constexpr, v_tokens: tl.constexpr, v_channels: tl.constexpr,
-    v_each: tl.constexpr, v_floats: tl.constexpr, many: tl.constexpr, stages: tl.constexpr, overlap: tl.constexpr,
+    v_each: tl.constexpr, v_floats: tl.constexpr, words: tl.constexpr, many: tl.constexpr, stages: tl.constexpr,
+    overlap: tl.constexpr,
 ):  # fmt: skip
     """Attend from q [B, H, g, d] to all tokens of a row that are in sight. Grid [B * H * parts].
 
-    Tokens lie at places: place i is column firsts[b] + i of k and v, and entry i of the codes [B, H, room, each]. Those
-    in columns starts[b] .. stops[b] - 1 are in sight. With `many`, each part stores its sums for combine_kernel.
+    Tokens lie at places: place i is column firsts[b] + i of k and v, and entry i of the codes [B, H, room, each], which
+    are bytes or, with `words`, four in one (packed.py). Columns starts[b] .. stops[b] - 1 are in sight. With `many`,
+    each part stores its sums for combine_kernel.
     """
     follow(overlap)
     program = tl.program_id(0)
@@ -91,14 +99,16 @@ def attend_codes_kernel(
     live = tl.load(stops + batch) - origin
     k += batch * k_b + inner * k_h + origin.to(tl.int64) * k_n
     v += batch * v_b + inner * v_h + origin.to(tl.int64) * v_n
-    k_codes += head.to(tl.int64) * room * k_each
-    v_codes += head.to(tl.int64) * room * v_each
+    k_codes += head.to(tl.int64) * room * (k_each // 4 if words else k_each)
+    v_codes += head.to(tl.int64) * room * (v_each // 4 if words else v_each)
     k_scale += batch * ks_b + inner * ks_h
     k_low += batch * ks_b + inner * ks_h
     v_scale += batch * vs_b + inner * vs_h
     v_low += batch * vs_b + inner * vs_h
     k_settled = settled_of(live - exact, k_tail, k_chunk)
     v_settled = settled_of(live - exact, v_tail, v_chunk)
+    if words and k_floats:  # as whole rows share it, scaling the logits is enough
+        scale *= tl.load(k_scale)
     query = query_rows(q + head * g * d, g, rows, d, width)
     if g == 1:  # no tensor core wants short floats
         query = query.to(tl.float32)
@@ -114,13 +124,15 @@ def attend_codes_kernel(
     output, best, mass = attend_codes(
         output, best, mass, query, k, v, k_n, v_n, k_codes, k_scale, k_low, v_codes, v_scale, v_low, ks_t, ks_c, vs_t,
         vs_c, k_settled, v_settled, oldest, begin, middle, scale, g, d, width, block, k_bits, k_tokens, k_channels,
-        k_each, k_floats, v_bits, v_tokens, v_channels, v_each, v_floats, False, stages,
+        k_each, k_floats, v_bits, v_tokens, v_channels, v_each, v_floats, words, False, stages,
     )  # fmt: skip
     output, best, mass = attend_codes(
         output, best, mass, query, k, v, k_n, v_n, k_codes, k_scale, k_low, v_codes, v_scale, v_low, ks_t, ks_c, vs_t,
         vs_c, k_settled, v_settled, oldest, middle, end, scale, g, d, width, block, k_bits, k_tokens, k_channels,
-        k_each, k_floats, v_bits, v_tokens, v_channels, v_each, v_floats, True, 1,
+        k_each, k_floats, v_bits, v_tokens, v_channels, v_each, v_floats, words, True, 1,
     )  # fmt: skip
+    if words and v_floats:
+        output *= tl.load(v_scale)
     if many:
         store_part(partial, bests, masses, helds, program, output, best, mass, held, g, rows, d, width)
     else:
