@@ -45,7 +45,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as cache:
         os.environ["TRITON_CACHE_DIR"] = cache
         for length in given.lengths:
-            rows.append(compared(model, length, given.new))
+            rows.append({"layers": given.layers, **compared(model, length, given.new)})
             print(" ".join(f"{name}={value:.4g}" for name, value in rows[-1].items()), flush=True)
     if given.out:
         about = describe(torch.device("cuda"), given.commit)
