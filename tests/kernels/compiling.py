@@ -70,6 +70,7 @@ def every_kernel(g, dtype):
     for k in (128, 4000):  # chosen by groups of neighbours, and among all
         kernels.sparq(q, c, r=32, k=k, tiles=Tiles())
     kernels.sparq(q, c, r=24, k=128, tiles=Tiles(HeadTiles(8192, 8, narrow=False)))
+    kernels.sparq(q, c, r=24, k=128, tiles=Tiles(HeadTiles(2048, 4)))
     kernels.sparq(*cache(g, 2000, dtype), r=32, k=128, tiles=Tiles(HeadTiles(2048, 4, 128, fused=True)))
     kernels.flexgen(*cache(g, 9000, dtype, transposed=False), k=4000)  # chosen digit by digit
     kernels.sparq(q, once, r=32, k=128, reallocate=False)

@@ -9,9 +9,11 @@ from harness.kernels.sparq import Tiles
 from harness.kernels.sparq.tiles import HeadTiles, ScoreTiles
 
 WHOLE, FUSED = Tiles(HeadTiles(256, 1)), Tiles(HeadTiles(256, 1, fused=True, block=16))
-SPLIT = Tiles(score=ScoreTiles(64, 1))
+MERGED, SPLIT = Tiles(HeadTiles(64, 1)), Tiles(score=ScoreTiles(64, 1))
 
-TILES = pytest.mark.parametrize("tiles", [WHOLE, SPLIT, FUSED, None], ids=["whole", "split", "fused", "planned"])
+TILES = pytest.mark.parametrize(
+    "tiles", [WHOLE, MERGED, SPLIT, FUSED, None], ids=["whole", "merged", "split", "fused", "planned"]
+)
 
 
 @TILES

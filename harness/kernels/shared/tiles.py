@@ -46,5 +46,5 @@ def attend_tiles(heads: int, group: int, tokens: int, width: int, processors: in
         tiles = AttendTiles(32, 2, 1)
     else:
         tiles = AttendTiles(largest, 4, 1)
-    parts = max(1, min(tokens // (4 * tiles.block), -(-4 * processors // heads)))
+    parts = max(1, min(tokens // (2 * tiles.block), -(-4 * processors // heads)))
     return replace(tiles, parts=parts)

@@ -13,8 +13,8 @@ from harness.kernels.shared.cache import KVCache
 from harness.kernels.shared.device import check_query, overlap, processors
 from harness.kernels.shared.mass import SoftmaxMass
 from harness.kernels.shared.tiles import power
+from harness.kernels.sparq.alone import choose_alone, fused
 from harness.kernels.sparq.channels import Channels
-from harness.kernels.sparq.head import choose_by_head, fused
 from harness.kernels.sparq.knobs import Knobs
 from harness.kernels.sparq.tiles import HeadTiles, ScoreTiles, head_tiles, score_tiles
 from harness.kernels.top_weights import row_scores
@@ -23,7 +23,7 @@ from harness.methods.selection.sparq import SparQ
 
 @dataclass(frozen=True)
 class Tiles:
-    """Says how SparQ's launches are cut up: by `head` where one program takes a KV head, otherwise by `score`."""
+    """Says how SparQ's launches are cut up: by `head` where programs choose by themselves, otherwise by `score`."""
 
     head: HeadTiles | None = None
     score: ScoreTiles | None = None
@@ -52,7 +52,7 @@ def sparq(
     if by_head and by_head.fused:
         return fused(q, cache, knobs, by_head)
     if by_head:
-        chosen, mass = choose_by_head(q, cache, knobs, by_head)
+        chosen, mass = choose_alone(q, cache, knobs, by_head)
     else:
         chosen, mass = _choose(q, cache, knobs, tiles.score if tiles else None)
     return attend(
@@ -69,7 +69,7 @@ BINDINGS = {SparQ: _bind}
 
 
 def _head_tiles(q: Tensor, cache: KVCache, knobs: Knobs, tiles: Tiles | None) -> HeadTiles | None:
-    """Return how one program takes a KV head; None for groups, for K stored once, and where programs share a head."""
+    """Return how programs choose among what they score; None for groups, K stored once, and large k."""
     if cache.kt is None or q.shape[2] > 1:
         return None
     if tiles:

@@ -16,8 +16,8 @@ from harness.kernels.shared.tiles import power
 class Channels:
     """Holds the query at the r channels chosen for each KV head.
 
-    index [B, H, r] int32 are the channels; packed [B, H, G, r] float32 is the query there; `query` is the query with
-    zeros elsewhere.
+    index [B, H, P, r] int32 are the channels; packed [B, H, P, G, r] float32 is the query there, for each of P programs
+    that choose them by themselves, or one; `query` is the query with zeros elsewhere.
     """
 
     packed: Tensor
@@ -25,12 +25,12 @@ class Channels:
     query: SparseQuery
 
     @classmethod
-    def empty(cls, q: Tensor, r: int) -> Channels:
+    def empty(cls, q: Tensor, r: int, programs: int = 1) -> Channels:
         """Allocate the channels of a query [B, H, G, D], for kernels to write."""
         b, h, group, _ = q.shape
-        packed = torch.empty(b, h, group, r, dtype=torch.float32, device=q.device)
-        index = torch.empty(b, h, r, dtype=torch.int32, device=q.device)
-        return cls(packed, index, SparseQuery(torch.empty_like(q), torch.empty_like(packed[..., 0])))
+        packed = torch.empty(b, h, programs, group, r, dtype=torch.float32, device=q.device)
+        index = torch.empty(b, h, programs, r, dtype=torch.int32, device=q.device)
+        return cls(packed, index, SparseQuery(torch.empty_like(q), torch.empty_like(packed[:, :, 0, :, 0])))
 
     @classmethod
     def chosen(cls, q: Tensor, r: int, scale: float) -> Channels:

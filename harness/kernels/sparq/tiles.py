@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.kernels.choice.tiles import MOST_ENTRIES
 from harness.kernels.shared.tiles import power
 
 MOST_HELD = 256
@@ -12,11 +13,11 @@ MOST_HELD = 256
 
 @dataclass(frozen=True)
 class HeadTiles:
-    """Says how one program takes all tokens of a KV head, with so many warps and registers.
+    """Says how a program chooses among the `chunk` tokens that it scores, with so many warps and registers.
 
-    `chunk` tokens fit. `stages` copies of channels are under way at once. The first `resident` programs of every
-    multiprocessor start `wait` nanoseconds apart. With `narrow`, the search first narrows the tokens down. With
-    `fused`, the program does all of SparQ, and its exact attention takes `block` tokens at a time.
+    `stages` copies of channels are under way at once. The first `resident` programs of every multiprocessor start
+    `wait` nanoseconds apart. With `narrow`, the search first narrows the tokens down. With `fused`, the program does
+    all of SparQ for a KV head, and its exact attention takes `block` tokens at a time.
     """
 
     chunk: int
@@ -40,12 +41,16 @@ class ScoreTiles:
 
 
 def head_tiles(heads: int, longest: int, r: int, chosen: int, processors: int) -> HeadTiles | None:
-    """Return tiles of programs that take all tokens of a KV head each; None where more programs should share it.
+    """Return tiles of programs that choose among the tokens that they score; None where more is chosen than they hold.
 
     `heads` = B * H without groups, `longest` bounds their tokens. Every branch is the fastest of some that were timed.
     """
-    if chosen > MOST_HELD:
-        return None
+    tiles = _head_tiles(heads, longest, r, processors)
+    merged = -(-longest // tiles.chunk) * chosen
+    return tiles if chosen <= MOST_HELD and merged <= MOST_ENTRIES else None
+
+
+def _head_tiles(heads: int, longest: int, r: int, processors: int) -> HeadTiles:
     chunk = power(longest)
     if chunk == 4096 or (chunk < 4096 and heads < 8 * processors):
         wait = chunk * r // 16 if heads > 2 * processors else 0
@@ -54,7 +59,9 @@ def head_tiles(heads: int, longest: int, r: int, chosen: int, processors: int) -
         return HeadTiles(chunk, 4, 80, chunk * r // 26, 6, stages=6, narrow=False)
     if chunk == 8192 and heads >= 2 * processors:
         return HeadTiles(chunk, 8, 128, chunk * r // 19, 2)
-    return None
+    if heads * longest < 2 * 4096 * processors:
+        return HeadTiles(2048, 4)
+    return HeadTiles(4096, 4, 128, 4000 if heads * longest > 4 * 4096 * processors else 0)
 
 
 def score_tiles(tokens: int, group: int, processors: int) -> ScoreTiles:

@@ -11,7 +11,7 @@ from harness.kernels.shared.triton.combine import finish
 from harness.kernels.shared.triton.launch import follow, hold_back
 from harness.kernels.shared.triton.softmax import attend_blocks, attend_newest, query_rows
 from harness.kernels.sparq.triton.channels import prepare_query
-from harness.kernels.sparq.triton.single import channel_logits, chosen_mass, softmax_mass
+from harness.kernels.sparq.triton.chunk import channel_logits, chosen_mass, softmax_mass
 from harness.kernels.sparq.triton.store import store_older
 
 

@@ -1,4 +1,4 @@
-"""Scores all tokens of a KV head and chooses the best in one program: SparQ, steps 1 to 3. Importing needs Triton."""
+"""Scores a chunk of tokens and chooses its best, without a group: SparQ, steps 1 to 3. Importing needs Triton."""
 
 # mypy: ignore-errors
 # Triton's language is not Python to a type checker, and its kernels take what a launch passes.
@@ -14,15 +14,15 @@ from harness.kernels.sparq.triton.store import store_older
 
 @triton.jit
 def channel_logits(
-    kt, packed, channel, temperature, token, kt_d, capacity, r, stages: tl.constexpr, covered: tl.constexpr
+    kt, packed, channel, temperature, token, kt_d, capacity, read, stages: tl.constexpr, covered: tl.constexpr
 ):  # fmt: skip
-    """Compute logits [1, chunk] at token [1, chunk] from the r chosen channels of kt, for one query head.
+    """Compute logits [1, chunk] at token [1, chunk] from the first `read` chosen channels of kt, for one query head.
 
     Naming `stages` makes Triton copy channels ahead into shared memory. Columns beyond the live tokens are read too:
     the mask must not depend on data, or loads shrink to one element. `covered`: all tokens are within capacity.
     """
     total = tl.zeros([1, token.shape[1]], tl.float32)
-    for i in tl.range(0, r, num_stages=stages):
+    for i in tl.range(0, read, num_stages=stages):
         at = kt + tl.load(channel + i) * kt_d + token
         key = tl.load(at) if covered else tl.load(at, mask=token < capacity, other=0.0)
         total += tl.load(packed + i) * key.to(tl.float32)
@@ -48,41 +48,46 @@ def chosen_mass(key, found, top, slots: tl.constexpr):
 
 
 @triton.jit
-def single_kernel(
-    q, kt, packed, channel, temperature, masked, starts, stops, index, key, scratch, peak, total, held,
-    kt_b, kt_h, kt_d, capacity, heads, window, count, scale,
+def score_choose_kernel(
+    q, kt, packed, channel, temperature, masked, starts, stops, position, key, scratch, peak, total, held,
+    kt_b, kt_h, kt_d, capacity, heads, chunks, window, count, scale,
     r: tl.constexpr, d: tl.constexpr, width: tl.constexpr, chunk: tl.constexpr,
     stages: tl.constexpr, covered: tl.constexpr, slots: tl.constexpr,
     narrow: tl.constexpr, wait: tl.constexpr, processors: tl.constexpr,
     resident: tl.constexpr, overlap: tl.constexpr,
 ):  # fmt: skip
-    """Score K stored channel-major and choose the best tokens. Grid [B * H], one query head per KV head.
+    """Score a chunk of K stored channel-major and choose its best tokens. Grid [B * H * chunks], a group of one.
 
-    index and key [B, H, count]: the best tokens and their logits. Each program chooses channels by itself: packed
-    [.., r], channel [.., r], temperature [..], masked [.., d] and scratch [.., 2, slots] are its own. peak and total
-    [B, H] are the softmax mass of all tokens, held that of the kept ones.
+    position and key [B, H, chunks, count]: the best tokens and their logits. Each program chooses channels by itself:
+    packed [.., r], channel [.., r] and scratch [.., 2, slots] are its own, temperature [B, H] and masked [B, H, d] are
+    the same from all chunks. peak and total [B, H, chunks] are the softmax mass of all tokens; held that of the kept
+    ones, written if there is one chunk.
     """
-    head = tl.program_id(0)
+    program = tl.program_id(0)
     follow(overlap)
-    hold_back(head, processors, resident, wait)
+    hold_back(program, processors, resident, wait)
+    head = program // chunks
+    begin = (program % chunks) * chunk
     start = tl.load(starts + head // heads)
     stop = tl.load(stops + head // heads)
-    packed += head * r
-    channel += head * r
+    packed += program * r
+    channel += program * r
     temperature += head
-    key += head * count
+    position += program * count
+    key += program * count
     prepare_query(q + head * d, packed, channel, temperature, masked + head * d, scale, r, d, width)
-    token = tl.arange(0, chunk)
-    row = tl.arange(0, 1)
+    token = begin + tl.arange(0, chunk)
+    read = tl.where((begin < stop) & (begin + chunk > start), r, 0)  # a chunk without live tokens reads no channel
     logits = channel_logits(
         kt + (head // heads).to(tl.int64) * kt_b + (head % heads).to(tl.int64) * kt_h, packed, channel, temperature,
-        tl.arange(0, chunk)[None, :], kt_d, capacity, r, stages, covered,
+        begin + tl.arange(0, chunk)[None, :], kt_d, capacity, read, stages, covered,
     )  # fmt: skip
     top, mass, near = softmax_mass(logits, token, start, stop, window)
-    tl.store(peak + head + row, top)
-    tl.store(total + head + row, mass)
-    scratch += head * 2 * slots
-    found = store_older(
-        index + head * count, key, scratch, tl.sum(logits, 0), token, 0, start, stop, window, count, slots, narrow
-    )
-    tl.store(held + head + row, near + chosen_mass(key, found, top, slots))
+    row = tl.arange(0, 1)
+    tl.store(peak + program + row, top)
+    tl.store(total + program + row, mass)
+    score = tl.sum(logits, 0)
+    scratch += program * 2 * slots
+    found = store_older(position, key, scratch, score, token, begin, start, stop, window, count, slots, narrow)
+    if chunks == 1:
+        tl.store(held + program + row, near + chosen_mass(key, found, top, slots))

@@ -1,10 +1,11 @@
-"""Launches the ways of SparQ in which one program takes a KV head: without a group, K stored channel-major."""
+"""Launches the ways of SparQ in which programs choose by themselves: without a group, K stored channel-major."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from harness.kernels.choice import ChunkChoices
 from harness.kernels.shared.attend import Chosen
 from harness.kernels.shared.cache import KVCache
 from harness.kernels.shared.device import overlap, processors
@@ -15,19 +16,21 @@ from harness.kernels.sparq.knobs import Knobs
 from harness.kernels.sparq.tiles import HeadTiles
 
 
-def choose_by_head(q: Tensor, cache: KVCache, knobs: Knobs, tiles: HeadTiles) -> tuple[Chosen, SoftmaxMass]:
-    """Do steps 1 to 3 of SparQ in one launch; returns the best tokens, and the mass of all and of the kept ones."""
-    from harness.kernels.sparq.triton.single import single_kernel  # needs Triton
+def choose_alone(q: Tensor, cache: KVCache, knobs: Knobs, tiles: HeadTiles) -> tuple[Chosen, SoftmaxMass]:
+    """Do steps 1 to 3 of SparQ; returns the best tokens, the mass of all and, with a single chunk, of the kept ones."""
+    from harness.kernels.sparq.triton.chunk import score_choose_kernel  # needs Triton
 
-    kt, channels = _channel_major(cache), Channels.empty(q, knobs.r)
-    index, key, scratch = _places(q, knobs)
-    mass = SoftmaxMass.empty(q, 1, channels.query, knows_kept=True)
-    single_kernel[(q.shape[0] * q.shape[1],)](
-        q, kt, *channels.pointers, cache.padding, cache.kv_lengths, index, key, scratch, mass.peak, mass.total,
-        mass.kept, *kt.stride()[:3], kt.shape[3], q.shape[1], knobs.window, knobs.chosen, knobs.scale,
-        **_options(q, kt, knobs, tiles), slots=scratch.shape[3],
+    kt, b, h = _channel_major(cache), *q.shape[:2]
+    best = ChunkChoices.empty(q, cache.longest, tiles.chunk, knobs.chosen, knobs.window)
+    channels = Channels.empty(q, knobs.r, programs=best.chunks)
+    mass = SoftmaxMass.empty(q, best.chunks, channels.query, knows_kept=best.chunks == 1)
+    scratch = _scratch(best.key)
+    score_choose_kernel[(b * h * best.chunks,)](
+        q, kt, *channels.pointers, cache.padding, cache.kv_lengths, best.position, best.key, scratch, mass.peak,
+        mass.total, mass.peak if mass.kept is None else mass.kept, *kt.stride()[:3], kt.shape[3], h, best.chunks,
+        knobs.window, knobs.chosen, knobs.scale, **_options(q, kt, knobs, tiles), slots=scratch.shape[-1],
     )  # fmt: skip
-    return Chosen(index, independent=True), mass
+    return Chosen(best.best(cache), independent=True), mass
 
 
 def fused(q: Tensor, cache: KVCache, knobs: Knobs, tiles: HeadTiles) -> Tensor:
@@ -35,13 +38,14 @@ def fused(q: Tensor, cache: KVCache, knobs: Knobs, tiles: HeadTiles) -> Tensor:
     from harness.kernels.sparq.triton.fused import fused_kernel  # needs Triton
 
     kt, channels = _channel_major(cache), Channels.empty(q, knobs.r)
-    index, key, scratch = _places(q, knobs)
-    out = torch.empty_like(q)
+    best = ChunkChoices.empty(q, cache.longest, cache.longest, knobs.chosen, knobs.window)
+    scratch, out = _scratch(best.key), torch.empty_like(q)
     v_sum = out if cache.v_sum is None else cache.v_sum
     fused_kernel[(q.shape[0] * q.shape[1],)](
-        q, cache.k, cache.v, kt, cache.padding, cache.kv_lengths, v_sum, *channels.pointers, index, key, scratch, out,
+        q, cache.k, cache.v, kt, cache.padding, cache.kv_lengths, v_sum, *channels.pointers, best.position, best.key,
+        scratch, out,
         *cache.k.stride()[:3], *cache.v.stride()[:3], *kt.stride()[:3], kt.shape[3], q.shape[1], knobs.window,
-        knobs.chosen, knobs.scale, **_options(q, kt, knobs, tiles), slots=scratch.shape[3], block=tiles.block,
+        knobs.chosen, knobs.scale, **_options(q, kt, knobs, tiles), slots=scratch.shape[-1], block=tiles.block,
         mix=knobs.reallocate,
     )  # fmt: skip
     return out
@@ -52,13 +56,10 @@ def _channel_major(cache: KVCache) -> Tensor:
     return cache.kt
 
 
-def _places(q: Tensor, knobs: Knobs) -> tuple[Tensor, Tensor, Tensor]:
-    """Allocate the chosen columns [B, H, k] and their logits, and space for a first, narrower choice."""
-    b, h, _, _ = q.shape
-    index = torch.empty(b, h, knobs.chosen, dtype=torch.int32, device=q.device)
-    slots = power(knobs.chosen + knobs.chosen // 2 + 32)
-    key = torch.empty_like(index, dtype=torch.float32)
-    return index, key, key.new_empty(b, h, 2, slots)
+def _scratch(key: Tensor) -> Tensor:
+    """Allocate space for the first, narrower choice of each chunk: key [.., k] -> [.., 2, slots]."""
+    k = key.shape[-1]
+    return key.new_empty(*key.shape[:-1], 2, power(k + k // 2 + 32))
 
 
 def _options(q: Tensor, kt: Tensor, knobs: Knobs, tiles: HeadTiles) -> dict[str, object]:
