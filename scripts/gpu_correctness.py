@@ -31,12 +31,12 @@ SHAPES = {
     (20, 8, 4, 2000, 128): torch.float16,
 }
 KNOBS = {"r": 20, "k": 128, "bits": 4}
-# Decode steps of every method, for some must carry their state over several
+# Decode steps of every method, for some must carry their state over several; so many tokens tie exactly
 STEPS = {
-    (4, 4, 1, 3000, 128): torch.float16,
-    (2, 4, 4, 3000, 128): torch.bfloat16,
-    (1, 1, 2, 300, 80): torch.float16,
-    (1, 2, 1, 20000, 64): torch.float16,
+    (4, 4, 1, 3000, 128): (torch.float16, 50),
+    (2, 4, 4, 3000, 128): (torch.bfloat16, 50),
+    (1, 1, 2, 300, 80): (torch.float16, 0),
+    (1, 2, 1, 20000, 64): (torch.float16, 0),
 }
 # Kept tokens that no program holds at once
 LONG = (1, 8, 4, 32768, 128)
@@ -68,7 +68,7 @@ def correctness() -> Iterator[Check]:
     for (b, h, g, n, d), dtype in SHAPES.items():
         worst = max(_error(b, h, g, n, d, dtype, size) for size in QUERIES.values())
         yield Check(f"sparq {dtype}, [{b}, {h}, {g}, {d}] over {n} tokens, relative error", worst, "<", LIMIT[dtype])
-    for (name, method), (shape, dtype), equal in itertools.product(_served(), STEPS.items(), (0, 50)):
+    for (name, method), (shape, (dtype, equal)) in itertools.product(_served(), STEPS.items()):
         b, h, g, n, d = shape
         worst = _worst_step(method, _comparable(b, h, g, n, d, dtype, equal))
         what = f"{name} {dtype}, [{b}, {h}, {g}, {d}] over {n} tokens, {equal} of them equal, steps"
