@@ -57,7 +57,7 @@ def main() -> int:
     held = []
     for part in given.parts:
         begin = time.perf_counter()
-        for check in parts[part]():
+        for check in _checks(part, parts[part]):
             print(f"{'ok    ' if check.holds else 'MISSED'} {check.name}: {check.measured}", flush=True)
             held.append(check.holds)
         gc.collect()
@@ -65,6 +65,14 @@ def main() -> int:
         print(f"part {part} took {time.perf_counter() - begin:.0f} s", flush=True)
     print(f"{sum(held)} of {len(held)} hold")
     return 0 if all(held) else 1
+
+
+def _checks(name: str, part: Callable[[], Iterator[Check]]) -> Iterator[Check]:
+    """Yield the checks of a part; an error is one that was missed, and other parts go on."""
+    try:
+        yield from part()
+    except RuntimeError as error:
+        yield Check(f"part {name} runs to its end", False, str(error))
 
 
 def spread() -> Iterator[Check]:
