@@ -30,7 +30,7 @@ SHAPES = {
     (70, 16, 1, 1500, 96): torch.float16,
     (20, 8, 4, 2000, 128): torch.float16,
 }
-KNOBS = {"r": 20, "k": 128, "bits": 4}
+KNOBS = {"r": 20, "k": 128, "bits": 4, "group_size": 16, "residual_length": 16}
 # Decode steps of every method, for some must carry their state over several; so many tokens tie exactly
 STEPS = {
     (4, 4, 1, 3000, 128): (torch.float16, 50),
