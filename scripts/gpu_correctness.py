@@ -13,6 +13,7 @@ from harness import kernels, methods
 from harness.attention import LayerPrefix, Step
 from harness.attention.scores import Scores
 from harness.bench.cases import prompt_of
+from harness.bench.check import prompt_type
 from harness.kernels import KVCache
 from harness.kernels.binding import bindings, find_bind
 
@@ -106,7 +107,8 @@ def _worst_step(method: methods.Method[Any], x: Step, steps: int = 6) -> float:
     double = x if method.owns_cache else Step(x.q.double(), x.k.double(), x.v.double(), x.mask, x.scores)
     s = x.length - steps
     state = fast.start(prompt_of(method, x, steps))
-    expected_state = method.start(prompt_of(method, double, steps))
+    same = prompt_type(method, x.k.dtype) == x.k.dtype
+    expected_state = method.start(prompt_of(method, x if same else double, steps))
     r = methods.settings(method).get("r")
     defined = torch.ones(x.q.shape[:2], dtype=torch.bool) if r is None else _channels_are_defined(x.q, r)
     pairs = (

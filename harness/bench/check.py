@@ -20,6 +20,7 @@ from harness.bench.columns import Status, Verdict
 from harness.bench.timing import Call, Timing, time_calls, time_launches
 from harness.errors import first_line
 from harness.methods import Method
+from harness.methods.prompt_eviction import PromptEviction
 
 TOLERANCE = {torch.float16: 5e-3, torch.bfloat16: 3e-2, torch.float32: 1e-4, torch.float64: 1e-4}
 SHORT_SCORES = {torch.float16: 0.25, torch.bfloat16: 0.5}
@@ -133,19 +134,32 @@ def _outputs(method: Method[Any], step: Step, prompt: LayerPrefix, row: slice) -
     """
     precise = step.k.dtype if method.owns_cache else torch.float64
     q, k, v = (tensor[row].to(precise) for tensor in (step.q, step.k, step.v))
-    given = {name: value[row] for name, value in prompt.statistics.items()}
-    known = {name: value.to(precise) if value.is_floating_point() else value for name, value in given.items()}
     generator = torch.Generator(q.device).manual_seed(0)
     change = ROUNDING[step.k.dtype] * (2 * torch.rand(q.shape, generator=generator, device=q.device, dtype=q.dtype) - 1)
     s, mask = prompt.k.shape[2], step.mask[row]
     for query in (q - q * change, q + q * change):
-        of_row = replace(
-            prompt, k=k[:, :, :s], v=v[:, :, :s], mask=mask[..., :s], statistics=known, shared={}, common={}
-        )
-        state = method.start(replace(of_row, decode_steps=step.length - s))
+        state = method.start(_row_of(prompt, row, step, prompt_type(method, step.k.dtype)))
         for n in range(s + 1, step.length + 1):
             output = method.attend(Step(query, k[:, :, :n], v[:, :, :n], mask[..., :n], step.scores), state)
         yield output.double()
+
+
+def prompt_type(method: Method[Any], given: torch.dtype) -> torch.dtype:
+    """Return the type in which a definition takes a prompt of the `given` type.
+
+    What stays of a prompt for good is chosen by the method itself, in the given type, whatever computes its steps.
+    """
+    return given if method.owns_cache or isinstance(method, PromptEviction) else torch.float64
+
+
+def _row_of(prompt: LayerPrefix, row: slice, step: Step, dtype: torch.dtype) -> LayerPrefix:
+    """Return one row of a prompt as the only one, in another type."""
+    s = prompt.k.shape[2]
+    given = {name: value[row] for name, value in prompt.statistics.items()}
+    known = {name: value.to(dtype) if value.is_floating_point() else value for name, value in given.items()}
+    k, v = (tensor[row, :, :s].to(dtype) for tensor in (step.k, step.v))
+    mask, steps = step.mask[row][..., :s], step.length - s
+    return replace(prompt, k=k, v=v, mask=mask, statistics=known, shared={}, common={}, decode_steps=steps)
 
 
 def _norm(outputs: Tensor) -> Tensor:
