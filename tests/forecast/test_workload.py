@@ -145,7 +145,7 @@ def test_nothing_is_recorded_where_there_are_no_kernels_and_nothing_waits_for_it
 
 @pytest.mark.parametrize(("more", "by"), [([], "kernel"), (["engine.kernel=torch"], "PyTorch (estimate)")])
 def test_a_plan_prices_every_method_on_every_device_and_says_what_is_an_estimate(tiny, more, by):
-    names = ["dense", "h2o", "snapkv", "fp8", "sparq"]
+    names = ["dense", "h2o", "tova", "fp8", "sparq"]
     asked = [f"methods=[{','.join(names)}]", "ratios=[2]", f"model.path={tiny}", *more]
     text = forecast(compositions([*SWEEP, *asked]))
     prices = text[text.index("decoding under") :].splitlines()
@@ -155,7 +155,7 @@ def test_a_plan_prices_every_method_on_every_device_and_says_what_is_an_estimate
     for *hours, _ in lines.values():
         assert len(hours) == len(DEVICES) and all(float(of) > 0 for of in hours)
     assert [lines[name][-1] for name in ("dense", "h2o", "sparq")] == [by] * 3
-    assert lines["snapkv"][-1] == "PyTorch (estimate)"
+    assert lines["tova"][-1] == "PyTorch (estimate)"
 
 
 def test_every_prefill_multiplies_all_weights_and_attends_to_what_came_before():
