@@ -30,7 +30,7 @@ def test_the_readme_lists_every_status():
 
 @pytest.mark.parametrize("name", FILES)
 def test_the_committed_measurements_have_columns_that_are_described(name, repository):
-    assert set(pd.read_csv(repository / "docs" / "speed" / name)) < set(columns(FILES[name]))
+    assert set(pd.read_csv(repository / "docs" / "speed" / name)) <= set(columns(FILES[name]))
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -42,4 +42,4 @@ def test_lines_without_a_time_are_left_out_of_figures(name, repository, tmp_path
     for before, now in zip(
         read_benchmarks([repository / "docs" / "speed" / name]), read_benchmarks([tmp_path / name]), strict=True
     ):
-        pd.testing.assert_frame_equal(before, now.drop(columns="status", errors="ignore"))
+        pd.testing.assert_frame_equal(*(part.drop(columns="status", errors="ignore") for part in (before, now)))
