@@ -16,7 +16,8 @@ from harness.kernels.codes.held import HeldCodes
 from harness.kernels.codes.tiles import CodeTiles, code_tiles, reads_words
 from harness.kernels.shared.cache import KVCache
 from harness.kernels.shared.device import check_query, overlap, processors
-from harness.kernels.shared.tiles import logit_rows, parts_at_once, power
+from harness.kernels.shared.parts import Parts
+from harness.kernels.shared.tiles import logit_rows, power
 from harness.methods import Method
 from harness.methods.all_in_codes import AllInCodes
 from harness.methods.compressed.fp8 import FP8
@@ -83,28 +84,19 @@ def _encode(cache: KVCache, state: CodedCache) -> None:
 
 def _attend(q: Tensor, cache: KVCache, state: CodedCache, scale: float, tiles: CodeTiles) -> Tensor:
     from harness.kernels.codes.triton.attend import attend_codes_kernel  # needs Triton
-    from harness.kernels.shared.triton.combine import combine_kernel
 
     b, h, group, d = q.shape
-    parts, out, width = tiles.parts, torch.empty_like(q), power(d)
+    parts, out, width = Parts.of(q, tiles.parts), torch.empty_like(q), power(d)
     words = reads_words(group, d, q.dtype)
     held = _pointers(state, torch.int32 if words else torch.uint8)
-    partial = q.new_empty((b, h, parts, group, d) if parts > 1 else 1, dtype=torch.float32)
-    sums = q.new_empty((3, b, h, parts, group) if parts > 1 else (3, 1), dtype=torch.float32)
-    common = {"g": group, "d": d, "width": width, **overlap(q.device)}
     sides = {**state.k.options("k", width, tiles.block), **state.v.options("v", width, tiles.block)}
-    attend_codes_kernel[(b * h * parts,)](
-        q, cache.k, cache.v, *held, state.first, cache.padding, cache.kv_lengths, out, partial, *sums,
-        *_strides(cache, state), h, state.k.codes.shape[2], parts, state.exact, *_rules(state), scale,
-        rows=logit_rows(group), block=tiles.block, words=words, many=parts > 1, stages=tiles.stages,
-        num_warps=tiles.warps, **sides, **common,
+    attend_codes_kernel[(b * h * parts.count,)](
+        q, cache.k, cache.v, *held, state.first, cache.padding, cache.kv_lengths, out, *parts.pointers,
+        *_strides(cache, state), h, state.k.codes.shape[2], parts.count, state.exact, *_rules(state), scale, g=group,
+        d=d, width=width, rows=logit_rows(group), block=tiles.block, words=words, many=parts.count > 1,
+        stages=tiles.stages, num_warps=tiles.warps, **sides, **overlap(q.device),
     )  # fmt: skip
-    if parts > 1:
-        combine_kernel[(b * h * group,)](
-            partial, *sums, cache.padding, cache.kv_lengths, out, out, out, out, h, parts, 1, pad=parts_at_once(parts),
-            pad_chunks=1, share=False, mix=False, num_warps=4, **common,
-        )  # fmt: skip
-    return out
+    return parts.combined(cache, out)
 
 
 def _pointers(state: CodedCache, codes: torch.dtype = torch.uint8) -> tuple[Tensor, ...]:

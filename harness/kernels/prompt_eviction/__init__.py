@@ -13,7 +13,8 @@ from harness.attention.survivors import Survivors
 from harness.kernels.binding import KernelBinding
 from harness.kernels.shared.cache import KVCache
 from harness.kernels.shared.device import check_query, overlap, processors
-from harness.kernels.shared.tiles import AttendTiles, attend_tiles, logit_rows, parts_at_once, power
+from harness.kernels.shared.parts import Parts
+from harness.kernels.shared.tiles import AttendTiles, attend_tiles, logit_rows, power
 from harness.methods.cost import LayerAt
 from harness.methods.prompt_eviction import PromptEviction
 
@@ -71,26 +72,17 @@ def attend_to_left(
 
 def _launch(q: Tensor, cache: KVCache, left: Left, scale: float, tiles: AttendTiles) -> Tensor:
     from harness.kernels.prompt_eviction.triton import attend_left_kernel  # needs Triton
-    from harness.kernels.shared.triton.combine import combine_kernel
 
     b, h, group, d = q.shape
-    parts, out = tiles.parts, torch.empty_like(q)
-    partial = q.new_empty((b, h, parts, group, d) if parts > 1 else 1, dtype=torch.float32)
-    sums = q.new_empty((3, b, h, parts, group) if parts > 1 else (3, 1), dtype=torch.float32)
-    common = {"g": group, "d": d, "width": power(d), **overlap(q.device)}
+    parts, out = Parts.of(q, tiles.parts), torch.empty_like(q)
     own = left.index if left.own is None else left.own
-    attend_left_kernel[(b * h * parts,)](
-        q, cache.k, cache.v, left.index, left.counts, own, cache.padding, cache.kv_lengths, out, partial, *sums,
-        *cache.k.stride()[:3], *cache.v.stride()[:3], h, parts, left.index.shape[2], left.prompt, scale,
-        rows=logit_rows(group), block=tiles.block, personal=left.own is not None, many=parts > 1, stages=tiles.stages,
-        num_warps=tiles.warps, **common,
+    attend_left_kernel[(b * h * parts.count,)](
+        q, cache.k, cache.v, left.index, left.counts, own, cache.padding, cache.kv_lengths, out, *parts.pointers,
+        *cache.k.stride()[:3], *cache.v.stride()[:3], h, parts.count, left.index.shape[2], left.prompt, scale, g=group,
+        d=d, width=power(d), rows=logit_rows(group), block=tiles.block, personal=left.own is not None,
+        many=parts.count > 1, stages=tiles.stages, num_warps=tiles.warps, **overlap(q.device),
     )  # fmt: skip
-    if parts > 1:
-        combine_kernel[(b * h * group,)](
-            partial, *sums, cache.padding, cache.kv_lengths, out, out, out, out, h, parts, 1, pad=parts_at_once(parts),
-            pad_chunks=1, share=False, mix=False, num_warps=4, **common,
-        )  # fmt: skip
-    return out
+    return parts.combined(cache, out)
 
 
 def _bind(m: PromptEviction) -> KernelBinding:

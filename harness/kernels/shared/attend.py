@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -11,8 +10,9 @@ from torch import Tensor
 from harness.errors import InputError
 from harness.kernels.shared.cache import KVCache
 from harness.kernels.shared.device import check_query, overlap, processors
-from harness.kernels.shared.mass import SoftmaxMass
-from harness.kernels.shared.tiles import AttendTiles, attend_tiles, logit_rows, parts_at_once, power
+from harness.kernels.shared.mass import KeptShare, SoftmaxMass
+from harness.kernels.shared.parts import Parts
+from harness.kernels.shared.tiles import AttendTiles, attend_tiles, logit_rows, power
 
 
 @dataclass(frozen=True)
@@ -58,43 +58,8 @@ def attend(  # noqa: PLR0913  all but two have defaults
     chosen = chosen or Chosen(q.new_empty(b, h, 0, dtype=torch.int32))
     tokens = min(window, cache.longest) + chosen.k
     tiles = tiles or attend_tiles(b * h, group, tokens, power(d), processors(q.device))
-    share = _KeptShare(mass, mix_mean)
+    share = KeptShare(mass, mix_mean)
     return _launch(q.contiguous(), cache, chosen, window, share, logits, d**-0.5 if scale is None else scale, tiles)
-
-
-@dataclass(frozen=True)
-class _KeptShare:
-    """Says by what share of the softmax mass the output is scaled, and whether the mean of V gets the rest."""
-
-    mass: SoftmaxMass | None
-    mix: bool
-
-    @property
-    def is_known(self) -> bool:
-        """Return True if the kernels that chose the tokens have summed up the kept mass too."""
-        return self.mass is not None and self.mass.kept is not None
-
-    @property
-    def is_approximate(self) -> bool:
-        """Return True if the kept mass is one of approximate logits and still to be summed up."""
-        return self.mass is not None and self.mass.approximate is not None and not self.is_known
-
-    @property
-    def programs(self) -> int:
-        """Count the programs per KV head that summed up the mass of all tokens."""
-        return 1 if self.mass is None else self.mass.peak.shape[2]
-
-    @property
-    def options(self) -> dict[str, int]:
-        """Return what the kernels are compiled for."""
-        return {"share": self.mass is not None, "mix": self.mix, "pad_chunks": parts_at_once(self.programs)}
-
-    def pointers(self, unused: Tensor) -> Iterator[Tensor]:
-        """Yield masked query, temperature, peak, total and kept mass; `unused` where the kernels touch none."""
-        sparse = None if self.mass is None else self.mass.approximate
-        query = (sparse.masked, sparse.temperature) if sparse else (None, None)
-        mass = (self.mass.peak, self.mass.total, self.mass.kept) if self.mass else (None, None, None)
-        return (unused if tensor is None else tensor for tensor in (*query, *mass))
 
 
 def _launch(
@@ -102,32 +67,24 @@ def _launch(
     cache: KVCache,
     chosen: Chosen,
     window: int,
-    share: _KeptShare,
+    share: KeptShare,
     logits: Tensor | None,
     scale: float,
     tiles: AttendTiles,
 ) -> Tensor:
     from harness.kernels.shared.triton.attend import attend_kernel  # needs Triton
-    from harness.kernels.shared.triton.combine import combine_kernel
 
     b, h, group, d = q.shape
-    parts, out = tiles.parts, torch.empty_like(q)
-    partial = q.new_empty((b, h, parts, group, d) if parts > 1 else 1, dtype=torch.float32)
-    sums = q.new_empty((3, b, h, parts, group) if parts > 1 else (3, 1), dtype=torch.float32)
-    common = {"g": group, "d": d, "width": power(d), **share.options, **overlap(q.device)}
+    parts, out = Parts.of(q, tiles.parts), torch.empty_like(q)
     masked, temperature, peak, total, kept = share.pointers(out)
     v_sum = out if cache.v_sum is None else cache.v_sum
-    attend_kernel[(b * h * parts,)](
+    attend_kernel[(b * h * parts.count,)](
         q, cache.k, cache.v, chosen.columns.contiguous(), cache.padding, cache.kv_lengths, masked, temperature, peak,
-        total, kept, v_sum, out, out if logits is None else logits, partial, *sums, *cache.k.stride()[:3],
-        *cache.v.stride()[:3], h, parts, share.programs, window, chosen.k, scale,
-        rows=logit_rows(group), block=tiles.block, newest=window > 0, keep_logits=logits is not None,
-        many=parts > 1, approximate=share.is_approximate, known=share.is_known, stages=tiles.stages,
-        ahead=window > 0 and chosen.independent, num_warps=tiles.warps, **common,
+        total, kept, v_sum, out, out if logits is None else logits, *parts.pointers, *cache.k.stride()[:3],
+        *cache.v.stride()[:3], h, parts.count, share.programs, window, chosen.k, scale, g=group,
+        rows=logit_rows(group), d=d, width=power(d), block=tiles.block, newest=window > 0,
+        keep_logits=logits is not None, many=parts.count > 1, approximate=share.is_approximate, known=share.is_known,
+        stages=tiles.stages, ahead=window > 0 and chosen.independent, num_warps=tiles.warps, **share.options,
+        **overlap(q.device),
     )  # fmt: skip
-    if parts > 1:
-        combine_kernel[(b * h * group,)](
-            partial, *sums, cache.padding, cache.kv_lengths, peak, total, v_sum, out, h, parts, share.programs,
-            pad=parts_at_once(parts), num_warps=4, **common,
-        )  # fmt: skip
-    return out
+    return parts.combined(cache, out, share)
