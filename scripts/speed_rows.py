@@ -21,8 +21,6 @@ FILES = ("grid", "bars", "h100", "families")
 """The parts of attention_PART.csv; one that is not there yet is left out."""
 SLOW = ("math", "packed")
 """Words of the paths of PyTorch's SDPA that nobody would choose."""
-SUPERSEDED: frozenset[str] = frozenset()
-"""Commits whose kernels are others today: their lines are left out, PyTorch's own and rivals' apart."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +88,7 @@ def by(rows: Sequence[Measured], key: Callable[[Measured], str]) -> dict[str, li
 def _measured(table: pd.DataFrame) -> Iterator[Measured]:
     for row in table.dropna(subset="us").to_dict("records"):  # a line that is wrong or unsupported has no time
         device = next((one for one in DEVICES if one.name in row["device"]), None)
-        ours = row["path"] in ("triton", "torch")
-        stale = ours and row["commit"] in SUPERSEDED
-        if device and not (stale or any(word in row["path"] for word in SLOW)) and not _reads_rows(row):
+        if device and not any(word in row["path"] for word in SLOW) and not _reads_rows(row):
             layer = LayerShape(row["kv_heads"], row["d"], group=row["heads"] // row["kv_heads"])
             traffic = traffic_of(row["method"], _method(row), [layer], row["s"], 2)
             size = ModelSize(0.0, 1, layer.kv_heads, group=layer.group)

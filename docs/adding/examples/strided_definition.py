@@ -7,6 +7,8 @@ SETTINGS = st.fixed_dictionaries({"k": st.integers(1, 20)})
 
 
 def definition(knobs, _place):
+    """Return what attends from one query head at n cached tokens, token by token."""
+
     def attend(head, n):
         stride = -(-n // knobs["k"])
         backwards = range(n - 1, -1, -1)
