@@ -1,0 +1,142 @@
+"""Measures on a GPU how well batches fill its memory, and what a decode-heavy grid holds: docs/speed quotes both.
+
+Fill: batches of prompts of some lengths, as many as engine.batch_tokens=auto says, under five cells. Their peak is held
+against a card of --card GB, past which the allocator refuses. The bar: between 0.9 and 1, at lengths of which several
+prompts fit, and never out of memory.
+
+Decode-heavy: 8 prompts of 200 tokens, 1,024 new, under dense and 12 cells, in batches of 8 rows and fewer, against
+dense alone. The bar: 1.3 times dense's peak.
+
+Both at the shape of Llama-3-8B, random weights in bfloat16. Prints a line per run. Exit code 1 if a bar is missed, 2
+without a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from benchmark_sweep import GRIDS
+
+from harness.bench.machine import describe
+from harness.engine import Engine, Prompt
+from harness.forecast.memory import Example
+from harness.forecast.transformer import Transformer
+from harness.hf import Bridge, Checkpoint, ModelSpec, find
+from harness.methods import Method, create
+from harness.methods.cell import Cell
+from harness.sweep.batch_tokens import planned_batch_tokens, transformer_of
+from harness.sweep.job import EngineSpec
+
+LENGTHS = (8192, 32768, 131072)
+NEW = 32
+HEAVY_PROMPT, HEAVY_NEW, HEAVY_ROWS = 200, 1024, 8
+LEAST, MOST_HEAVY = 0.9, 1.3
+
+
+@dataclass(frozen=True)
+class Row:
+    """Holds one run: its rows at once, the peak in GB that it reserved, what that is held against, and seconds."""
+
+    what: str
+    rows: int
+    peak_gb: float
+    share: float
+    holds: bool
+    seconds: float
+
+
+def main() -> int:
+    """Measure both; returns 1 if a bar is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--card", type=float, help="GB that the process may take; default: the whole card")
+    parser.add_argument("--lengths", type=int, nargs="*", default=LENGTHS, help="prompt tokens")
+    parser.add_argument("--batches", type=int, nargs="*", default=(8, 3), help="rows of the decode-heavy batches")
+    parser.add_argument("--out", type=Path, help="a CSV for the rows")
+    parser.add_argument("--commit", help="what to note as the commit where there is no git")
+    given = parser.parse_args()
+    if not torch.cuda.is_available():
+        print("error: there is no GPU, whose memory this measures")
+        return 2
+    total = torch.cuda.mem_get_info()[1]
+    card = min(total, int(given.card * 1e9)) if given.card else total
+    torch.cuda.set_per_process_memory_fraction(card / total)
+    checkpoint = find(ModelSpec("llama-3-8b", "shape:llama-3-8b", "cuda", "bfloat16", random_weights=True))
+    model = Bridge(checkpoint.load())
+    found = []
+    for row in (*heavy(model, given.batches), *filled(model, checkpoint, given.lengths, card)):
+        found.append(row)
+        print(f"{'ok    ' if row.holds else 'MISSED'} {row.what}: {row.peak_gb:.1f} GB, {row.share:.3f}, "
+              f"{row.rows} rows, {row.seconds:.1f} s", flush=True)  # fmt: skip
+    if given.out:
+        about = describe(torch.device("cuda"), given.commit)
+        pd.DataFrame([{**vars(row), **about} for row in found]).to_csv(given.out, index=False, float_format="%.6g")
+    return 0 if all(row.holds for row in found) else 1
+
+
+def filled(model: Bridge, checkpoint: Checkpoint, lengths: Sequence[int], card: int) -> Iterator[Row]:
+    """Fill a card with prompts of each length."""
+    shape = transformer_of(checkpoint)
+    for length in lengths:
+        cells = [Cell.of(name, create(name, **knobs)) for name, knobs in _knobs(length).items()]
+        rows = rows_that_fit(shape, length, cells, card)
+        methods = [cell.method_at(length) for cell in cells]
+        peak, seconds = _peak(Engine(model), _prompts(rows, length, NEW), methods)
+        share = peak / card
+        yield Row(f"{length} tokens fill {card / 1e9:.0f} GB", rows, peak / 1e9, share, LEAST <= share <= 1, seconds)
+
+
+def rows_that_fit(shape: Transformer, length: int, cells: Sequence[Cell], card: int) -> int:
+    """Count the prompts of a batch that engine.batch_tokens=auto would cut."""
+    torch.cuda.empty_cache()
+    example = Example(length, NEW)
+    free = card - torch.cuda.memory_reserved()
+    tokens = planned_batch_tokens(EngineSpec(), shape, [example], free, cells)
+    return max(1, tokens // (length + len(cells) * NEW))
+
+
+def heavy(model: Bridge, batches: Sequence[int]) -> Iterator[Row]:
+    """Decode long answers to short prompts, all rows at once or in smaller batches, and dense alone."""
+    cells = [create(name, **{knob: v}) for name, (knob, values) in GRIDS["small"].items() for v in values]
+    Engine(model).run(_prompts(HEAVY_ROWS, HEAVY_PROMPT, 8), [create("dense"), *cells])  # compiles the kernels
+    prompts = _prompts(HEAVY_ROWS, HEAVY_PROMPT, HEAVY_NEW)
+    dense, seconds = _peak(Engine(model), prompts, [create("dense")])
+    yield Row("decode-heavy, dense alone", HEAVY_ROWS, dense / 1e9, 1.0, True, seconds)
+    for rows in batches:
+        parts = [prompts[start : start + rows] for start in range(0, HEAVY_ROWS, rows)]
+        peaks = [_peak(Engine(model), part, [create("dense"), *cells]) for part in parts]
+        share = max(peak for peak, _ in peaks) / dense
+        what = f"decode-heavy, {1 + len(cells)} cells in batches of {rows}, x dense's peak"
+        yield Row(what, rows, share * dense / 1e9, share, share <= MOST_HEAVY, sum(taken for _, taken in peaks))
+
+
+def _knobs(length: int) -> dict[str, dict[str, int]]:
+    kept = {"k": length // 8}
+    return {"dense": {}, "sparq": {"r": 32, "k": 128}, "h2o": kept, "lm_infinite": kept, "snapkv": kept}
+
+
+def _prompts(rows: int, length: int, new: int) -> list[Prompt]:
+    drawn = torch.randint(1000, 40_000, (rows, length), generator=torch.Generator().manual_seed(0))
+    return [Prompt(tuple(row), new_tokens=new) for row in drawn.tolist()]
+
+
+def _peak(engine: Engine, batch: Sequence[Prompt], methods: Sequence[Method[Any]]) -> tuple[int, float]:
+    """Run a batch; returns the bytes that were reserved at most, and seconds."""
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    torch.cuda.synchronize()
+    begin = time.perf_counter()
+    engine.run(batch, methods)
+    torch.cuda.synchronize()
+    return torch.cuda.max_memory_reserved(), time.perf_counter() - begin
+
+
+if __name__ == "__main__":
+    sys.exit(main())
