@@ -31,7 +31,7 @@ SHAPES = {
     (70, 16, 1, 1500, 96): torch.float16,
     (20, 8, 4, 2000, 128): torch.float16,
 }
-KNOBS = {"r": 20, "k": 128, "bits": 4, "group_size": 16, "residual_length": 16}
+KNOBS = {"r": 20, "k": 128, "token_budget": 256, "bits": 4, "group_size": 16, "residual_length": 16}
 # Decode steps of every method, for some must carry their state over several; so many tokens tie exactly
 STEPS = {
     (4, 4, 1, 3000, 128): (torch.float16, 50),
@@ -47,6 +47,9 @@ LARGE: dict[str, dict[str, int]] = {
     "lm_infinite": {"k": 4096},
     "flexgen": {"k": 4096},
     "oracle_topk": {"k": 4096},
+    "quest": {"token_budget": 4096},
+    "loki": {"r": 32, "k": 4096},
+    "double_sparsity": {"r": 32, "k": 4096},
 }
 
 

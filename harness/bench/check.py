@@ -20,7 +20,6 @@ from harness.bench.columns import Status, Verdict
 from harness.bench.timing import Call, Timing, time_calls, time_launches
 from harness.errors import first_line
 from harness.methods import Method
-from harness.methods.prompt_eviction import PromptEviction
 
 TOLERANCE = {torch.float16: 5e-3, torch.bfloat16: 3e-2, torch.float32: 1e-4, torch.float64: 1e-4}
 SHORT_SCORES = {torch.float16: 0.25, torch.bfloat16: 0.5}
@@ -147,9 +146,10 @@ def _outputs(method: Method[Any], step: Step, prompt: LayerPrefix, row: slice) -
 def prompt_type(method: Method[Any], given: torch.dtype) -> torch.dtype:
     """Return the type in which a definition takes a prompt of the `given` type.
 
-    What stays of a prompt for good is chosen by the method itself, in the given type, whatever computes its steps.
+    What is held of a prompt is made by the method itself, in the given type, whatever computes its steps: where its
+    rounding matters, the definition starts from the same.
     """
-    return given if method.owns_cache or isinstance(method, PromptEviction) else torch.float64
+    return given if method.owns_cache or method.rounds_at_start else torch.float64
 
 
 def _row_of(prompt: LayerPrefix, row: slice, step: Step, dtype: torch.dtype) -> LayerPrefix:

@@ -44,6 +44,8 @@ class Method(ABC, Generic[S]):
     """True for a control whose choice reads K without paying for it."""
     simulated: ClassVar[bool] = False
     """True where choosing is charged as an index is said to read, which is not what is read here."""
+    rounds_at_start: ClassVar[bool] = False
+    """True if rounding decides what `start` keeps, so that comparisons in another type start in the cache's type."""
     layered: ClassVar[bool] = False
     """True if the cost depends on the layer's number."""
     excused: ClassVar[Mapping[str, str]] = {}

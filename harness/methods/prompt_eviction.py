@@ -25,6 +25,7 @@ class PromptEviction(Method[Survivors]):
     every method that only says which.
     """
 
+    rounds_at_start: ClassVar[bool] = True  # a near tie decides which tokens stay for good
     excused: ClassVar[Mapping[str, str]] = {
         "a_sliding_window_equals_starting_anew_at_every_step": "tokens are evicted once, at the end of the prompt"
     }

@@ -18,11 +18,17 @@ from harness.kernels.shared import device
 from harness.kernels.sparq import Tiles
 from harness.kernels.sparq.tiles import HeadTiles
 
-CODED = {
-    "kivi": {"bits": 2},
-    "int_kv": {"bits": 4, "by": "channel"},
-    "fp8": {"scale": "prompt"},
-}
+PREPARED = [
+    ("kivi", {"bits": 2}),
+    ("int_kv", {"bits": 4, "by": "channel"}),
+    ("fp8", {"scale": "prompt"}),
+    ("quest", {"token_budget": 1024}),
+    ("quest", {"token_budget": 16, "page_size": 10, "keep_last_page": True}),
+    ("loki", {"r": 24, "k": 128}),
+    ("double_sparsity", {"r": 20, "k": 128}),
+    ("double_sparsity", {"r": 16, "k": 128, "label_bits": 16}),
+]
+"""Methods whose kernels start from what is made of a prompt."""
 
 
 class Hopper:
@@ -88,7 +94,7 @@ def every_kernel(g, dtype):
 
 def every_prompt(q, c):
     prefix = LayerPrefix(c.k, c.v, torch.ones(1, 1, c.longest, dtype=torch.bool), decode_steps=8)
-    for name, knobs in CODED.items():
+    for name, knobs in PREPARED:
         kernels.find_binding(methods.create(name, **knobs)).for_layer(prefix)(q, c, scale=0.1)
     for heads in {1, q.shape[2]}:
         kept = torch.rand(1, 2, heads, c.longest) > 0.5

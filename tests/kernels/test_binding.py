@@ -24,6 +24,10 @@ BY_KERNEL = {
     "window",
     "flexgen",
     "oracle_topk",
+    "quest",
+    "quest-keep_last_page",
+    "loki",
+    "double_sparsity",
     "kivi",
     "int_kv",
     "fp8",
@@ -37,6 +41,7 @@ BY_KERNEL = {
     "expected_attention",
     "expected_attention-no_covariance-no_value_norm",
 }
+"""Two settings of one method may have the same label."""
 SERVED = [v for v in VARIANTS if find_binding(methods.create(v[0], **v[1]))]
 EVERY = pytest.mark.parametrize(("name", "knobs"), SERVED, ids=[label(v) for v in SERVED])
 
@@ -63,7 +68,7 @@ def test_short_floats_are_close(name, knobs, group, dtype):
 
 @pytest.mark.parametrize(("name", "works"), [("llama", generation), ("mistral", scoring)])
 def test_the_engine_gives_the_same_answers(name, works):
-    cells = [methods.create(name, **KNOBS[name]) for name in ("dense", "h2o", "lru", "lm_infinite", "ada_kv")]
+    cells = [methods.create(name, **KNOBS[name]) for name in ("dense", "h2o", "lru", "quest", "loki", "ada_kv")]
     model = architectures.model(name).to(DEVICE)
     plain, fast = (Engine(Bridge(model), kernel=kernel).run(works()[:2], cells) for kernel in ("torch", "triton"))
     for of_cell, other in zip(plain, fast, strict=True):

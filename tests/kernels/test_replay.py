@@ -19,6 +19,7 @@ WORKS = pytest.mark.parametrize("works", [generation, scoring])
 
 
 CELLS = ("dense", "sparq", "h2o", "lm_infinite", "flexgen")
+INDEXED = ("quest", "loki", "double_sparsity")
 
 
 def answers(works, name="llama", cells=CELLS):
@@ -50,7 +51,10 @@ def test_a_step_is_recorded_again_without_comparisons_once_every_row_has_changed
     assert len(recorder) == 2
 
 
-@pytest.mark.parametrize(("works", "cells"), [(generation, CELLS), (scoring, ["dense", "h2o", "kivi", "snapkv"])])
+@pytest.mark.parametrize(
+    ("works", "cells"),
+    [(generation, CELLS), (generation, INDEXED), (scoring, ["dense", "h2o", "kivi", "snapkv"])],
+)
 def test_what_is_launched_for_one_token_decodes_every_other(works, cells, recorder, monkeypatch):
     replayed = answers(works, cells=cells)
     assert len(recorder) == 1

@@ -10,7 +10,7 @@ from harness import methods
 from harness.attention import LayerPrefix, Step
 from harness.attention.scores import Scores
 from harness.kernels import KVCache, append, find_binding
-from support import steps
+from support import place_of, steps
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -46,15 +46,30 @@ class Inputs:
             c.kt.masked_fill_(dead[:, None, None], torch.nan)
         return c
 
+    @property
+    def mask(self) -> Tensor:
+        """Which columns are no padding, [B, 1, N]."""
+        return (torch.arange(self.k.shape[2], device=DEVICE) >= self.padding[:, None])[:, None]
+
+    def prefix(self, dtype=torch.float64, prompt=-1, **more) -> LayerPrefix:
+        """The first `prompt` tokens, or all but the newest, as a prompt."""
+        k, v = (tensor.to(dtype)[:, :, :prompt] for tensor in (self.k, self.v))
+        return LayerPrefix(k, v, self.mask[..., :prompt], decode_steps=self.k.shape[2] - k.shape[2], **more)
+
     def expected(self, name: str, statistics=None, scale=None, **knobs) -> Tensor:
         """The method's output in float64."""
         q, k, v = self.q.double(), self.k.double(), self.v.double()
-        n = k.shape[2]
-        mask = (torch.arange(n, device=DEVICE) >= self.padding[:, None])[:, None]
         method = methods.create(name, **knobs)
-        prefix = LayerPrefix(k[:, :, :-1], v[:, :, :-1], mask[..., :-1], decode_steps=1, statistics=statistics or {})
+        state = method.start(self.prefix(statistics=statistics or {}))
         scores = Scores(q.shape[3] ** -0.5 if scale is None else scale)
-        return method.attend(Step(q, k, v, mask, scores), method.start(prefix))
+        return method.attend(Step(q, k, v, self.mask, scores), state)
+
+    def by_kernel(self, name: str, longest: int | None = None, **knobs) -> Tensor:
+        """The output of the kernel that the method is bound to."""
+        cache = self.cache(transposed=False)
+        cache.longest = longest or cache.longest
+        kernel = find_binding(methods.create(name, **knobs)).for_layer(self.prefix(self.k.dtype))
+        return kernel(self.q, cache, scale=self.q.shape[3] ** -0.5)
 
 
 def error(got: Tensor, expected: Tensor) -> float:
@@ -74,9 +89,10 @@ def both(name, knobs, case, window=None):
     case.mask = case.mask.to(DEVICE)
     plain = methods.create(name, **knobs)
     fast = find_binding(plain)
+    place = place_of(plain, case, 0, None, window)
     said = {name: getattr(plain, name) for name in ("observes", "needs", "reads_inputs")}
     starts = SimpleNamespace(**said, start=fast.start)  # its own state alone
     for (step, state), (_, own) in zip(
-        steps(case, plain, None, window), steps(case, starts, None, window), strict=True
+        steps(case, plain, None, window, place=place), steps(case, starts, None, window, place=place), strict=True
     ):
         yield plain.attend(step, state), fast.attend(step, own)

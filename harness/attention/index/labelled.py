@@ -44,19 +44,20 @@ def magnitude(prefix: LayerPrefix, heavy: Heavy, per_query_head: bool) -> Tensor
 
 
 class Labelled:
-    """Holds channels [B or 1, H, C, r], C of them per KV head, and the labels of all tokens, [B, H C, N, r]."""
+    """Holds channels [B or 1, H, C, r], C of them per KV head, and the `labels` of all tokens, [B, H C, N, r]."""
 
     def __init__(self, prefix: LayerPrefix, magnitudes: Tensor, r: int, quantised: Quantised) -> None:
         self.channels = largest_channels(magnitudes, r)
+        self.head_dim = prefix.k.shape[3]
         self._quantised = quantised
         rows = quantised(take_channels(prefix.k[:, :, None], self.channels))
-        self._labels = Grown(rows.flatten(1, 2), prefix.decode_steps)
+        self.labels = Grown(rows.flatten(1, 2), prefix.decode_steps)
 
     def scores(self, step: Step, quantised_query: Quantised) -> Tensor:
         """Label the newest key, and multiply labels with those of the queries: [B, H, G, N]."""
         b, h, _, d = step.q.shape
         c, r = self.channels.shape[2:]
         newest = self._quantised(take_channels(step.k[:, :, None, -1:], self.channels))
-        labels = self._labels.append(newest.view(b, h * c, r)).view(b, h, c, -1, r)
+        labels = self.labels.append(newest.view(b, h * c, r)).view(b, h, c, -1, r)
         q = quantised_query(take_channels(step.q.reshape(b, h, c, -1, d), self.channels))
         return step.scores(q, labels).flatten(2, 3)

@@ -20,11 +20,16 @@ def quantised_label(x: Tensor, bits: int) -> Tensor:
     """
     if bits >= EXACT:
         return x
+    codes, low, width = label_codes(x, bits)
+    return (codes * width / ((1 << bits) - 1) + low).to(x.dtype)
+
+
+def label_codes(x: Tensor, bits: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the codes of a label x [..., r], and each row's least entry and range [..., 1], all as floats."""
     low, width = _extent(x)
     width = width.masked_fill(width == 0, 1)
     most = (1 << bits) - 1
-    codes = ((_accurate(x) - low) * most / width).round().clamp(0, most)
-    return (codes * width / most + low).to(x.dtype)
+    return ((_accurate(x) - low) * most / width).round().clamp(0, most), low, width
 
 
 def quantised_key(x: Tensor, bits: int) -> Tensor:

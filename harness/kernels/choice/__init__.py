@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from harness.kernels.choice.tiles import Radix, is_whole, neighbours, picks, radix
-from harness.kernels.shared.cache import KVCache
 from harness.kernels.shared.device import overlap
 from harness.kernels.shared.tiles import power
+
+
+class Ends(Protocol):
+    """Says what a row may choose among: entries padding[b] .. kv_lengths[b] - 1, [B] int32 each, as a KVCache does."""
+
+    @property
+    def padding(self) -> Tensor:
+        """Return the first entry of each row."""
+        ...
+
+    @property
+    def kv_lengths(self) -> Tensor:
+        """Return the end of each row's entries."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -44,12 +58,12 @@ class TokenScores:
         """Count the groups of neighbours per KV head."""
         return self.largest.shape[2]
 
-    def best(self, cache: KVCache, k: int) -> Tensor:
+    def best(self, ends: Ends, k: int) -> Tensor:
         """Return the columns [B, H, k] int32 of the k best tokens, oldest first; of equal scores the newest win.
 
         Where fewer may be chosen, these fill the first entries and the rest is not written.
         """
-        search = _Search(self, cache, k)
+        search = _Search(self, ends, k)
         if picks(k, self.columns):
             search.pick()
         elif is_whole(self.columns):
@@ -60,51 +74,11 @@ class TokenScores:
 
 
 @dataclass(frozen=True)
-class ChunkChoices:
-    """Holds the k best tokens of each chunk of `chunk` tokens, for kernels to write and to choose among.
-
-    position [B, H, chunks, k] int32 are columns, key [B, H, chunks, k] float32 their scores. Where a chunk has fewer
-    tokens older than the newest `window`, its first entries count.
-    """
-
-    position: Tensor
-    key: Tensor
-    chunk: int
-    window: int
-
-    @classmethod
-    def empty(cls, q: Tensor, longest: int, chunk: int, k: int, window: int) -> ChunkChoices:
-        """Allocate the choices among `longest` tokens for a query [B, H, G, D]."""
-        shape = (*q.shape[:2], -(-longest // chunk), k)
-        position = torch.empty(shape, dtype=torch.int32, device=q.device)
-        return cls(position, torch.empty_like(position, dtype=torch.float32), chunk, window)
-
-    @property
-    def chunks(self) -> int:
-        """Count the chunks per KV head."""
-        return self.position.shape[2]
-
-    def best(self, cache: KVCache) -> Tensor:
-        """Return the columns [B, H, k] int32 of the k best of all chunks."""
-        if self.chunks == 1:
-            return self.position[:, :, 0]
-        from harness.kernels.choice.triton.merge import merge_kernel  # needs Triton
-
-        b, h, chunks, k = self.position.shape
-        index, candidates = torch.empty_like(self.position[:, :, 0]), power(chunks * k, 1024)
-        merge_kernel[(b * h,)](
-            self.position, self.key, cache.padding, cache.kv_lengths, index, h, chunks, self.window, k,
-            chunk=self.chunk, candidates=candidates, num_warps=max(4, candidates // 512), **overlap(index.device),
-        )  # fmt: skip
-        return index
-
-
-@dataclass(frozen=True)
 class _Search:
     """Searches scores for the k best, in one of three ways."""
 
     scores: TokenScores
-    cache: KVCache
+    ends: Ends
     k: int
 
     @cached_property
@@ -156,7 +130,7 @@ class _Search:
 
     @property
     def _rows(self) -> tuple[Tensor, Tensor]:
-        return self.cache.padding, self.cache.kv_lengths
+        return self.ends.padding, self.ends.kv_lengths
 
     @property
     def _per_row(self) -> int:

@@ -7,10 +7,9 @@
 import triton
 import triton.language as tl
 
-from harness.kernels.shared.triton.attend import store_part
-from harness.kernels.shared.triton.combine import finish
+from harness.kernels.shared.triton.attend import leave
 from harness.kernels.shared.triton.launch import follow
-from harness.kernels.shared.triton.softmax import add_tokens, nothing, products, query_rows
+from harness.kernels.shared.triton.softmax import add_columns, nothing, query_rows
 
 
 @triton.jit
@@ -47,9 +46,8 @@ def attend_left_kernel(
     index += head.to(tl.int64) * listed
     own += head.to(tl.int64) * g * listed
     row = tl.arange(0, rows)[:, None]
-    column = tl.arange(0, width)[None, :]
     query = query_rows(q + head * g * d, g, rows, d, width)
-    output, best, mass, held = nothing(rows, width)
+    output, best, mass, _ = nothing(rows, width)
     entries = count + stop - prompt
     per_part = tl.cdiv(tl.cdiv(entries, parts), block) * block
     begin = part * per_part
@@ -58,19 +56,11 @@ def attend_left_kernel(
         entry = first + tl.arange(0, block)
         token = token_of(index, entry, count, prompt, end)
         valid = (entry < end) & (token >= start)
-        live = valid[:, None] & (column < d)
-        key = tl.load(k + token[:, None] * k_n + column, mask=live, other=0.0)
-        value = tl.load(v + token[:, None] * v_n + column, mask=live, other=0.0)
         seen = valid[None, :]
         if personal:
             asked = (row < g) & (entry < count)[None, :]
             seen = seen & (tl.load(own + row * listed + entry[None, :], mask=asked, other=1) != 0)
-        logits = tl.where(seen, products(query, key, g) * scale, -float("inf"))
-        output, best, mass = add_tokens(output, best, mass, logits, value, g, True)
-    if many:
-        store_part(partial, bests, masses, helds, program, output, best, mass, held, g, rows, d, width)
-    else:
-        finish(
-            output / mass[:, None], held, held, out, out + head * g * d, stop - start, tl.arange(0, rows),
-            tl.arange(0, width), d, g, False, False,
+        output, best, mass = add_columns(
+            output, best, mass, query, k, v, token, valid, seen, scale, k_n, v_n, g, d, width
         )  # fmt: skip
+    leave(output, best, mass, out, partial, bests, masses, helds, program, head, g, rows, d, width, many)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from harness.kernels.choice import ChunkChoices
+from harness.kernels.choice.chunks import ChunkChoices
 from harness.kernels.shared.attend import Chosen
 from harness.kernels.shared.cache import KVCache
 from harness.kernels.shared.device import overlap, processors

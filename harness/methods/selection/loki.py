@@ -66,6 +66,7 @@ class Loki(BestTokens[Projected]):
         note="components from the prompt by default, not from a calibration text; one choice per KV head and in decode "
         "steps only, where published accuracies choose per query head and in the prefill too",
     )
+    rounds_at_start: ClassVar[bool] = True  # projected keys are held in the cache's type
     excused: ClassVar[Mapping[str, str]] = {
         "a_sliding_window_equals_starting_anew_at_every_step": "its axes are found once, on the whole prompt",
         "tokens_that_a_sliding_window_dropped_have_no_influence": "its axes are found once, on the whole prompt",
@@ -106,10 +107,11 @@ class Loki(BestTokens[Projected]):
 
     def scores(self, step: Step, state: Projected) -> Tensor:
         """Project the newest key and the queries, and compute logits of projections."""
-        keys = state.keys.append((step.k[:, :, -1:] @ state.axes)[:, :, 0])
+        axes = state.axes.to(step.q.dtype)
+        keys = state.keys.append((step.k[:, :, -1:] @ axes)[:, :, 0])
         if self.measured:
             self._note(step, state)
-        return step.scores(step.q @ state.axes, keys)
+        return step.scores(step.q @ axes, keys.to(step.q.dtype))
 
     def kept(self, step: Step) -> Counted:
         """Count the tokens that are kept: a share of each row's live ones is rounded down, to one at least (ours)."""

@@ -9,8 +9,7 @@ import triton.language as tl
 
 from harness.kernels.codes.triton.decode import read_back, settled_of
 from harness.kernels.codes.triton.packed import read_packed
-from harness.kernels.shared.triton.attend import store_part
-from harness.kernels.shared.triton.combine import finish
+from harness.kernels.shared.triton.attend import leave
 from harness.kernels.shared.triton.launch import follow
 from harness.kernels.shared.triton.softmax import add_tokens, nothing, products, query_rows
 
@@ -112,7 +111,7 @@ def attend_codes_kernel(
     query = query_rows(q + head * g * d, g, rows, d, width)
     if g == 1:  # no tensor core wants short floats
         query = query.to(tl.float32)
-    output, best, mass, held = nothing(rows, width)
+    output, best, mass, _ = nothing(rows, width)
 
     begin = oldest // block * block
     per_part = tl.cdiv(tl.cdiv(live - begin, parts), block) * block
@@ -133,11 +132,4 @@ def attend_codes_kernel(
     )  # fmt: skip
     if words and v_floats:
         output *= tl.load(v_scale)
-    if many:
-        store_part(partial, bests, masses, helds, program, output, best, mass, held, g, rows, d, width)
-    else:
-        row = tl.arange(0, rows)
-        finish(
-            output / mass[:, None], held, held, out, out + head * g * d, live, row, tl.arange(0, width), d, g, False,
-            False,
-        )  # fmt: skip
+    leave(output, best, mass, out, partial, bests, masses, helds, program, head, g, rows, d, width, many)

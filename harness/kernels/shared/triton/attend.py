@@ -37,6 +37,22 @@ def store_part(
 
 
 @triton.jit
+def leave(
+    output, best, mass, out, partial, bests, masses, helds, program, head,
+    g: tl.constexpr, rows: tl.constexpr, d: tl.constexpr, width: tl.constexpr, many: tl.constexpr,
+):  # fmt: skip
+    """Store the output [rows, width] of attention to all that counts; with `many`, a part's sums for combine_kernel."""
+    held = tl.zeros([rows], tl.float32)
+    if many:
+        store_part(partial, bests, masses, helds, program, output, best, mass, held, g, rows, d, width)
+    else:
+        finish(
+            output / mass[:, None], held, held, out, out + head * g * d, 1, tl.arange(0, rows), tl.arange(0, width), d,
+            g, False, False,
+        )  # fmt: skip
+
+
+@triton.jit
 def attend_kernel(
     q, k, v, index, starts, stops,  # the query, the cache and the chosen columns
     masked, temperature,  # the query of approximate logits

@@ -88,6 +88,23 @@ def add_tokens(output, best, mass, logits, value, g: tl.constexpr, empty: tl.con
 
 
 @triton.jit
+def add_columns(
+    output, best, mass, query, k, v, token, valid, seen, scale, k_n, v_n, g: tl.constexpr, d: tl.constexpr,
+    width: tl.constexpr,
+):  # fmt: skip
+    """Add the tokens in columns `token` [block] to the sums: those `valid` are read, and count where `seen`.
+
+    seen [1 or rows, block]; there may be no such token.
+    """
+    column = tl.arange(0, width)[None, :]
+    live = valid[:, None] & (column < d)
+    key = tl.load(k + token[:, None] * k_n + column, mask=live, other=0.0)
+    value = tl.load(v + token[:, None] * v_n + column, mask=live, other=0.0)
+    logits = tl.where(seen, products(query, key, g) * scale, -float("inf"))
+    return add_tokens(output, best, mass, logits, value, g, True)
+
+
+@triton.jit
 def attend_blocks(
     output, best, mass, held, query, sparse, k, v, factor, top, index, logit, start, stop, window, begin, end, scale,
     k_n, v_n, listed, g: tl.constexpr, rows: tl.constexpr, d: tl.constexpr, width: tl.constexpr, block: tl.constexpr,

@@ -1,0 +1,1 @@
+"""Holds device code: importing a file of this folder needs Triton."""
