@@ -8,9 +8,14 @@ from collections.abc import Callable, Sequence
 
 from harness.commands.parser import call
 from harness.errors import InputError, RunError
+from harness.text import printable
 
 EXTRAS = {"matplotlib": "report", "plotly": "report", "jinja2": "report", "triton": "gpu"}
 """The extra of the package that brings a library."""
+
+
+PATHS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
+"""What the system says of a path that does not serve, rather than of a mistake of ours."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,10 +45,18 @@ def guarded(command: Callable[[], object]) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted; what was finished is kept, the same command goes on from there", 130)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        return _fail("the disk is full; what was finished is kept: free some space and run the same command again", 1)
+        sentence, code = _of_system(error)
+        return _fail(sentence, code)
     return 0
+
+
+def _of_system(error: OSError) -> tuple[str, int]:
+    """Say what a full disk or a path that does not serve means, with the exit code. Raises any other error again."""
+    if error.errno == errno.ENOSPC:
+        return "the disk is full; what was finished is kept: free some space and run the same command again", 1
+    if error.errno in PATHS and error.filename is not None:
+        return printable(f"{error.filename} cannot be used ({error.strerror}): choose another path, or mend it"), 2
+    raise error
 
 
 def _fail(sentence: str, code: int) -> int:

@@ -1,16 +1,24 @@
 """Defines the exceptions that speak to the user. What else escapes is our bug and keeps its traceback."""
 
+from __future__ import annotations
+
+from harness.text import printable
+
 
 class InputError(ValueError):
     """Means that something the user asked for cannot be done; the message says what and names the fix. Exit code 2."""
 
     def __str__(self) -> str:
         """Return the message as one line, whatever names of the user's are quoted in it."""
-        return super().__str__().replace("\n", "\\n")
+        return printable(super().__str__())
 
 
 class RunError(RuntimeError):
     """Means that a run could not be finished as asked; the message says why and what to do. Exit code 1."""
+
+    def __str__(self) -> str:
+        """Return the message as one line, whatever names of others are quoted in it."""
+        return printable(super().__str__())
 
 
 def first_line(error: BaseException) -> str:

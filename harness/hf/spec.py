@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.errors import InputError
+from harness.names import check_name
 
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 """Ways to place layers on the GPUs that are seen, as transformers names them."""
@@ -44,6 +45,7 @@ class ModelSpec:
     trivia_cue: str = "Answer:"
 
     def __post_init__(self) -> None:
+        check_name("model.name", self.name)
         if self.dtype not in DTYPES:
             raise InputError(f"model.dtype={self.dtype} is unknown: choose from {', '.join(DTYPES)}")
         if self.device_map not in (None, *DEVICE_MAPS):

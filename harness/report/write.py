@@ -10,11 +10,13 @@ import pandas as pd
 from harness.report.against.verdicts import verdicts
 from harness.report.drawing.save import Drawing, save
 from harness.report.figures import draw_all
+from harness.report.latex import frame_to_latex, to_latex
 from harness.report.load import Results
 from harness.report.main_table import by_task, main_table
-from harness.report.markup import frame_to_latex, frame_to_markdown, markdown_text, to_latex, to_markdown
+from harness.report.markdown import frame_to_markdown, markdown_text, to_markdown
 from harness.report.page.build import build_page
 from harness.report.sources import Sources
+from harness.report.spreadsheet import write_csv
 from harness.report.tables import LEGEND, score_tables, tidy
 from harness.store.files import write_whole
 
@@ -31,7 +33,7 @@ def write_report(results: Results, sources: Sources, folder: Path) -> pd.DataFra
     judged = verdicts(results) if sources.published is not None else None
     _write_tables(results, folder / "tables")
     if judged is not None:
-        judged.to_csv(folder / "tables" / "verdicts.csv", index=False)
+        write_csv(judged, folder / "tables" / "verdicts.csv")
     write_whole(folder / "notices.md", _bullets(results.notices))
     write_whole(folder / "figures.md", captions(save(draw_all(sources), folder / "figures"), "figures/"))
     write_whole(folder / "index.html", build_page(results, sources.published, judged))
@@ -50,8 +52,8 @@ def _write_tables(results: Results, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     tables, main = score_tables(results), main_table(results)
     printed = by_task(main)
-    tidy(results).to_csv(folder / "scores.csv", index=False)
-    main.to_csv(folder / "main.csv", index=False)
+    write_csv(tidy(results), folder / "scores.csv")
+    write_csv(main, folder / "main.csv")
     write_whole(folder / "scores.md", f"{LEGEND}\n\n{to_markdown(tables)}")
     write_whole(folder / "scores.tex", to_latex(tables))
     write_whole(folder / "main.md", f"{MAIN}\n\n{frame_to_markdown(printed)}")

@@ -53,12 +53,13 @@ class Store:
         """Return the lock to hold while files that all shards share are written."""
         return self._claim.exclusive
 
-    def settled(self) -> set[Key]:
-        """Find the example runs that need not be computed again: their whole batch is there, in any shard's file.
+    def settled(self) -> dict[Key, float]:
+        """Find the example runs that need not be computed again, with the seconds that each took.
 
-        Only their keys are kept while others are computed; the records, read when all is there, take far more memory.
+        Their whole batch is there, in any shard's file. The records, read when all is there, take far more memory.
         """
-        return {stored.record.key for stored in read_records(self.folder) if stored.in_whole_batch}
+        stored = (found.record for found in read_records(self.folder) if found.in_whole_batch)
+        return {record.key: record.seconds + record.shared_seconds for record in stored}
 
     def records(self, wanted: Collection[Key] | None = None) -> dict[Key, Record]:
         """Read the wanted records, or all: the latest of each, those of whole batches before those of torn ones."""

@@ -6,19 +6,22 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pandas as pd
 from rich import box
 from rich import console as rich_console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from harness.sweep.job import Job
 from harness.sweep.plan import Plan
 from harness.tables.marks import HOW_KNOWN, INTERVAL, LIKE_DENSE, MEANING, like_dense
 from harness.tables.text import decided, difference, held, precision, reached, setting, with_error
+from harness.text import printable
 
 DETACHED_WIDTH = 160
 
@@ -42,8 +45,11 @@ class Console:
         self._out.print(f"{len(plan.cells)} cells, data {data} -> {escape(str(folder))}", highlight=False)
 
     @contextmanager
-    def progress(self, total: int) -> Iterator[Callable[[int], None]]:
-        """Show a bar over example runs with an estimate of what is left."""
+    def progress(self, total: int, each: float | None = None) -> Iterator[Callable[[int], None]]:
+        """Show a bar over example runs with an estimate of what is left.
+
+        Until the first are done, `each` seconds that one took in earlier launches tell, if there were any.
+        """
         columns = (
             TextColumn("example runs"),
             BarColumn(),
@@ -51,7 +57,7 @@ class Console:
             TimeElapsedColumn(),
             TextColumn("left"),
         )
-        with Progress(*columns, TimeRemainingColumn(), console=self._out, transient=True) as bar:
+        with Progress(*columns, _Left(each), console=self._out, transient=True) as bar:
             task = bar.add_task("run", total=total)
             yield lambda count: bar.advance(task, count)
 
@@ -76,7 +82,22 @@ class Console:
 
     def say(self, text: str) -> None:
         """Print one line."""
-        self._out.print(escape(text), highlight=False)
+        self._out.print(escape(printable(text)), highlight=False)
+
+
+class _Left(ProgressColumn):
+    """Shows the time that is left: what is done took, on average, as long as what is not."""
+
+    def __init__(self, each: float | None) -> None:
+        super().__init__()
+        self._each = each
+
+    def render(self, task: Task) -> Text:
+        """Write hours, minutes and seconds, or dashes where nothing tells."""
+        each = (task.elapsed or 0.0) / task.completed if task.completed else self._each
+        left = task.remaining
+        shown = "-:--:--" if each is None or left is None else str(timedelta(seconds=int(each * left)))
+        return Text(shown, style="progress.remaining")
 
 
 def _where_solved(summary: pd.DataFrame) -> str:

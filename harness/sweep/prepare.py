@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from harness.evaluation.repeats import Round, distinct, rounds
 from harness.evaluation.suite import Suite
 from harness.hf import Checkpoint, find
 from harness.hf.retry import patiently
+from harness.names import check_writable, folder_part
 from harness.sweep.identity import Identity
 from harness.sweep.job import Job
 from harness.sweep.plan import Plan, make_plan
@@ -64,7 +64,7 @@ class Prepared:
     def folder(self) -> Path:
         """Name the folder for this model on this task and data; more cells and examples go there too."""
         names = (self.job.model.name, self.job.task.label, self.source.name, self.identity.key[:8])
-        return self.job.results / "-".join(re.sub(r"[^\w.-]+", "_", name) for name in names)
+        return self.job.results / "-".join(map(folder_part, names))
 
 
 def prepare(job: Job, place: str | None = None) -> Prepared:
@@ -72,6 +72,7 @@ def prepare(job: Job, place: str | None = None) -> Prepared:
 
     `place` is the device to run on, of those that the job leaves open.
     """
+    check_writable("results", job.results)
     checkpoint = replace(find(job.model), place=place)
     tokenizer = checkpoint.tokenizer()
     encoder = Encoder(tokenizer, checkpoint.max_length, checkpoint.generation())

@@ -74,7 +74,9 @@ def _compute(prepared: Prepared, store: Store, console: Console) -> None:
     micro_batches = work_left(prepared.prompts, cells, settled, limits, job.shard)
     if micro_batches:
         engine = _engine(prepared, {cell for micro_batch in micro_batches for cell in micro_batch.cells})
-        with console.progress(sum(micro_batch.runs for micro_batch in micro_batches)) as advance:
+        runs = sum(micro_batch.runs for micro_batch in micro_batches)
+        each = sum(settled.values()) / len(settled) if settled else None
+        with console.progress(runs, each) as advance:
             Executor(engine, prepared.encoder, store, advance).run(micro_batches)
 
 

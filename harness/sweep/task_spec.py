@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError
+from harness.names import check_name
 
 SHIPPED_ONLY = ("overrides", "num_fewshot", "include_path", "metadata", "gen_kwargs", "confirm_run_unsafe_code")
 """Settings of tasks of lm-eval, which the paper's tasks do not follow."""
@@ -37,6 +38,7 @@ class TaskSpec:
     confirm_run_unsafe_code: bool = False
 
     def __post_init__(self) -> None:
+        check_name("task.name", self.label)
         if self.num_fewshot is not None and self.num_fewshot < 0:
             raise InputError(f"task.num_fewshot={self.num_fewshot} must be at least 0, or null for the task's own")
         if self.fewshot_as_multiturn and not self.apply_chat_template:

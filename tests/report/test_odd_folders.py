@@ -9,7 +9,7 @@ from support.report.reading import one_notice, value_of
 
 from harness.errors import InputError
 from harness.report.load import load
-from harness.report.markup import to_markdown
+from harness.report.markdown import to_markdown
 from harness.report.tables import score_tables
 
 

@@ -5,9 +5,10 @@ import math
 import pandas as pd
 from support.report.folders import Cell, Folder, quarter_and_eighth
 
+from harness.report.latex import latex_text, to_latex
 from harness.report.load import load
 from harness.report.main_table import by_task, largest_models, main_table
-from harness.report.markup import latex_text, to_latex, to_markdown
+from harness.report.markdown import to_markdown
 from harness.report.tables import Entry, score_tables, tidy
 
 
@@ -151,7 +152,7 @@ def test_latex_and_markdown_print_special_characters_as_they_are(tmp_path):
 def test_latex_has_one_table_per_panel(tmp_path):
     quarter_and_eighth().write(tmp_path)
     quarter_and_eighth(task="triviaqa").write(tmp_path)
-    assert to_latex(score_tables(load(tmp_path))).count(r"\begin{tabular}") == 2
+    assert to_latex(score_tables(load(tmp_path))).count(r"\begin{longtable}") == 2
 
 
 def test_cells_of_several_runs_keep_their_own_numbers(tmp_path):

@@ -1,11 +1,12 @@
 """What a person at the terminal is shown."""
 
 import math
+from typing import NamedTuple
 
 import pandas as pd
 import pytest
 
-from harness.sweep.console import Console
+from harness.sweep.console import Console, _Left
 from harness.tables.columns import SUMMARY, names
 from harness.tables.marks import INTERVAL, MEANING
 
@@ -86,3 +87,37 @@ def test_dense_has_no_difference_to_itself(shown):
 def test_what_the_marks_mean_is_said(shown):
     said = " ".join(shown(DENSE))
     assert INTERVAL in said and MEANING in said
+
+
+class Work(NamedTuple):
+    """As much of a progress bar's task as its columns read."""
+
+    completed: int
+    total: int
+    elapsed: float
+
+    @property
+    def remaining(self):
+        return self.total - self.completed
+
+
+@pytest.mark.parametrize(
+    ("each", "work", "left"),
+    [
+        (None, Work(0, 10, 3.0), "-:--:--"),
+        (2.0, Work(0, 10, 3.0), "0:00:20"),
+        (None, Work(2, 10, 30.0), "0:02:00"),
+        (2.0, Work(2, 10, 30.0), "0:02:00"),
+        (2.0, Work(10, 10, 90.0), "0:00:00"),
+    ],
+    ids=["nothing tells", "earlier launches tell", "the first batch tells", "rather than earlier ones", "done"],
+)
+def test_what_is_left_is_estimated_from_the_first_batch_on(each, work, left):
+    assert _Left(each).render(work).plain == left
+
+
+def test_the_next_launch_has_an_estimate_from_the_start(sweep, monkeypatch):
+    seen, progress = [], Console.progress
+    monkeypatch.setattr(Console, "progress", lambda *asked: (seen.append(asked[2]), progress(*asked))[1])
+    assert sweep("limit=2")[0] == sweep("limit=4")[0] == 0
+    assert seen[0] is None and seen[1] > 0

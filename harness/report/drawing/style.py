@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.report.methods import CONTROLS, Line, families
 from harness.report.names import DENSE
+from harness.text import printable
 
 COLUMN, TEXT = 3.25, 6.75
 """Inches: a column and the full text width of a two-column conference paper."""
@@ -80,5 +81,5 @@ def _color(family: str) -> str:
 
 
 def literal(text: str) -> str:
-    """Return text that matplotlib prints as it is: a dollar sign would begin a formula."""
-    return text.replace("\\", r"\\").replace("$", r"\$")
+    """Return text that matplotlib prints as it is: a dollar sign would begin a formula, an escape end an SVG."""
+    return printable(text).replace("\\", r"\\").replace("$", r"\$")
