@@ -24,3 +24,8 @@ class RunError(RuntimeError):
 def first_line(error: BaseException) -> str:
     """Return the first line of what an error says, or its kind where it says nothing: errors of others are told so."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def is_panic(error: BaseException) -> bool:
+    """Say if a library that is written in Rust broke down, which Python does not count among the exceptions."""
+    return type(error).__name__ == "PanicException"

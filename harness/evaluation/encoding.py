@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
-from harness.errors import InputError
+from harness.errors import InputError, first_line, is_panic
 
 
 class Pair(NamedTuple):
@@ -25,7 +25,7 @@ class Encoding:
 
     def plain(self, text: str) -> list[int]:
         """Encode a text without special tokens."""
-        return list(self._tokenizer(_encodable(text), add_special_tokens=False).input_ids)
+        return self._ids(_encodable(text), add_special_tokens=False)
 
     def prompt(self, text: str) -> list[int]:
         """Encode a text to be continued, with special tokens unless it begins with the start token; never empty."""
@@ -73,7 +73,17 @@ class Encoding:
         text = _encodable(text)
         if start is not None and text.startswith(start):
             return self.plain(text)
-        return list(self._tokenizer(text).input_ids)
+        return self._ids(text)
+
+    def _ids(self, text: str, **settings: bool) -> list[int]:
+        """Encode a text. Raises InputError where the tokenizer breaks down, such as over a pattern without an end."""
+        try:
+            return list(self._tokenizer(text, **settings).input_ids)
+        except BaseException as error:
+            if not is_panic(error):
+                raise
+            said = f"the tokenizer breaks down over a text of {len(text)} characters ({first_line(error)})"
+            raise InputError(f"{said}: name another one with model.tokenizer=FOLDER") from None
 
     def _first_or_none(self) -> int | None:
         start = self._tokenizer.bos_token_id

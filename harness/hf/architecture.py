@@ -15,6 +15,7 @@ from harness.errors import InputError
 from harness.hf.bridge import Bridge
 from harness.hf.refusals import refusal, unsupported
 from harness.hf.rope import without_growth
+from harness.hf.vetting.building import MOST_MODULES, bounded
 
 OFFSET = 2
 """Rows before the first position that some tables have."""
@@ -45,10 +46,14 @@ class _Shapes:
 
 @dataclass(frozen=True)
 class Architecture:
-    """Holds the shape of each attention layer; `positions` counts the rows of a table of positions, if there is one."""
+    """Holds the shape of each attention layer, and how many numbers the model's weights are.
+
+    `positions` counts the rows of a table of positions, if there is one.
+    """
 
     layers: tuple[LayerShape, ...]
     positions: int | None = None
+    numbers: int = 0
 
     def check_length(self, name: str, max_length: int) -> None:
         """Raise InputError for more positions than the table has."""
@@ -76,7 +81,8 @@ def inspect_architecture(name: str, config: Any, trust_remote_code: bool = False
                 f"{len(found)} of {expected} layers call the attention interface of transformers; choose a model "
                 "whose layers all do, such as llama or qwen3"
             )
-        return Architecture(tuple(found[i] for i in range(expected)), _table(model, config))
+        numbers = sum(weight.numel() for weight in model.parameters())
+        return Architecture(tuple(found[i] for i in range(expected)), _table(model, config), numbers)
 
 
 def _trace(config: Any, trust_remote_code: bool) -> tuple[dict[int, LayerShape], Any]:
@@ -89,7 +95,8 @@ def _trace(config: Any, trust_remote_code: bool) -> tuple[dict[int, LayerShape],
     found = _Shapes(window or chunk, chunked=not window)
     with torch.device("meta"):
         given = {"dtype": torch.bfloat16, "trust_remote_code": trust_remote_code}
-        model = AutoModelForCausalLM.from_config(without_growth(config), **given).eval()
+        with bounded(modules=None if trust_remote_code else MOST_MODULES):
+            model = AutoModelForCausalLM.from_config(without_growth(config), **given).eval()
         model.config.pad_token_id = None  # some look for padding among the tokens, whose values meta has not
         tokens = torch.zeros(1, 2, dtype=torch.long)
         Bridge(model).forward(tokens, torch.arange(2)[None], found)

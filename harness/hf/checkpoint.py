@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness.attention import LayerShape, Rope
 from harness.engine import Prompt
 from harness.engine.device import find_device
-from harness.errors import InputError, first_line
+from harness.errors import InputError
 from harness.hf.architecture import inspect_architecture
+from harness.hf.configuration import read_configuration
 from harness.hf.fingerprint import fingerprint
-from harness.hf.folder import check_folder
+from harness.hf.folder import check_borrowed, check_folder
 from harness.hf.generation import Generation, read_generation
 from harness.hf.hub import pinned
 from harness.hf.inputs import inputs_refusal
@@ -31,7 +32,8 @@ from harness.hf.rotary import Ropes, find_ropes
 from harness.hf.spec import PACKAGE, ModelSpec
 from harness.hf.tokenizer import load_tokenizer
 from harness.hf.trial import takes_mixed_lengths
-from harness.hf.weights import pretrained, source
+from harness.hf.vetting.weights import check_held
+from harness.hf.weights import held_by, pretrained
 
 DEFAULT_POSITIONS = 2048
 SHAPE, SHAPES = "shape:", Path(__file__).with_name("shapes")
@@ -42,7 +44,7 @@ class Checkpoint:
     """Holds a model whose configuration was read and accepted. Weights are loaded when asked for, not before.
 
     Without `mixed_lengths`, only rows of one length may share a forward pass. `place` names the device among those that
-    the specification leaves open.
+    the specification leaves open. `numbers` counts those of the weights that the configuration describes.
     """
 
     spec: ModelSpec
@@ -51,6 +53,7 @@ class Checkpoint:
     layers: tuple[LayerShape, ...]
     mixed_lengths: bool = True
     place: str | None = None
+    numbers: int = 0
 
     @property
     def max_length(self) -> int:
@@ -113,8 +116,17 @@ class Checkpoint:
             where = self.device, self.spec.device_map
             model = random_model(self.spec.name, self.config, getattr(torch, self.spec.dtype), *where)
         else:
-            model = pretrained(self.spec, self.path, self.device)
+            self.check_weights()
+            model = pretrained(self.spec, self.path, self.config, self.device)
         return model.eval().requires_grad_(False)
+
+    def check_weights(self) -> None:
+        """Raise InputError for weights that are damaged, or far from what the configuration describes.
+
+        Reads their headers; those on the hub are brought into its cache.
+        """
+        if (found := held_by(self.spec, self.path, self.config)) is not None:
+            check_held(self.spec.name, self.numbers, found)
 
     def fingerprint(self) -> str:
         """Hash the identity of weights and configuration."""
@@ -145,17 +157,18 @@ def find(spec: ModelSpec) -> Checkpoint:
     check_placing(spec.name, spec.device_map)
     path = _resolve(spec.path, spec.sha256, spec.license)
     check_folder(spec, path)
+    if spec.tokenizer:
+        check_borrowed(spec.name, _resolve(spec.tokenizer))
     spec = replace(spec, revision=pinned(spec.name, path, spec.revision))
-    try:
-        config = AutoConfig.from_pretrained(path, **source(spec))
-    except Exception as error:  # foreign configuration code fails in its own ways
-        raise InputError(f"model '{spec.name}': no usable configuration at {spec.path} ({first_line(error)})") from None
+    config = read_configuration(spec, path)
     check_quantised(spec.name, config, device)
     architecture = inspect_architecture(spec.name, config, spec.trust_remote_code)
     if not architecture.layers:
         raise InputError(f"model '{spec.name}': its configuration has no attention layer")
-    mixed_lengths = takes_mixed_lengths(spec.name, config, spec.trust_remote_code)
-    found = Checkpoint(spec, path, config, architecture.layers, mixed_lengths)
+    found = Checkpoint(spec, path, config, architecture.layers, numbers=architecture.numbers)
+    if Path(path).is_dir() and not spec.random_weights:
+        found.check_weights()
+    found = replace(found, mixed_lengths=takes_mixed_lengths(spec.name, config, spec.trust_remote_code))
     architecture.check_length(spec.name, found.max_length)
     check_reach(spec.name, config, found.max_length)
     return found

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
-from transformers.utils import cached_file
 from transformers.utils.hub import extract_commit_hash
 
 from harness.errors import InputError
-from harness.hf.generation import QUIET
+from harness.hf.located import Located
+from harness.hf.vetting.files import WEIGHTS, entries
 
-WEIGHTS = (".safetensors", ".gguf", ".bin")
-UNREAD = (".md", ".pdf", ".png", ".jpg", ".h5", ".msgpack", ".onnx", ".ot", ".pt", ".pth")
-"""Endings of files beside a checkpoint that are for readers or for other libraries."""
 TELLING = ("config.json", "tokenizer_config.json", "tokenizer.json")
 """Files of which a hub repository has one, in the version that is used."""
 
@@ -27,7 +23,7 @@ def fingerprint(path: str, *, weights: bool, revision: str | None = None, also: 
     folder = Path(path)
     if not folder.is_dir():
         return _digest(f"{path}@{_commit(path, revision, also)}")
-    files = [file for file in _files(folder) if weights or file.suffix not in WEIGHTS]
+    files = [file for file in entries(folder) if file.is_file() and (weights or file.suffix not in WEIGHTS)]
     if also is not None and folder / also not in files:
         files.append(folder / also)
     return _digest("".join(f"{file.relative_to(folder)}:{hash_file(file)}\n" for file in files))
@@ -39,21 +35,15 @@ def hash_file(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """List what transformers may read of a checkpoint's folder; of folders in it, only those of chat templates."""
-    for file in sorted([*folder.iterdir(), *folder.glob("*chat_templates/*")]):
-        if file.is_file() and not file.name.startswith(".") and file.suffix.lower() not in UNREAD:
-            yield file
-
-
 def _commit(path: str, revision: str | None, also: str | None) -> str:
-    optional = {} if revision is None else {"revision": revision}
+    files = Located(path, revision)
     for name in (*TELLING, *([also] if also else ())):
-        commit = extract_commit_hash(cached_file(path, name, **dict.fromkeys(QUIET, False), **optional), None)
+        found = files.find(name)
+        commit = None if found is None else extract_commit_hash(str(found), None)
         if commit is not None:
             return str(commit)
     raise InputError(f"{path}: no file of it tells its commit, so its outputs could not be told from another version's")
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]  # names may be any bytes

@@ -7,16 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from transformers import GenerationConfig
-from transformers.utils import cached_file
 
 from harness.errors import InputError, first_line
+from harness.hf.located import Located
+from harness.hf.vetting.settings import check_settings
+from harness.hf.vetting.strict_json import read_object
 
 FILE = "generation_config.json"
-QUIET = (
-    "_raise_exceptions_for_missing_entries",
-    "_raise_exceptions_for_connection_errors",
-    "_raise_exceptions_for_gated_repo",
-)
 
 
 @dataclass(frozen=True)
@@ -37,17 +34,22 @@ def read_generation(name: str, path: str, config: Any, revision: str | None = No
     The ends of text are those of both files. Raises InputError for a file that cannot be read.
     """
     optional = {} if revision is None else {"revision": revision}
-    if cached_file(path, FILE, **dict.fromkeys(QUIET, False), **optional) is None:
-        found = GenerationConfig.from_model_config(config)
-    else:
-        try:
+    there = Located(path, revision).find(FILE)
+    try:
+        if there is None:
+            found = GenerationConfig.from_model_config(config)
+        else:
+            check_settings(name, read_object(name, there), FILE)
             found = GenerationConfig.from_pretrained(path, **optional)
-        except (OSError, ValueError, TypeError) as error:
-            raise InputError(
-                f"model '{name}': its {FILE} cannot be read ({first_line(error)}): mend or remove it"
-            ) from None
-    ends = {token for one in (found, config, config.get_text_config()) for token in _ids(one)}
-    return Generation(frozenset(ends), {key: value for key, value in found.to_diff_dict().items() if value is not None})
+        ends = {token for one in (found, config, config.get_text_config()) for token in _ids(one)}
+        settings = {key: value for key, value in found.to_diff_dict().items() if value is not None}
+    except InputError:
+        raise
+    except Exception as error:  # transformers does not expect every value
+        raise InputError(
+            f"model '{name}': its {FILE} cannot be read ({first_line(error)}): mend or remove it"
+        ) from None
+    return Generation(frozenset(ends), settings)
 
 
 def _ids(config: Any) -> list[int]:

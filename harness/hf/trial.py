@@ -7,6 +7,7 @@ meant, a host's read of the longest row, a mask of its own. Here the numbers the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -19,6 +20,7 @@ from harness.errors import InputError
 from harness.hf.bridge import Bridge
 from harness.hf.refusals import unsupported
 from harness.hf.shrink import VOCABULARY, shrunken
+from harness.hf.vetting.building import MOST_MODULES, MOST_NUMBERS_OF_COPY, bounded
 from harness.methods.controls.dense import Dense
 
 PROMPTS = tuple(tuple((i * i + 7 * i + n) % (VOCABULARY - 2) + 2 for i in range(n)) for n in (23, 5))
@@ -86,10 +88,15 @@ def _small_copy(kind: _Kind) -> _Copy:
 
 
 def random_copy(config: Any, dtype: torch.dtype, trust_remote_code: bool) -> Any:
-    """Make a model with random weights, the same for the same configuration."""
+    """Make a model with random weights, the same for the same configuration; first without memory for them.
+
+    Raises InputError if its configuration leaves it large.
+    """
+    given = {"attn_implementation": "eager", "dtype": dtype, "trust_remote_code": trust_remote_code}
+    with torch.device("meta"), bounded(MOST_NUMBERS_OF_COPY, None if trust_remote_code else MOST_MODULES):
+        AutoModelForCausalLM.from_config(deepcopy(config), **given)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        given = {"attn_implementation": "eager", "dtype": dtype, "trust_remote_code": trust_remote_code}
         return AutoModelForCausalLM.from_config(config, **given).eval().requires_grad_(False)
 
 

@@ -10,11 +10,13 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from harness.errors import InputError, first_line
+from harness.hf.located import Located
 from harness.hf.retry import broken_download
 from harness.hf.spec import ModelSpec
+from harness.hf.vetting.weights import Held, held, held_in_gguf
 
 
-def pretrained(spec: ModelSpec, path: str, device: str) -> Any:
+def pretrained(spec: ModelSpec, path: str, config: Any, device: str) -> Any:
     """Load a model from a folder or the hub onto a device, or where the specification's device_map places its layers.
 
     Raises InputError for weights that cannot be read and for those of another model.
@@ -23,9 +25,11 @@ def pretrained(spec: ModelSpec, path: str, device: str) -> Any:
     placement |= {"use_safetensors": None if spec.allow_pickle or spec.gguf_file else True}
     placement |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # said below, in one sentence
     try:
-        given = {"dtype": getattr(torch, spec.dtype), **placement, **source(spec)}
+        given = {"config": config, "dtype": getattr(torch, spec.dtype), **placement, **source(spec)}
         model, report = AutoModelForCausalLM.from_pretrained(path, **given)
-    except OSError as error:
+    except (InputError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # each format has errors of its own
         if broken_download(error):
             raise
         raise InputError(f"model '{spec.name}': its weights cannot be read: {first_line(error)}") from None
@@ -38,6 +42,23 @@ def source(spec: ModelSpec) -> dict[str, Any]:
     """Return what transformers is told of where a checkpoint lies, beside its path."""
     optional = {"gguf_file": spec.gguf_file, "revision": spec.revision}
     return {k: v for k, v in optional.items() if v is not None} | {"trust_remote_code": spec.trust_remote_code}
+
+
+def held_by(spec: ModelSpec, path: str, config: Any) -> Held | None:
+    """Read from their headers what a checkpoint's weights hold at most; None if there are none.
+
+    Those on the hub are brought into its cache. Raises InputError for files that cannot be read.
+    """
+    files = Located(path, spec.revision)
+    try:
+        if spec.gguf_file is not None:
+            found = files.find(spec.gguf_file)
+            return None if found is None else held_in_gguf(found)
+        return held(spec.name, files, spec.allow_pickle, getattr(config, "transformers_weights", None))
+    except OSError as error:
+        if broken_download(error):
+            raise
+        raise InputError(f"model '{spec.name}': its weights cannot be read: {first_line(error)}") from None
 
 
 def check_weights_fit(name: str, own: Collection[str], report: Mapping[str, Any]) -> None:

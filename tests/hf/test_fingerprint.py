@@ -3,7 +3,7 @@
 import pytest
 
 from harness.errors import InputError
-from harness.hf import fingerprint
+from harness.hf import fingerprint, located
 from harness.hf.packaged import converted
 
 
@@ -19,7 +19,7 @@ def cached(commits):
 
 def test_a_hub_repository_is_its_name_and_commit(monkeypatch):
     commits = {"a": "0" * 40, "b": "0" * 40}
-    monkeypatch.setattr(fingerprint, "cached_file", cached(commits))
+    monkeypatch.setattr(located, "cached_file", cached(commits))
     found = [fingerprint.fingerprint(name, weights=False) for name in ("a", "b", "a")]
     commits["a"] = "1" * 40
     found.append(fingerprint.fingerprint("a", weights=False))

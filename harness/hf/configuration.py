@@ -1,0 +1,51 @@
+"""Reads a checkpoint's configuration, and takes out of it what would choose code to run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import AutoConfig, PreTrainedConfig
+
+from harness.errors import InputError, first_line
+from harness.hf.located import Located
+from harness.hf.spec import ModelSpec
+from harness.hf.vetting.settings import check_settings, forget_code
+from harness.hf.vetting.strict_json import read_object
+from harness.hf.weights import source
+
+FILE = "config.json"
+
+
+def read_configuration(spec: ModelSpec, path: str) -> Any:
+    """Return transformers' configuration of a checkpoint. Raises InputError for one of which nothing can be made.
+
+    Unless code of the model is trusted, kernels and modules that it names are forgotten: attention is the engine's.
+    """
+    files = Located(path, spec.revision)
+    if spec.gguf_file is None:
+        check_configuration(spec.name, files)
+    try:
+        given = source(spec)
+        if spec.gguf_file is not None:
+            check_settings(spec.name, _settings(path, given), spec.gguf_file)
+        config = AutoConfig.from_pretrained(path, **given)
+    except InputError:
+        raise
+    except Exception as error:  # foreign configuration code fails in its own ways
+        raise InputError(f"model '{spec.name}': no usable configuration at {spec.path} ({first_line(error)})") from None
+    if not spec.trust_remote_code:
+        forget_code(vars(config))
+    return config
+
+
+def check_configuration(name: str, files: Located) -> None:
+    """Raise InputError for a config.json that is there and no plain object of moderate numbers."""
+    if (file := files.find(FILE)) is not None:
+        read_object(name, file)
+        check_settings(name, _settings(files.path, {"revision": files.revision}))
+
+
+def _settings(path: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return what a configuration's file says, or the one that it names in place of itself for this version."""
+    settings, _ = PreTrainedConfig.get_config_dict(path, **given)
+    return dict(settings)
