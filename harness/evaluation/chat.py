@@ -8,9 +8,12 @@ from typing import Any
 
 from jinja2.exceptions import TemplateError
 
-from harness.errors import InputError
+from harness.errors import InputError, first_line
+from harness.evaluation.deadline import within
 
 Messages = Sequence[Mapping[str, str]]
+PATIENCE = 20.0
+"""Seconds for the rendering of one example, which takes less than a thousandth of it."""
 
 
 class ChatTemplate:
@@ -38,8 +41,19 @@ class ChatTemplate:
             raise InputError(f"the chat template refuses the messages ({error}): {hint}") from error
 
     def _render(self, messages: Messages, prompts: bool) -> str:
+        """Render in the sandbox that transformers has for templates, which knows no end of loops.
+
+        Raises TemplateError for refused messages, InputError for a template that fails otherwise.
+        """
         settings = {"tokenize": False, "add_generation_prompt": prompts, "continue_final_message": not prompts}
-        return str(self._tokenizer.apply_chat_template(list(messages), chat_template=self.text, **settings))
+        given = {"chat_template": self.text, **settings}
+        try:
+            return within(PATIENCE, lambda: str(self._tokenizer.apply_chat_template(list(messages), **given)))
+        except TemplateError:
+            raise
+        except Exception as error:  # a template is a program, which fails in its own ways
+            hint = "leave apply_chat_template out, or borrow a model.tokenizer"
+            raise InputError(f"the chat template fails ({first_line(error)}): {hint}") from error
 
 
 @dataclass(frozen=True)

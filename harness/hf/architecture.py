@@ -15,7 +15,7 @@ from harness.errors import InputError
 from harness.hf.bridge import Bridge
 from harness.hf.refusals import refusal, unsupported
 from harness.hf.rope import without_growth
-from harness.hf.vetting.building import MOST_MODULES, bounded
+from harness.hf.vetting.building import bounded, most_modules
 
 OFFSET = 2
 """Rows before the first position that some tables have."""
@@ -64,17 +64,21 @@ class Architecture:
             )
 
 
-def inspect_architecture(name: str, config: Any, trust_remote_code: bool = False) -> Architecture:
+def inspect_architecture(
+    name: str, config: Any, trust_remote_code: bool = False, tensors: int | None = None
+) -> Architecture:
     """Find the attention layers of a model in a pass of 2 tokens without weights.
 
-    Raises InputError, naming the architecture, for a kind of model that no method can act in, and unless every layer
-    calls the bridge.
+    Raises InputError, naming the architecture, for a kind of model that no method can act in, unless every layer calls
+    the bridge, and for a model that is larger than any, or than one whose weights are so many `tensors`.
     """
     with unsupported(name, config, "a pass without weights fails in its code"):
         why = refusal(config)
         if why is not None:
             raise InputError(why)
-        found, model = _trace(config, trust_remote_code)
+        with bounded(modules=None if trust_remote_code else most_modules(tensors)):
+            model = _without_weights(config, trust_remote_code)
+        found = _trace(model, config)
         expected = Bridge(model).layers
         if sorted(found) != list(range(expected)):
             raise InputError(
@@ -85,22 +89,26 @@ def inspect_architecture(name: str, config: Any, trust_remote_code: bool = False
         return Architecture(tuple(found[i] for i in range(expected)), _table(model, config), numbers)
 
 
-def _trace(config: Any, trust_remote_code: bool) -> tuple[dict[int, LayerShape], Any]:
-    """Return the layers that attend in a pass on the meta device, and the model without weights.
+def _without_weights(config: Any, trust_remote_code: bool) -> Any:
+    """Make a model on the meta device.
 
     In bfloat16, for the matrix products of experts have no other precision there.
     """
+    with torch.device("meta"):
+        given = {"dtype": torch.bfloat16, "trust_remote_code": trust_remote_code}
+        return AutoModelForCausalLM.from_config(without_growth(config), **given).eval()
+
+
+def _trace(model: Any, config: Any) -> dict[int, LayerShape]:
+    """Return the layers of a model without weights that attend in a pass."""
     text = config.get_text_config()
     window, chunk = (getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size"))
     found = _Shapes(window or chunk, chunked=not window)
+    model.config.pad_token_id = None  # some look for padding among the tokens, whose values meta has not
     with torch.device("meta"):
-        given = {"dtype": torch.bfloat16, "trust_remote_code": trust_remote_code}
-        with bounded(modules=None if trust_remote_code else MOST_MODULES):
-            model = AutoModelForCausalLM.from_config(without_growth(config), **given).eval()
-        model.config.pad_token_id = None  # some look for padding among the tokens, whose values meta has not
         tokens = torch.zeros(1, 2, dtype=torch.long)
         Bridge(model).forward(tokens, torch.arange(2)[None], found)
-    return found.layers, model
+    return found.layers
 
 
 def _table(model: Any, config: Any) -> int | None:

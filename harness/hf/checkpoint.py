@@ -9,34 +9,33 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness.attention import LayerShape, Rope
 from harness.engine import Prompt
 from harness.engine.device import find_device
 from harness.errors import InputError
-from harness.hf.architecture import inspect_architecture
+from harness.hf.architecture import Architecture, inspect_architecture
 from harness.hf.configuration import read_configuration
 from harness.hf.fingerprint import fingerprint
 from harness.hf.folder import check_borrowed, check_folder
 from harness.hf.generation import Generation, read_generation
 from harness.hf.hub import pinned
 from harness.hf.inputs import inputs_refusal
-from harness.hf.packaged import converted, gguf_in_packages
 from harness.hf.placement import check_placing
 from harness.hf.projections import weights_refusal
 from harness.hf.quantised import check_quantised
 from harness.hf.random_weights import random_model
+from harness.hf.resolve import resolved
 from harness.hf.rope import check_no_turn, check_reach, turning_point
 from harness.hf.rotary import Ropes, find_ropes
-from harness.hf.spec import PACKAGE, ModelSpec
+from harness.hf.spec import ModelSpec
 from harness.hf.tokenizer import load_tokenizer
 from harness.hf.trial import takes_mixed_lengths
+from harness.hf.vetting.files import check_amount
 from harness.hf.vetting.weights import check_held
 from harness.hf.weights import held_by, pretrained
 
 DEFAULT_POSITIONS = 2048
-SHAPE, SHAPES = "shape:", Path(__file__).with_name("shapes")
 
 
 @dataclass(frozen=True)
@@ -123,10 +122,9 @@ class Checkpoint:
     def check_weights(self) -> None:
         """Raise InputError for weights that are damaged, or far from what the configuration describes.
 
-        Reads their headers; those on the hub are brought into its cache.
+        Only headers are read; weights on the hub are brought into its cache.
         """
-        if (found := held_by(self.spec, self.path, self.config)) is not None:
-            check_held(self.spec.name, self.numbers, found)
+        check_held(self.spec.name, self.numbers, held_by(self.spec, self.path, self.config))
 
     def fingerprint(self) -> str:
         """Hash the identity of weights and configuration."""
@@ -146,7 +144,7 @@ class Checkpoint:
     def _tokenizer_source(self) -> tuple[str, str | None, str | None]:
         """Return path, revision and GGUF file of the tokenizer; the last two are the model's, not a borrowed one's."""
         if self.spec.tokenizer:
-            path = _resolve(self.spec.tokenizer)
+            path = resolved(self.spec.tokenizer)
             return path, pinned(self.spec.name, path, None), None
         return self.path, self.spec.revision, self.spec.gguf_file
 
@@ -155,40 +153,30 @@ def find(spec: ModelSpec) -> Checkpoint:
     """Read the configuration and refuse what cannot be run. Raises InputError; loads no weights."""
     device = find_device(spec.device)
     check_placing(spec.name, spec.device_map)
-    path = _resolve(spec.path, spec.sha256, spec.license)
+    path = resolved(spec.path, spec.sha256, spec.license)
     check_folder(spec, path)
     if spec.tokenizer:
-        check_borrowed(spec.name, _resolve(spec.tokenizer))
+        check_borrowed(spec.name, resolved(spec.tokenizer))
     spec = replace(spec, revision=pinned(spec.name, path, spec.revision))
     config = read_configuration(spec, path)
     check_quantised(spec.name, config, device)
-    architecture = inspect_architecture(spec.name, config, spec.trust_remote_code)
-    if not architecture.layers:
-        raise InputError(f"model '{spec.name}': its configuration has no attention layer")
-    found = Checkpoint(spec, path, config, architecture.layers, numbers=architecture.numbers)
-    if Path(path).is_dir() and not spec.random_weights:
-        found.check_weights()
-    found = replace(found, mixed_lengths=takes_mixed_lengths(spec.name, config, spec.trust_remote_code))
+    architecture = _inspected(spec, path, config)
+    mixed_lengths = takes_mixed_lengths(spec.name, config, spec.trust_remote_code)
+    found = Checkpoint(spec, path, config, architecture.layers, mixed_lengths, numbers=architecture.numbers)
     architecture.check_length(spec.name, found.max_length)
     check_reach(spec.name, config, found.max_length)
     return found
 
 
-def _resolve(path: str, sha256: str | None = None, terms: str | None = None) -> str:
-    if path.startswith(PACKAGE):
-        return str(converted(gguf_in_packages(path, sha256, terms), _convert_gguf))
-    if path.startswith(SHAPE):
-        return str(SHAPES / path.removeprefix(SHAPE))
-    return path
-
-
-def _convert_gguf(gguf: Path, folder: Path) -> None:
-    where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-    loaded = AutoModelForCausalLM.from_pretrained(dtype=torch.float32, **where)
-    if hasattr(loaded.config, "quantization_config"):
-        del loaded.config.quantization_config
-    # A model that was read from GGUF refuses to be saved, even dequantised; its twin does not.
-    plain = AutoModelForCausalLM.from_config(loaded.config, dtype=torch.float32)
-    plain.load_state_dict(loaded.state_dict())
-    plain.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(**where).save_pretrained(folder)
+def _inspected(spec: ModelSpec, path: str, config: Any) -> Architecture:
+    """Find the architecture, and hold it to what a folder has. Raises InputError, before memory is taken for it."""
+    local = Path(path).is_dir() and not spec.random_weights
+    held = held_by(spec, path, config) if local else None
+    tensors = None if held is None else held.tensors
+    architecture = inspect_architecture(spec.name, config, spec.trust_remote_code, tensors)
+    if not architecture.layers:
+        raise InputError(f"model '{spec.name}': its configuration has no attention layer")
+    check_held(spec.name, architecture.numbers, held)
+    if local:
+        check_amount(spec.name, Path(path), architecture.numbers)
+    return architecture

@@ -35,9 +35,14 @@ class Located:
         return None if found is None else Path(found)
 
     def bring(self, files: Sequence[str]) -> list[Path]:
-        """Return where files lie, in any order. Raises OSError for one that is not there or cannot be had."""
+        """Return where files lie, in any order; of a folder that has none of them, none.
+
+        Raises OSError for one that is not there, or that cannot be had of the hub.
+        """
         if self.folder is not None:
             missing = [file for file in files if not (self.folder / file).is_file()]
+            if len(missing) == len(files):
+                return []
             if missing:
-                raise FileNotFoundError(f"there is no {missing[0]} in {self.path}")
+                raise FileNotFoundError(f"there is no {missing[0]} in {self.path}: download the model again")
         return [Path(file) for file in cached_files(self.path, list(files), revision=self.revision) or ()]

@@ -13,7 +13,7 @@ from harness.errors import InputError, first_line
 from harness.hf.located import Located
 from harness.hf.retry import broken_download
 from harness.hf.spec import ModelSpec
-from harness.hf.vetting.weights import Held, held, held_in_gguf
+from harness.hf.vetting.weights import Held, held, held_in_file
 
 
 def pretrained(spec: ModelSpec, path: str, config: Any, device: str) -> Any:
@@ -53,7 +53,7 @@ def held_by(spec: ModelSpec, path: str, config: Any) -> Held | None:
     try:
         if spec.gguf_file is not None:
             found = files.find(spec.gguf_file)
-            return None if found is None else held_in_gguf(found)
+            return None if found is None else held_in_file(found)
         return held(spec.name, files, spec.allow_pickle, getattr(config, "transformers_weights", None))
     except OSError as error:
         if broken_download(error):

@@ -24,6 +24,8 @@ MOST_FILES = 10_000
 """Files of a folder: the largest checkpoints come in some hundred parts."""
 MOST_WEIGHTS, MOST_TEXT = 2**41, 2**28
 """Bytes of a file of weights, and of any other: the largest tokenizers have 2^25."""
+UNUSED, UNUSED_BYTES = 64, 2**34
+"""Times that a folder may hold its model in float64, and bytes that any may: weights in several formats and types."""
 
 
 def entries(folder: Path) -> list[Path]:
@@ -41,6 +43,16 @@ def check_files(name: str, folder: Path) -> None:
         raise InputError(f"model '{name}': {folder} holds more than {MOST_FILES} files: name the folder of one model")
     for file in found:
         check_file(name, file, root)
+
+
+def check_amount(name: str, folder: Path, numbers: int) -> None:
+    """Raise InputError for files far larger than a model of so many numbers needs, for all of them are hashed."""
+    size = sum(file.stat().st_size for file in entries(folder) if file.is_file())
+    if size > max(UNUSED_BYTES, UNUSED * numbers * 8):
+        raise InputError(
+            f"model '{name}': {folder} holds {size:,} bytes, the {numbers:,} numbers that its configuration describes "
+            "need far less: remove what is not of this model"
+        )
 
 
 def check_file(name: str, file: Path, root: Path) -> None:

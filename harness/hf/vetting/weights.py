@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,10 +18,6 @@ SAFE_ENDING = ".safetensors"
 INDEX = ".index.json"
 SLACK = 2**24
 """Numbers by which a configuration may exceed the weights: what is missing then is named when they are loaded."""
-UNUSED = 64
-"""Times that files may hold what the model takes, in float64: the same weights in several precisions and formats."""
-UNUSED_BYTES = 2**36
-"""Bytes that any model's files may have."""
 
 
 class Files(Protocol):
@@ -31,15 +27,15 @@ class Files(Protocol):
         """Return where a file lies; None if there is none."""
 
     def bring(self, files: Sequence[str]) -> list[Path]:
-        """Return where files lie, in any order. Raises OSError for one that is not there."""
+        """Return where files lie, in any order; none where none of them is. Raises OSError for one that is missing."""
 
 
 @dataclass(frozen=True)
 class Held:
-    """Counts the numbers that weights may hold at most, and the bytes of their files."""
+    """Counts the numbers that weights may hold at most, and their tensors where known."""
 
     numbers: int
-    size: int
+    tensors: int | None = None
 
 
 def held(name: str, files: Files, pickled: bool, named: Any = None) -> Held | None:
@@ -50,28 +46,23 @@ def held(name: str, files: Files, pickled: bool, named: Any = None) -> Held | No
     """
     for first in _candidates(name, pickled, named):
         if found := files.find(first):
-            return _counted(name, files.bring(_shards(name, found)) if first.endswith(INDEX) else [found])
+            parts = files.bring(_shards(name, found)) if first.endswith(INDEX) else [found]
+            return _counted(name, parts) if parts else None
     return None
 
 
-def check_held(name: str, numbers: int, found: Held) -> None:
-    """Raise InputError if a model of so many numbers is far more than its weights hold, or far less than its files."""
-    if numbers > found.numbers + SLACK:
+def check_held(name: str, numbers: int, found: Held | None) -> None:
+    """Raise InputError if a model of so many numbers is far more than its weights hold, where there are any."""
+    if found is not None and numbers > found.numbers + SLACK:
         raise InputError(
             f"model '{name}': its configuration describes {numbers:,} numbers, its weights hold {found.numbers:,}: "
             "its configuration lies, or files are missing"
         )
-    if found.size > max(UNUSED_BYTES, UNUSED * numbers * 8):
-        raise InputError(
-            f"model '{name}': its weights have {found.size:,} bytes, the {numbers:,} numbers that its configuration "
-            "describes need far less: remove what is not of this model"
-        )
 
 
-def held_in_gguf(file: Path) -> Held:
-    """Count what a GGUF file may hold: its weights have a bit or more."""
-    size = file.stat().st_size
-    return Held(8 * size, size)
+def held_in_file(file: Path) -> Held:
+    """Count what a file may hold whose tensors are not counted: a weight has a bit or more."""
+    return Held(8 * file.stat().st_size)
 
 
 def _candidates(name: str, pickled: bool, named: Any) -> list[str]:
@@ -101,22 +92,20 @@ def _shards(name: str, index: Path) -> list[str]:
     return sorted(set(listed.values()))
 
 
-def _counted(name: str, files: Iterable[Path]) -> Held:
-    """Add up files. Pickled numbers cannot be counted without running them, and have a bit or more."""
-    numbers = size = 0
-    for file in files:
-        bytes_there = file.stat().st_size
-        numbers += _numbers(name, file) if file.suffix == SAFE_ENDING else 8 * bytes_there
-        size += bytes_there
-    return Held(numbers, size)
+def _counted(name: str, files: Sequence[Path]) -> Held:
+    """Add up files of one kind. Pickled numbers cannot be counted without running them."""
+    if files[0].suffix != SAFE_ENDING:
+        return Held(sum(held_in_file(file).numbers for file in files))
+    counts = [count for file in files for count in _counts(name, file)]
+    return Held(sum(counts), len(counts))
 
 
-def _numbers(name: str, file: Path) -> int:
-    """Count the numbers in a safetensors file; integers may hold packed ones of a bit or more."""
+def _counts(name: str, file: Path) -> list[int]:
+    """Count the numbers in each tensor of a safetensors file; integers may hold packed ones of a bit or more."""
     try:
         with safe_open(file, framework="pt") as opened:
             parts = [opened.get_slice(key) for key in opened.keys()]  # noqa: SIM118, the file is no mapping
-            return sum(math.prod(one.get_shape()) * _packed(one.get_dtype()) for one in parts)
+            return [math.prod(one.get_shape()) * _packed(one.get_dtype()) for one in parts]
     except (SafetensorError, OSError) as error:
         raise InputError(
             f"model '{name}': its weights cannot be read: {file.name} is no whole safetensors file "
