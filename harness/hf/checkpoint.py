@@ -17,7 +17,7 @@ from harness.errors import InputError
 from harness.hf.architecture import Architecture, inspect_architecture
 from harness.hf.configuration import read_configuration
 from harness.hf.fingerprint import fingerprint
-from harness.hf.folder import check_borrowed, check_folder
+from harness.hf.folder import check_borrowed, check_folder, check_no_adapter
 from harness.hf.generation import Generation, read_generation
 from harness.hf.hub import pinned
 from harness.hf.inputs import inputs_refusal
@@ -158,6 +158,7 @@ def find(spec: ModelSpec) -> Checkpoint:
     if spec.tokenizer:
         check_borrowed(spec.name, resolved(spec.tokenizer))
     spec = replace(spec, revision=pinned(spec.name, path, spec.revision))
+    check_no_adapter(spec, path)
     config = read_configuration(spec, path)
     check_quantised(spec.name, config, device)
     architecture = _inspected(spec, path, config)

@@ -21,14 +21,8 @@ def read_configuration(spec: ModelSpec, path: str) -> Any:
 
     Unless code of the model is trusted, kernels and modules that it names are forgotten: attention is the engine's.
     """
-    files = Located(path, spec.revision)
-    if spec.gguf_file is None:
-        check_configuration(spec.name, files)
     try:
-        given = source(spec)
-        if spec.gguf_file is not None:
-            check_settings(spec.name, _settings(path, given), spec.gguf_file)
-        config = AutoConfig.from_pretrained(path, **given)
+        config = _of_gguf(spec, path) if spec.gguf_file else _of_json(spec, path)
     except InputError:
         raise
     except Exception as error:  # foreign configuration code fails in its own ways
@@ -38,11 +32,28 @@ def read_configuration(spec: ModelSpec, path: str) -> Any:
     return config
 
 
+def _of_json(spec: ModelSpec, path: str) -> Any:
+    check_configuration(spec.name, Located(path, spec.revision))
+    return AutoConfig.from_pretrained(path, **source(spec))
+
+
+def _of_gguf(spec: ModelSpec, path: str) -> Any:
+    """Make the configuration of a GGUF file as transformers does, but read the file once: it takes seconds."""
+    settings = _settings(path, source(spec))
+    check_settings(spec.name, settings, str(spec.gguf_file))
+    return AutoConfig.for_model(**settings, name_or_path=path)
+
+
 def check_configuration(name: str, files: Located) -> None:
     """Raise InputError for a config.json that is there and no plain object of moderate numbers."""
-    if (file := files.find(FILE)) is not None:
-        read_object(name, file)
-        check_settings(name, _settings(files.path, {"revision": files.revision}))
+    if (file := files.find(FILE)) is None:
+        return
+    read_object(name, file)
+    try:
+        settings = _settings(files.path, {"revision": files.revision})
+    except Exception as error:  # it may name another file
+        raise InputError(f"model '{name}': its {FILE} cannot be followed ({first_line(error)}): mend it") from None
+    check_settings(name, settings)
 
 
 def _settings(path: str, given: dict[str, Any]) -> dict[str, Any]:

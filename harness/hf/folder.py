@@ -15,9 +15,9 @@ DISTRIBUTED = "shard-*-model-*-of-*.safetensors"
 
 
 def check_folder(spec: ModelSpec, path: str) -> None:
-    """Raise InputError for what is no plain file, for adapters, also beside weights, and for pickled weights.
+    """Raise InputError for what is no plain file, for pickled weights, and for the files of a distributed training.
 
-    So it does for the files of a distributed training, and for a revision that is not read.
+    So it does for a revision that is not read.
     """
     folder = Located(path).folder
     if folder is None:
@@ -25,8 +25,6 @@ def check_folder(spec: ModelSpec, path: str) -> None:
     check_files(spec.name, folder)
     if spec.gguf_file is not None and (folder / spec.gguf_file).exists():
         check_file(spec.name, folder / spec.gguf_file, folder.resolve())
-    if (folder / ADAPTER).exists():
-        raise InputError(adapter(spec))
     if any(folder.glob(DISTRIBUTED)):
         raise InputError(
             f"model '{spec.name}': {spec.path} holds parts of a distributed training ({DISTRIBUTED}): load them with "
@@ -45,12 +43,13 @@ def check_borrowed(name: str, path: str) -> None:
         check_files(name, folder)
 
 
-def adapter(spec: ModelSpec) -> str:
-    """Say why an adapter is refused, and what to do."""
-    return (
-        f"model '{spec.name}': {spec.path} holds an adapter ({ADAPTER}), whose base model would be loaded in place "
-        "of it: merge it into its base (peft: merge_and_unload) and name the folder of the merged model"
-    )
+def check_no_adapter(spec: ModelSpec, path: str) -> None:
+    """Raise InputError for an adapter, also beside weights, in a folder or on the hub."""
+    if Located(path, spec.revision).find(ADAPTER) is not None:
+        raise InputError(
+            f"model '{spec.name}': {spec.path} holds an adapter ({ADAPTER}), whose base model would be loaded in place "
+            "of it: merge it into its base (peft: merge_and_unload) and name the folder of the merged model"
+        )
 
 
 def _check_no_pickle(name: str, folder: Path) -> None:

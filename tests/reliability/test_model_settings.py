@@ -111,6 +111,15 @@ def test_json_that_libraries_might_read_in_different_ways_is_refused_by_file(fol
     assert f"its {file} cannot be read ({why}" in refused(folder, everything)
 
 
+@pytest.mark.parametrize("named", [5, [5], ["config.1/../../x.json"], ["config.999.json", "config.1.0.json"], {"a": 1}])
+def test_other_files_that_a_configuration_names_are_its_own_and_there(folder, named):
+    lie(folder, configuration_files=named)
+    try:
+        everything(folder)
+    except InputError as error:
+        assert "its config.json cannot be followed (" in str(error)
+
+
 @settings(max_examples=40)
 @given(said=st.dictionaries(st.sampled_from(SIZES), st.sampled_from(ODD), min_size=1, max_size=3))
 def test_whatever_a_configuration_says_it_is_a_model_or_one_sentence(tiny, said):
