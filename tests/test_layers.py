@@ -37,6 +37,7 @@ ONLY = {
     "datasets": ["data/rows.py"],
     "transformers": ["hf/"],
     "huggingface_hub": ["data/hub.py", "hf/hub.py", "hf/retry.py"],
+    "safetensors": ["hf/vetting/weights.py"],
     "scipy": ["tables/intervals.py"],
     "kvpress": ["hf/kvpress_package.py"],
     "fa3_fwd_interface": ["bench/rivals/fa3.py"],

@@ -7,6 +7,7 @@ import socket
 import pytest
 from support.model_folders import copy_of, everything, refused
 
+from harness.__main__ import main
 from harness.hf import ModelSpec, find
 from harness.hf.vetting import files
 
@@ -121,6 +122,26 @@ def test_a_folder_of_very_many_files_is_refused(folder, monkeypatch):
     for number in range(60):
         (folder / f"{number}.txt").touch()
     assert "holds more than 50 files: name the folder of one model" in refused(folder)
+
+
+SAME = ["model=custom", "model.path={}", "data=embedded", "task=squad"]
+COMMANDS = {
+    "run": SAME,
+    "plan": SAME,
+    "lm-eval run": ["--model", "harness", "--model_args", "pretrained={},method=dense", "--tasks", "arc_easy"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_that_takes_a_model_refuses_a_hostile_folder_in_one_sentence(
+    folder, tmp_path, monkeypatch, capsys, command
+):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo(absent(folder, "model.safetensors"))
+    assert main([*command.split(), *(argument.format(folder) for argument in COMMANDS[command])]) == 2
+    err = capsys.readouterr().err
+    assert "Traceback" not in err
+    assert "model.safetensors' is no plain file but a pipe, a socket or a device: remove it" in err.splitlines()[-1]
 
 
 def test_files_that_nobody_reads_may_be_anything(folder):

@@ -1,5 +1,6 @@
 """Configurations of model folders that lie: each is refused in one sentence, before memory is taken for it."""
 
+import contextlib
 import json
 import math
 
@@ -7,11 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.model_folders import copy_of, everything, lie, refused, spec
+from transformers import AutoConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from harness.__main__ import main
 from harness.errors import InputError
 from harness.hf import find
-from harness.hf.vetting.settings import MOST, MOST_LISTED, check_settings
+from harness.hf.vetting.settings import MOST, MOST_LISTED, check_settings, forget_code
 from harness.hf.vetting.strict_json import MOST_LEVELS, read_object
 
 SIZES = """hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads head_dim vocab_size
@@ -156,6 +159,24 @@ def test_any_bytes_are_an_object_or_one_sentence(tmp_path_factory, content, cut)
         found = str(error)
     refusal = isinstance(found, str) and found.startswith("model 'm': its any.json cannot be read (")
     assert refusal or found == json.loads(content[:cut])
+
+
+def defaults():
+    """Every language model's configuration as transformers makes it of nothing, where that is a valid one."""
+    for kind in sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES):
+        with contextlib.suppress(Exception):
+            yield kind, AutoConfig.for_model(kind)
+
+
+@pytest.mark.filterwarnings("ignore")  # of configurations that are about to change
+def test_no_kind_of_language_model_is_immoderate_or_loses_a_setting_where_no_code_is_named():
+    changed = []
+    for kind, config in defaults():
+        before = config.to_json_string(use_diff=False)
+        check_settings(kind, config.to_dict())
+        forget_code(vars(config))
+        changed += [kind] if config.to_json_string(use_diff=False) != before else []
+    assert changed == []
 
 
 def test_a_run_of_a_lying_folder_is_one_sentence(folder, tmp_path, capfd):

@@ -10,8 +10,8 @@ from typing import Any
 from harness.errors import InputError
 from harness.hf.vetting.strict_json import MOST_LEVELS, walk
 
-LISTED = re.compile(r"layer|label|depth|block|stage|expert|group|branch|modul")
-"""Part of the name of a count for each of which configurations make an entry of a list, before there is a model."""
+LISTED = re.compile(r"^(?!.*(vocab|size)).*(layer|label|depth|block|stage|expert|branch|modul)")
+"""Names of counts for each of which configurations make an entry of a list, before there is a model."""
 MOST_LISTED = 2**16
 MOST = 2**53
 """Of any whole number: larger ones are not the same to every reader of JSON."""
