@@ -117,8 +117,11 @@ def test_weights_far_larger_than_the_model_are_refused_unread(folder):
     assert "the 112,960 numbers that its configuration describes need far less" in refused(folder)
 
 
-def test_a_folder_of_very_many_files_is_refused(folder, monkeypatch):
+def test_a_folder_of_very_many_files_that_would_be_read_is_refused(folder, monkeypatch):
     monkeypatch.setattr(files, "MOST_FILES", 50)
+    for number in range(60):
+        (folder / f"{number}.png").touch()
+    assert everything(folder)
     for number in range(60):
         (folder / f"{number}.txt").touch()
     assert "holds more than 50 files: name the folder of one model" in refused(folder)

@@ -30,9 +30,9 @@ UNUSED, UNUSED_BYTES = 64, 2**34
 
 def entries(folder: Path) -> list[Path]:
     """List what may be read of a folder, in order, whatever it is; of folders in it, only those of chat templates."""
-    found = itertools.chain(folder.iterdir(), folder.glob(f"{TEMPLATES}/*"))
-    some = itertools.islice(found, 2 * MOST_FILES)  # whoever lists more has been refused
-    return sorted(one for one in some if not one.name.startswith(".") and one.suffix.lower() not in UNREAD)
+    there = itertools.chain(folder.iterdir(), folder.glob(f"{TEMPLATES}/*"))
+    found = (one for one in there if not one.name.startswith(".") and one.suffix.lower() not in UNREAD)
+    return sorted(itertools.islice(found, MOST_FILES + 1))  # one too many, and the folder is refused
 
 
 def check_files(name: str, folder: Path) -> None:
