@@ -13,6 +13,7 @@ from harness import kernels, methods
 from harness.attention import LayerPrefix
 from harness.attention.survivors import Survivors
 from harness.kernels import HeavyHitters, KVCache
+from harness.kernels.choice import TokenScores
 from harness.kernels.prompt_eviction import Left
 from harness.kernels.shared import device
 from harness.kernels.sparq import Tiles
@@ -79,6 +80,7 @@ def every_kernel(g, dtype):
     kernels.sparq(q, c, r=24, k=128, tiles=Tiles(HeadTiles(2048, 4)))
     kernels.sparq(*cache(g, 2000, dtype), r=32, k=128, tiles=Tiles(HeadTiles(2048, 4, 128, fused=True)))
     kernels.flexgen(*cache(g, 9000, dtype, transposed=False), k=4000)  # chosen digit by digit
+    TokenScores.empty(q, 8192).best(c, 64)
     kernels.sparq(q, once, r=32, k=128, reallocate=False)
     kernels.dense(q, c)
     kernels.lm_infinite(q, c, k=256)

@@ -64,8 +64,9 @@ class TokenScores:
         Where fewer may be chosen, these fill the first entries and the rest is not written.
         """
         search = _Search(self, ends, k)
-        if picks(k, self.columns):
-            search.pick()
+        picked = picks(k, self.columns)
+        if picked:
+            search.pick(picked)
         elif is_whole(self.columns):
             search.whole()
         else:
@@ -87,14 +88,15 @@ class _Search:
         b, h = self.scores.score.shape[:2]
         return torch.empty(b, h, self.k, dtype=torch.int32, device=self.scores.score.device)
 
-    def pick(self) -> None:
-        """Choose the k best groups of neighbours, then the k best tokens of these: one launch, for a small k."""
+    def pick(self, picked: int) -> None:
+        """Choose `picked` groups of neighbours at most, then the k best tokens of these: one launch, for a small k."""
         from harness.kernels.choice.triton.pick import pick_kernel  # needs Triton
 
         s, pad = self.scores, power(self.scores.groups, 1024)
+        listed = self.index.new_empty(self._heads, picked)
         pick_kernel[(self._heads,)](
-            s.score, s.largest, *self._rows, self.index, self._per_row, s.columns, s.groups, s.window, self.k,
-            pad=pad, picked=picks(self.k, s.columns), of=s.of, num_warps=4 if pad == 1024 else 8, **self._overlap,
+            s.score, s.largest, *self._rows, listed, self.index, self._per_row, s.columns, s.groups, s.window, self.k,
+            pad=pad, picked=picked, of=s.of, num_warps=4 if pad == 1024 else 8, **self._overlap,
         )  # fmt: skip
 
     def whole(self) -> None:

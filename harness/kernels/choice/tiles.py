@@ -10,6 +10,8 @@ MOST_GROUPS, LEAST_NEIGHBOURS, MOST_NEIGHBOURS = 4096, 8, 64
 MOST_PICKED, MOST_ENTRIES = 256, 8192
 """Groups whose tokens one program looks at, and tokens that it holds in registers."""
 MOST_PARTS, BLOCK = 64, 1024
+FEW_GROUPS = 1024
+"""Groups of neighbours that four warps search as fast as eight."""
 
 
 def neighbours(longest: int) -> int:
@@ -43,3 +45,22 @@ def radix(longest: int) -> Radix:
     blocks = -(-longest // BLOCK)
     per_part = -(-blocks // MOST_PARTS) * BLOCK
     return Radix(-(-longest // per_part), per_part)
+
+
+@dataclass(frozen=True)
+class PickTiles:
+    """Says how a program chooses and attends: warps, tokens per block of attention, copies of blocks under way."""
+
+    warps: int
+    block: int
+    stages: int = 1
+
+
+def pick_tiles(heads: int, group: int, width: int, groups: int, processors: int) -> PickTiles | None:
+    """Return tiles of one launch that chooses and attends, None where a launch for each is better, or was not timed.
+
+    `heads` = B * H of `group` query heads, of head width `width`, choose among `groups` of neighbours.
+    """
+    if heads < processors:
+        return PickTiles(8, 128 if width <= 128 else 64)
+    return PickTiles(4, 32) if group > 1 and groups <= FEW_GROUPS else None

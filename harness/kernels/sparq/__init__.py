@@ -8,7 +8,8 @@ from torch import Tensor
 
 from harness.kernels.binding import KernelBinding
 from harness.kernels.choice import TokenScores
-from harness.kernels.shared.attend import Chosen, attend
+from harness.kernels.choice.attend import attend_best
+from harness.kernels.shared.attend import attend
 from harness.kernels.shared.cache import KVCache
 from harness.kernels.shared.device import check_query, overlap, processors
 from harness.kernels.shared.mass import SoftmaxMass
@@ -53,11 +54,11 @@ def sparq(
         return fused(q, cache, knobs, by_head)
     if by_head:
         chosen, mass = choose_alone(q, cache, knobs, by_head)
-    else:
-        chosen, mass = _choose(q, cache, knobs, tiles.score if tiles else None)
-    return attend(
-        q, cache, chosen, window=knobs.window, mass=mass if reallocate else None, mix_mean=reallocate, scale=knobs.scale
-    )  # fmt: skip
+        rest = mass if reallocate else None
+        return attend(q, cache, chosen, window=knobs.window, mass=rest, mix_mean=reallocate, scale=knobs.scale)
+    scores, mass = _scored(q, cache, knobs, tiles.score if tiles else None)
+    rest = mass if reallocate else None
+    return attend_best(q, cache, scores, knobs.chosen, mass=rest, mix_mean=reallocate, scale=knobs.scale)
 
 
 def _bind(m: SparQ) -> KernelBinding:
@@ -77,16 +78,14 @@ def _head_tiles(q: Tensor, cache: KVCache, knobs: Knobs, tiles: Tiles | None) ->
     return head_tiles(q.shape[0] * q.shape[1], cache.longest, knobs.r, knobs.chosen, processors(q.device))
 
 
-def _choose(q: Tensor, cache: KVCache, knobs: Knobs, tiles: ScoreTiles | None) -> tuple[Chosen, SoftmaxMass]:
-    """Do steps 1 to 3 of SparQ by a launch each; returns the best tokens and the mass of all approximate logits."""
+def _scored(q: Tensor, cache: KVCache, knobs: Knobs, tiles: ScoreTiles | None) -> tuple[TokenScores, SoftmaxMass]:
+    """Do steps 1 and 2 of SparQ by a launch each; returns all tokens' scores and the mass of their logits."""
     channels = Channels.chosen(q, knobs.r, knobs.scale)
     if cache.kt is None:
-        scores, mass = row_scores(cache, channels.query, knobs.window)
-    else:
-        tokens = q.shape[0] * q.shape[1] * cache.longest
-        planned = tiles or score_tiles(tokens, q.shape[2], processors(q.device))
-        scores, mass = _scores(q, cache, cache.kt, channels, knobs, planned)
-    return Chosen(scores.best(cache, knobs.chosen), independent=True), mass
+        return row_scores(cache, channels.query, knobs.window)
+    tokens = q.shape[0] * q.shape[1] * cache.longest
+    planned = tiles or score_tiles(tokens, q.shape[2], knobs.r, processors(q.device))
+    return _scores(q, cache, cache.kt, channels, knobs, planned)
 
 
 def _scores(
@@ -102,7 +101,8 @@ def _scores(
     score_kernel[(b * h * chunks,)](
         kt, channels.packed, channels.index, channels.query.temperature, cache.padding, cache.kv_lengths, scores.score,
         scores.largest, mass.peak, mass.total, *kt.stride()[:3], kt.shape[3], h, chunks, scores.columns, scores.groups,
-        knobs.window, knobs.r, g=group, rows=power(group, 1), tile=tiles.tile, of=scores.of, stages=tiles.stages,
-        covered=kt.shape[3] % tiles.tile == 0, num_warps=tiles.warps, **overlap(q.device),
+        knobs.window, knobs.r, g=group, rows=power(group, 1), tile=tiles.tile, of=scores.of,
+        stages=tiles.stages, covered=kt.shape[3] % tiles.tile == 0, num_warps=tiles.warps,
+        **overlap(q.device),
     )  # fmt: skip
     return scores, mass

@@ -67,10 +67,16 @@ def _head_tiles(heads: int, longest: int, r: int, processors: int) -> HeadTiles:
     return HeadTiles(4096, 4, 128, 4000 if heads * longest > 4 * 4096 * processors else 0)
 
 
-def score_tiles(tokens: int, group: int, processors: int) -> ScoreTiles:
-    """Return tiles of the scores of `tokens` = B * H * N tokens, for `group` query heads each.
+def score_tiles(tokens: int, group: int, r: int, processors: int) -> ScoreTiles:
+    """Return tiles of the scores of `tokens` = B * H * N tokens by r channels, for `group` query heads each.
 
-    A thread holds all heads of its tokens in registers. Few tokens are spread over all processors.
+    A thread holds all heads of its tokens in registers. Every branch is the fastest of some that were timed, for groups
+    of four; few channels need few copies.
     """
-    tile = 2048 if tokens >= 4 * processors * 1024 else 1024
-    return ScoreTiles(max(128, tile * 4 // power(group, 4)))
+    if tokens < 4 * processors * 1024:  # spread over all processors
+        tile, stages = 1024, 6
+    elif tokens < 16 * processors * 1024:
+        tile, stages = 2048, 4
+    else:
+        tile, stages = 2048, 10
+    return ScoreTiles(max(128, tile * 4 // power(group, 4)), stages=min(stages, max(r, 4)))

@@ -8,7 +8,7 @@ from torch import Tensor
 from harness.errors import InputError
 from harness.kernels.binding import KernelBinding
 from harness.kernels.choice import TokenScores
-from harness.kernels.shared.attend import Chosen, attend
+from harness.kernels.choice.attend import attend_best
 from harness.kernels.shared.cache import KVCache
 from harness.kernels.shared.device import check_query, overlap, processors
 from harness.kernels.shared.mass import SoftmaxMass, SparseQuery
@@ -24,8 +24,8 @@ def flexgen(q: Tensor, cache: KVCache, *, k: int, scale: float | None = None) ->
     Weights are not stored: those k rows of K are read again, k / N of what the logits took. The definition is
     harness/methods/selection/flexgen.py. Raises InputError where q does not fit the cache, or for k below 1.
     """
-    best, mass = _heaviest(q, cache, k, scale)
-    return attend(q, cache, best, mass=mass, scale=scale)
+    scores, mass = _weights(q, cache, k, scale)
+    return attend_best(q, cache, scores, min(k, cache.longest), mass=mass, scale=scale)
 
 
 def oracle_topk(q: Tensor, cache: KVCache, *, k: int, scale: float | None = None) -> Tensor:
@@ -33,7 +33,8 @@ def oracle_topk(q: Tensor, cache: KVCache, *, k: int, scale: float | None = None
 
     The definition is harness/methods/controls/oracle_topk.py. Raises InputError as flexgen.
     """
-    return attend(q, cache, _heaviest(q, cache, k, scale)[0], scale=scale)
+    scores, _ = _weights(q, cache, k, scale)
+    return attend_best(q, cache, scores, min(k, cache.longest), scale=scale)
 
 
 def _bind_flexgen(m: FlexGen) -> KernelBinding | None:
@@ -59,8 +60,8 @@ def row_scores(cache: KVCache, query: SparseQuery, window: int) -> tuple[TokenSc
     return scores, mass
 
 
-def _heaviest(q: Tensor, cache: KVCache, k: int, scale: float | None) -> tuple[Chosen, SoftmaxMass]:
-    """Choose the k tokens with the largest weights; returns them and the mass of all tokens."""
+def _weights(q: Tensor, cache: KVCache, k: int, scale: float | None) -> tuple[TokenScores, SoftmaxMass]:
+    """Return the weights of all tokens as scores, and their mass."""
     check_query(q, cache.k)
     if k < 1:
         raise InputError(f"k must be at least 1, not {k}")
@@ -69,7 +70,7 @@ def _heaviest(q: Tensor, cache: KVCache, k: int, scale: float | None) -> tuple[C
     logits = q.new_empty(*q.shape[:3], cache.longest, dtype=torch.float32)
     _launch_logits(q, mass.peak, cache, scores, logits, mass, tiles, q.shape[3] ** -0.5 if scale is None else scale)
     _weigh(logits, cache, scores, mass, tiles)
-    return Chosen(scores.best(cache, min(k, cache.longest)), independent=True), mass
+    return scores, mass
 
 
 def _tiles(q: Tensor, cache: KVCache) -> RowTiles:

@@ -41,21 +41,36 @@ def with_mass(best, mass, logits):
 
 
 @triton.jit
+def mean_value(v_sum, live, column, d: tl.constexpr):
+    """Return the mean [width] of the V of `live` tokens from their sum [d]."""
+    return tl.load(v_sum + column, mask=column < d, other=0.0).to(tl.float32) / live
+
+
+@triton.jit
+def with_rest(output, held, whole, mean, mix: tl.constexpr):
+    """Return output [rows, width] times held / whole [rows]; with `mix` the rest goes to the mean [width] of V.
+
+    held and whole are summed in different orders, so that their quotient may pass 1 by a rounding of the logits.
+    """
+    alpha = tl.minimum(held / whole, 1.0)
+    output = output * alpha[:, None]
+    if mix:
+        output += (1 - alpha)[:, None] * mean[None, :]
+    return output
+
+
+@triton.jit
 def finish(
     output, held, whole, v_sum, out, live, row, column, d: tl.constexpr, g: tl.constexpr,
     share: tl.constexpr, mix: tl.constexpr,
 ):  # fmt: skip
-    """Write output [rows, width]; with `share` times held / whole [rows], whose rest goes to the mean of V if `mix`.
-
-    held and whole are summed in different orders, so that their quotient may pass 1 by a rounding of the logits.
-    """
-    inside = (row < g)[:, None] & (column < d)[None, :]
+    """Write output [rows, width]; with `share` times held / whole [rows], whose rest goes to the mean of V if `mix`."""
     if share:
-        alpha = tl.minimum(held / whole, 1.0)
-        output = output * alpha[:, None]
+        mean = held
         if mix:
-            mean = tl.load(v_sum + column, mask=column < d, other=0.0).to(tl.float32) / live
-            output += (1 - alpha)[:, None] * mean[None, :]
+            mean = mean_value(v_sum, live, column, d)
+        output = with_rest(output, held, whole, mean, mix)
+    inside = (row < g)[:, None] & (column < d)[None, :]
     tl.store(out + row[:, None] * d + column[None, :], output.to(out.dtype.element_ty), mask=inside)
 
 

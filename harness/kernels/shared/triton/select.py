@@ -26,14 +26,15 @@ def to_rank(score):
 
 
 @triton.jit
-def choose(score, position, count, last):
+def choose(score, position, count, last, least=-float("inf")):
     """Return a mask of the `count` largest scores; among equal scores the largest positions (0..last) win.
 
-    score float32 and position int32, of one dimension. At least `count` scores must be larger than -inf.
-    Bisects the bits of the threshold, in about ten rounds and at most 32, until exactly `count` scores reach it.
+    score float32 and position int32, of one dimension. At least `count` scores must be larger than -inf and reach
+    `least`, from which the search starts. Bisects the bits of the threshold, in about ten rounds and at most 32, until
+    exactly `count` scores reach it.
     """
     high = to_rank(tl.max(score, 0))
-    low = to_rank(tl.full((), -float("inf"), tl.float32))
+    low = to_rank(tl.zeros((), tl.float32) + least)
     have = tl.full((), score.shape[0], tl.int32)  # scores that reach low
     # Scores bunch up below the largest: two octaves below it is the better first guess than the middle.
     middle = tl.where(high - low > (1 << 24), high - (1 << 24), low + (high - low + 1) // 2).to(tl.uint32)

@@ -137,3 +137,27 @@ def attend_blocks(
     if approximate:
         held += tl.sum(rough_mass, 1)
     return output, best, mass, held
+
+
+@triton.jit
+def attend_entries(
+    query, sparse, k, v, factor, top, index, start, stop, window, count, scale, k_n, v_n, g: tl.constexpr,
+    rows: tl.constexpr, d: tl.constexpr, width: tl.constexpr, block: tl.constexpr, newest: tl.constexpr,
+    approximate: tl.constexpr, stages: tl.constexpr,
+):  # fmt: skip
+    """Return the sums over all entries: a window, which is not empty if `newest`, and index [count].
+
+    Of the index as many entries count as the row has tokens older than the window.
+    """
+    near = tl.minimum(window, stop - start)
+    end = near + tl.minimum(count, stop - start - near)
+    output, best, mass, held = nothing(rows, width)
+    if newest:
+        output, best, mass, held = attend_newest(
+            query, sparse, k, v, factor, top, stop, scale, k_n, v_n, rows, d, width, approximate
+        )
+    first: tl.constexpr = 1 if newest else 0
+    return attend_blocks(
+        output, best, mass, held, query, sparse, k, v, factor, top, index, index, start, stop, near, first, end, scale,
+        k_n, v_n, count, g, rows, d, width, block, False, approximate, stages,
+    )  # fmt: skip

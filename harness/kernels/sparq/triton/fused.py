@@ -9,7 +9,7 @@ import triton.language as tl
 
 from harness.kernels.shared.triton.combine import finish
 from harness.kernels.shared.triton.launch import follow, hold_back
-from harness.kernels.shared.triton.softmax import attend_blocks, attend_newest, query_rows
+from harness.kernels.shared.triton.softmax import attend_entries, query_rows
 from harness.kernels.sparq.triton.channels import prepare_query
 from harness.kernels.sparq.triton.chunk import channel_logits, chosen_mass, softmax_mass
 from harness.kernels.sparq.triton.store import store_older
@@ -51,15 +51,12 @@ def fused_kernel(
     scratch += head * 2 * slots
     found = store_older(position, key, scratch, score, token, 0, start, stop, window, count, slots, narrow)
     held += chosen_mass(key, found, top, slots)
-    near = tl.minimum(window, stop - start)
-    end = near + tl.minimum(count, stop - start - near)
     k += batch * k_b + inner * k_h
     v += batch * v_b + inner * v_h
     query = query_rows(q, 1, 1, d, width)
-    output, best, mass, none = attend_newest(query, q, k, v, top, top, stop, scale, k_n, v_n, 1, d, width, False)
-    output, _, mass, _ = attend_blocks(
-        output, best, mass, none, query, q, k, v, top, top, position, position, start, stop, near, 1, end, scale,
-        k_n, v_n, count, 1, 1, d, width, block, False, False, 1,
+    output, _, mass, _ = attend_entries(
+        query, query, k, v, top, top, position, start, stop, window, count, scale, k_n, v_n, 1, 1, d, width, block,
+        True, False, 1,
     )  # fmt: skip
     finish(
         output / mass[:, None], held, whole, v_sum + head * d, out + head * d, stop - start, tl.arange(0, 1),

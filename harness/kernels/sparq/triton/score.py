@@ -46,11 +46,11 @@ def score_kernel(
     temperature [B, H, g].
     """
     program = tl.program_id(0)
-    follow(overlap)
     head = program // chunks
     begin = (program % chunks) * tile
     start = tl.load(starts + head // heads)
     stop = tl.load(stops + head // heads)
+    follow(overlap)  # lengths are older than the launch before
     row = tl.arange(0, rows)
     factor = tl.load(temperature + head * g + row, mask=row < g, other=0.0)
     read = tl.where((begin < stop) & (begin + tile > start), r, 0)  # a tile without live tokens reads no channel
