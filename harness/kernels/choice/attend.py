@@ -52,8 +52,7 @@ def _launch(
     from harness.kernels.choice.triton.pick_attend import pick_attend_kernel  # needs Triton
 
     b, h, group, d = q.shape
-    out = torch.empty_like(q)
-    listed = torch.empty(b, h, picked + k, dtype=torch.int32, device=q.device)
+    out, listed = torch.empty_like(q), torch.empty(b, h, picked + k, dtype=torch.int32, device=q.device)
     masked, temperature, peak, total, _ = share.pointers(out)
     v_sum = out if cache.v_sum is None else cache.v_sum
     pick_attend_kernel[(b * h,)](
