@@ -30,8 +30,8 @@ LAYERS = [
 
 HEIGHT = {part: height for height, layer in enumerate(LAYERS) for part in layer}
 ONLY = {
-    "hydra": ["commands/compose.py"],
-    "omegaconf": ["commands/compose.py"],
+    "hydra": ["commands/compose.py", "commands/loader.py"],
+    "omegaconf": ["commands/compose.py", "commands/loader.py"],
     "lm_eval": ["evaluation/"],
     "rich": ["sweep/console.py"],
     "datasets": ["data/rows.py"],

@@ -1,4 +1,4 @@
-"""Composes configurations from conf/ with Hydra. Nobody else knows Hydra or reads conf/.
+"""Composes configurations from conf/, and lets Hydra run a job for each. Nobody else reads conf/.
 
 Nothing here needs torch before something is composed, so that --help answers at once.
 """
@@ -8,21 +8,19 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from harness.commands.quoting import ambiguous, unreadable
-from harness.commands.vetting import check_arguments
+from harness.commands.loader import NAME, composing, parsed
+from harness.commands.vetting import check_lines
 from harness.errors import InputError
 from harness.paths import asset
 
@@ -36,10 +34,6 @@ PLAIN = (bool, int, float, str)
 """Kinds of values that a configuration shows; for any other default of a knob it has null, which leaves the default."""
 OF_ALL = ("seed", "dense_layers", "layers")
 """Knobs that a configuration takes from its keys of the same name at the top, unless they are set for a method."""
-JOBS, AUTO = "hydra.launcher.n_jobs", "${jobs_at_once:${model.device},${model.device_map}}"
-"""The key of joblib's number of jobs at a time, an integer to the launcher, and what stands for `auto` there."""
-NOISE = ("full_key", "object_type", "reference_type", "Set the", "Config search path", "provider=")
-"""Beginnings of lines of Hydra's errors that say where it looked, not what is wrong."""
 
 
 class Label(NamedTuple):
@@ -49,41 +43,58 @@ class Label(NamedTuple):
     overrides: str
 
 
-def launch(arguments: Sequence[str], job: Callable[[dict[str, Any], Label], None]) -> None:
-    """Let Hydra compose one configuration, or several with -m, and call a job with each, in whatever process.
+def launch(
+    overrides: Sequence[str],
+    job: Callable[[dict[str, Any], Label], None],
+    *,
+    multirun: bool = False,
+    folder: Path | None = None,
+) -> None:
+    """Let Hydra compose one configuration, or those of a multirun, and call a job with each, in whatever process.
 
-    Raises InputError for a configuration that does not compose, and what jobs raise in this process.
+    `folder` is one of configurations beside conf/. Raises InputError for a configuration that does not compose or may
+    not be, and what jobs raise in this process.
     """
-    check_arguments(arguments)
-    sys.argv = ["harness run", *(f"{JOBS}='{AUTO}'" if given == f"{JOBS}=auto" else given for given in arguments)]
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, do not print and exit: errors are worded in one place
-    _collect_methods()
-    _count_gpus()
 
     def task(config: DictConfig) -> None:
         this = HydraConfig.get().job
         job(_plain(config), Label(this.get("num", 0), this.override_dirname))
 
-    with _worded():
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
+    _count_gpus()
+    with _composing(folder, overrides) as engine:
+        if _is_multirun(engine, overrides, multirun):
+            engine.multirun(NAME, task, [*overrides, "hydra.mode=MULTIRUN"])
+        else:
+            engine.run(NAME, task, [*overrides, "hydra.mode=RUN"])
 
 
-def compositions(overrides: Sequence[str]) -> list[dict[str, Any]]:
+def show(
+    overrides: Sequence[str], cfg: str | None, info: str | None, package: str | None, resolve: bool, folder: Path | None
+) -> None:
+    """Print a configuration, or a part of it, or how it is composed. Raises InputError as `launch` does."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, do not print and exit: errors are worded in one place
+    _count_gpus()
+    with _composing(folder, overrides) as engine:
+        if info:
+            engine.show_info(info, config_name=NAME, overrides=[*overrides])
+        else:
+            engine.show_cfg(NAME, [*overrides], cfg_type=cfg, package=package, resolve=resolve)
+
+
+def compositions(overrides: Sequence[str], folder: Path | None = None) -> list[dict[str, Any]]:
     """Return the plain configuration of every job that `harness run -m` would run with these key=value arguments.
 
-    Raises InputError.
+    Raises InputError as `launch` does.
     """
-    check_arguments(overrides)
-    with _composing():
-        parser = OverridesParser.create()
-        fixed = [o.input_line for o in parser.parse_overrides(list(overrides)) if not o.is_sweep_override()]
-        params = hydra.compose("config", fixed, return_hydra_config=True).hydra.sweeper.params or {}
+    with _composing(folder, overrides):
+        fixed = [override.input_line for override in parsed(overrides) if not override.is_sweep_override()]
+        params = hydra.compose(NAME, fixed, return_hydra_config=True).hydra.sweeper.params or {}
         axes: dict[str, list[str]] = {}
-        for override in parser.parse_overrides([*(f"{key}={value}" for key, value in params.items()), *overrides]):
+        for override in parsed([*(f"{key}={value}" for key, value in params.items()), *overrides]):
             key, swept = override.get_key_element(), override.is_sweep_override()
             values = override.sweep_string_iterator() if swept else [override.get_value_element_as_str()]
             axes[key] = [f"{key}={value}" for value in values]
-        return [_plain(hydra.compose("config", list(chosen))) for chosen in itertools.product(*axes.values())]
+        return [_plain(hydra.compose(NAME, list(chosen))) for chosen in itertools.product(*axes.values())]
 
 
 def model_spec(name: str, /, **settings: Any) -> ModelSpec:
@@ -121,7 +132,7 @@ def _first_comment(text: str) -> str:
 def _with_model(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Compose the default configuration with a model, whose keys other values are taken from."""
     with _composing():
-        config = hydra.compose("config", [f"model={name}"])
+        config = hydra.compose(NAME, [f"model={name}"])
         OmegaConf.update(config, "model", dict(settings), merge=True, force_add=True)
         return _plain(config)
 
@@ -154,33 +165,17 @@ def _knobs(defaults: Mapping[str, Any]) -> dict[str, Any]:
     return {knob: f"${{{knob}}}" if knob in OF_ALL else default for knob, default in own.items()}
 
 
-@contextmanager
-def _composing() -> Iterator[None]:
-    """Let Hydra compose from conf/ while this lasts."""
+def _composing(folder: Path | None = None, overrides: Sequence[str] = ()) -> AbstractContextManager[Any]:
+    """Let Hydra compose from conf/, and a folder beside it, in a with statement."""
     _collect_methods()
-    with _worded(), hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        yield
+    return composing(CONF, folder, overrides)
 
 
-@contextmanager
-def _worded() -> Iterator[None]:
-    """Raise what goes wrong while a configuration is composed as InputError, in one sentence."""
-    try:
-        yield
-    except OverrideParseException as error:
-        raise InputError(unreadable(str(error.override))) from None
-    except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(_sentence(error)) from None
-
-
-def _sentence(error: Exception) -> str:
-    """Keep of an error's lines those that say what is wrong, and add where the right names are."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    for line in lines:
-        if sentence := ambiguous(line):
-            return sentence
-    said = [line for line in lines if not line.startswith(NOISE)]
-    hint = "see `harness run --cfg job` for every key, `harness list` for every name"
-    if any("hydra/launcher" in line for line in said):
-        hint = "launchers come with pip install 'harness[joblib]', 'harness[slurm]' or 'harness[ray]'"
-    return f"{' '.join(said)} ({hint})"
+def _is_multirun(engine: Any, overrides: Sequence[str], asked: bool) -> bool:
+    """Say if there is a job for each value, as asked for or as the configuration says. Raises InputError."""
+    options = {"with_log_configuration": False, "validate_sweep_overrides": False}
+    config = engine.compose_config(NAME, [*overrides], run_mode=RunMode.MULTIRUN, **options)
+    many = asked or config.hydra.mode == RunMode.MULTIRUN
+    if many:
+        check_lines(OmegaConf.to_container(config.hydra.launcher, resolve=True))
+    return bool(many)

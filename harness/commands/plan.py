@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from harness.commands.compose import compositions
 from harness.commands.parser import Parser
+from harness.commands.run import add_folder
 
 ABOUT = "Count the example runs, tokens, memory and GPU-hours of a sweep, before it runs."
 EXAMPLES = """examples:
@@ -26,6 +27,7 @@ def add_arguments(parser: Parser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for `harness run`")
     parser.add_argument("-m", "--multirun", action="store_true", help="as for `harness run`; understood without it too")
+    add_folder(parser)
 
 
 def run(given: argparse.Namespace) -> None:
@@ -35,7 +37,7 @@ def run(given: argparse.Namespace) -> None:
 
     whole = [override for override in given.overrides if not override.startswith(("shards=", "shard="))]
     with _quiet():
-        text = forecast(compositions(whole))
+        text = forecast(compositions(whole, given.config_dir))
     sys.stdout.write(text)
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 
-_KEY = re.compile(r"[+~]*[\w./@-]+")
+_NAME = r"[a-zA-Z_][\w-]*"
+_PLACE = rf"{_NAME}(\.({_NAME}|0|[1-9]\d*))*"
+_KEY = re.compile(rf"(\+\+?|~)?({_PLACE}|{_NAME}(/{_NAME})*(@{_PLACE})?)", re.ASCII)
+"""What Hydra reads as a key of a value, or as a group of files with the place where one is put."""
 _AMBIGUOUS = re.compile(r"^Ambiguous value for argument '(.*)'$")
 
 
@@ -19,11 +22,11 @@ def quoted(override: str) -> str:
 def unreadable(override: str) -> str:
     """Say what is wrong with an argument that Hydra cannot read, and how to write it."""
     key, equals, value = override.partition("=")
-    if equals and _KEY.fullmatch(key) and value and value[0] not in "[{":
+    if equals and _KEY.fullmatch(key) and value and value[0] not in "[{" and value.isprintable():
         return f"{override}: Hydra reads more than a text in this value: write {quoted(override)}"
     items = "; in a list, texts with signs such as = # ~ ! have quotes of their own: 'x=[\"a=b\"]'"
     wanted = f"is no KEY=VALUE (quote what the shell would split or read: 'ratios=[2,4]'{items if value else ''})"
-    return f"{override} {wanted}; see `harness run --help`"
+    return f"{on_one_line(override)} {wanted}; see `harness run --help`"
 
 
 def ambiguous(line: str) -> str | None:
@@ -35,3 +38,8 @@ def ambiguous(line: str) -> str | None:
     return (
         f"{found[1]}: for a text write {quoted(found[1])}, for a list '{key}=[{value}]', for a job of each value add -m"
     )
+
+
+def on_one_line(text: str) -> str:
+    """Return a text of whatever origin with escapes in place of what cannot be printed, such as ends of lines."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.commands.compose import GROUPS, Label, choices, launch
+from harness.commands.compose import GROUPS, Label, choices, launch, show
 from harness.commands.parser import Parser
 from harness.errors import InputError, RunError
 from harness.sweep.interrupt import interruptible
@@ -31,28 +31,39 @@ names to choose from (`harness list` has a line on each):
 
 
 def add_arguments(parser: Parser) -> None:
-    """Declare Hydra's options, which are passed on to it."""
+    """Declare overrides of the configuration, and what is done with it."""
     names = "".join(f"  {group}: {', '.join(choices(group))}\n" for group in GROUPS)
     parser.epilog = EXAMPLES + names
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="a part of the configuration; +KEY adds one")
-    parser.add_argument("-m", "--multirun", action="store_true", help="a job for each value: task=squad,triviaqa")
-    shown = parser.add_argument_group("options of Hydra")
-    shown.add_argument("-c", "--cfg", choices=["job", "hydra", "all"], help="print the configuration, run nothing")
+    shown = parser.add_argument_group("what is done; without these, one job is run")
+    either = shown.add_mutually_exclusive_group()
+    either.add_argument("-m", "--multirun", action="store_true", help="run a job for each value: task=squad,triviaqa")
+    either.add_argument("-c", "--cfg", choices=["job", "hydra", "all"], help="print the configuration, run nothing")
+    parts = ["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"]
+    either.add_argument("-i", "--info", nargs="?", const="all", choices=parts, help="print how it is composed")
     shown.add_argument("--resolve", action="store_true", help="print it with references replaced by values")
     shown.add_argument("-p", "--package", metavar="KEY", help="print only this part of it")
-    parts = ["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"]
-    shown.add_argument("-i", "--info", nargs="?", choices=parts, help="print how it is composed")
-    shown.add_argument("-cd", "--config-dir", metavar="FOLDER", help="a further folder beside conf/")
-    shown.add_argument("-cp", "--config-path", metavar="FOLDER", help="a folder in place of conf/")
-    shown.add_argument("-cn", "--config-name", metavar="NAME", help="a file in place of config.yaml")
+    add_folder(parser)
+
+
+def add_folder(parser: Parser) -> None:
+    """Declare a further folder of configuration."""
+    parser.add_argument(
+        "-cd", "--config-dir", type=Path, metavar="FOLDER", help="a further folder beside conf/, read as data only"
+    )
 
 
 def run(given: argparse.Namespace) -> None:
     """Run all jobs. Raises InputError for a configuration that does not compose, and, in the end, what jobs raised."""
+    if given.cfg or given.info:
+        show(given.overrides, given.cfg, given.info, given.package, given.resolve, given.config_dir)
+        return
+    if given.resolve or given.package:
+        raise InputError("--resolve and --package are of what --cfg prints: add --cfg job")
     os.environ.setdefault("TQDM_DISABLE", "1")  # one progress bar, ours, instead of one of every library
     with interruptible(), tempfile.TemporaryDirectory(prefix="harness-") as folder:
-        options = [word for word in given.arguments if word not in given.overrides]
-        launch([*options, *given.overrides], partial(_run_job, Path(folder)))  # Hydra takes no override after an option
+        job = partial(_run_job, Path(folder))
+        launch(given.overrides, job, multirun=given.multirun, folder=given.config_dir)
         _raise_failures(Path(folder))
 
 

@@ -7,7 +7,7 @@ import pytest
 from compare_tables import tables
 from support.sweeps import SWEEP, only_run
 
-from harness.commands.compose import OverridesParser
+from harness.commands.loader import OverridesParser
 from harness.engine import Engine
 from harness.store.records import read_records
 from harness.sweep import run
