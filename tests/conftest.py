@@ -24,7 +24,7 @@ from support.checkpoint import tiny_checkpoint
 from support.paper_tasks import smollm2_spec
 from support.sweeps import Ended, counting_prefills, launch, only_run, sweep_job
 
-from harness import hf
+from harness import hf, methods
 from harness.__main__ import main
 from harness.errors import InputError
 
@@ -50,6 +50,12 @@ def _fresh_state(monkeypatch):
         for handler in [*getattr(logger, "handlers", ())]:
             if getattr(getattr(handler, "stream", None), "closed", False):
                 logger.removeHandler(handler)
+
+
+@pytest.fixture
+def few_methods(monkeypatch):
+    """Compose with the methods of conf/method/ alone, in half of the time."""
+    monkeypatch.setattr(methods, "names", lambda: ["low_rank", "sparq"])
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -60,6 +61,7 @@ def run(given: argparse.Namespace) -> None:
         return
     if given.resolve or given.package:
         raise InputError("--resolve and --package are of what --cfg prints: add --cfg job")
+    sys.argv = ["harness run", *given.arguments]  # as run.json has it
     os.environ.setdefault("TQDM_DISABLE", "1")  # one progress bar, ours, instead of one of every library
     with interruptible(), tempfile.TemporaryDirectory(prefix="harness-") as folder:
         job = partial(_run_job, Path(folder))

@@ -16,6 +16,8 @@ from harness.commands.loader import own_tree
 from harness.commands.vetting import LAUNCHERS
 from harness.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("few_methods")
+
 
 @dataclass
 class Joblib:

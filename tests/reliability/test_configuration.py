@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf.errors import OmegaConfBaseException
 
-from harness import methods
 from harness.__main__ import main
 from harness.commands import loader
 from harness.commands.compose import CONF, compositions
 from harness.commands.loader import VettedLoader, composing, parsed
 from harness.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("few_methods")
 SING = "support.canary.sing"
 TARGET = {"_target_": SING}
 HANDLER = {"version": 1, "handlers": {"x": {"class": "support.canary.Handler"}}, "root": {"handlers": ["x"]}}
@@ -54,12 +54,6 @@ IN_A_FILE = {
     "a list in the job's part": {"bad": [[{"x": [TARGET]}]]},
 }
 """What the file of an experiment may hold; all of it ends before a job has begun."""
-
-
-@pytest.fixture(autouse=True)
-def _few_methods(monkeypatch):
-    """Methods with files in conf/method/ alone: composing takes half of the time."""
-    monkeypatch.setattr(methods, "names", lambda: ["low_rank", "sparq"])
 
 
 @pytest.fixture
