@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 import torch
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 
 from harness.__main__ import main
 from harness.commands.compose import compositions
@@ -66,6 +67,7 @@ DECLARED = {"joblib": Joblib, "ray": Ray, "submitit_local": Local, "submitit_slu
 @pytest.fixture
 def declared():
     """A function that declares a launcher as its package would; those of the packages that we know are declared."""
+    Plugins.instance()  # those that are installed are declared as they are found
     launchers = ConfigStore.instance().repo["hydra"]["launcher"]
     before = dict(launchers)
     declare = partial(ConfigStore.instance().store, group="hydra/launcher", provider="test")
