@@ -17,7 +17,7 @@ from harness.forecast.time_model import SEPARATE, chosen_apart
 from harness.sweep.traffic import traffic_of
 
 SPEED = Path(__file__).resolve().parents[1] / "docs" / "speed"
-FILES = ("grid", "bars", "h100", "families")
+FILES = ("grid", "bars", "h100", "families", "selection")
 """The parts of attention_PART.csv; one that is not there yet is left out."""
 SLOW = ("math", "packed")
 """Words of the paths of PyTorch's SDPA that nobody would choose."""

@@ -42,8 +42,8 @@ def test_steps_of_a_whole_model_that_the_kernels_were_not_fitted_on_are_predicte
     assert predicted == pytest.approx(measured, rel=0.25)
 
 
-UNLIKE_OTHERS = {"ada_kv", "fp8", "kivi", "sparq"}
-"""Ragged heads, the reading back of codes, and channels: nothing else that was measured is like them."""
+UNLIKE_OTHERS = {"ada_kv", "double_sparsity", "fp8", "kivi", "quest"}
+"""Ragged heads, the reading back of codes, and pages to choose from: nothing else that was measured is like them."""
 
 
 def test_a_method_with_a_kernel_is_predicted_within_a_quarter_by_a_fit_without_it_if_another_is_like_it():

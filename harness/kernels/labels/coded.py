@@ -7,6 +7,7 @@ from typing import Self
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from harness.attention import LayerPrefix
 from harness.attention.index.channels import take_channels
@@ -23,8 +24,8 @@ from harness.kernels.shared.tiles import power
 class CodedLabels:
     """Holds channels [B or 1, H, r] int32, and every token's label in codes of `bits` bits, by columns of the cache.
 
-    codes [B, H, C, n] uint8, as harness/attention/packed has them; ends [B, H, C, 2], the least and the greatest entry
-    of each label in the cache's type, in which they are exact.
+    codes [B, H, C, n] uint8, as harness/attention/packed has them, in whole words of four bytes; ends [B, H, C, 2], the
+    least and the greatest entry of each label in the cache's type, in which they are exact.
     """
 
     channels: Tensor
@@ -36,8 +37,8 @@ class CodedLabels:
     def of(cls, prefix: LayerPrefix, channels: Tensor, bits: int) -> Self:
         """Label a prompt by channels [B or 1, H, 1, r], with room for the tokens to come."""
         entries = take_channels(prefix.k[:, :, None], channels)[:, :, 0]
-        (b, h, s, _), codes = entries.shape, pack(label_codes(entries, bits)[0].to(torch.uint8), bits)
-        room = s + prefix.decode_steps
+        (b, h, s, r), room = entries.shape, entries.shape[2] + prefix.decode_steps
+        codes = pack(pad(label_codes(entries, bits)[0], (0, -r % (32 // bits))), bits)
         held = cls(
             channels[:, :, 0].to(torch.int32).contiguous(),
             codes.new_zeros(b, h, room, codes.shape[3]),
@@ -54,11 +55,13 @@ class CodedLabels:
 
         b, h, room, n = self.codes.shape
         query, scores = self._label(q, cache), TokenScores.empty(q, cache.longest)
-        tiles = label_tiles(b * h, cache.longest, power(n, 1), scores.of, processors(q.device))
+        held = 2 * power(n // 4, 1)  # every word, and what is summed up of its codes
+        tiles = label_tiles(b * h, cache.longest, held, scores.of, processors(q.device))
         score_codes_kernel[(b * h * tiles.parts,)](
-            query, self.codes, self.ends, cache.padding, cache.kv_lengths, scores.score, scores.largest, h, tiles.parts,
-            room, cache.longest, scores.groups, tiles.per_part, r=query.shape[2], n=n, pad=power(n, 1), bits=self.bits,
-            block=tiles.block, of=scores.of, stages=tiles.stages, num_warps=tiles.warps, **overlap(q.device),
+            query, self.codes.view(torch.int32), self.ends, cache.padding, cache.kv_lengths, scores.score,
+            scores.largest, h, tiles.parts, room, cache.longest, scores.groups, tiles.per_part, r=query.shape[2], n=n,
+            pad=power(n // 4, 1), bits=self.bits, block=tiles.block, of=scores.of, stages=tiles.stages,
+            num_warps=tiles.warps, **overlap(q.device),
         )  # fmt: skip
         return scores
 

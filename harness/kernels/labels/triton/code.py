@@ -1,7 +1,7 @@
 """Labels the queries and the newest key by codes of a few channels, and scores codes. Importing this needs Triton.
 
-A label's codes are bytes [n] whose parts of `bits` bits hold channels that lie n apart, as harness/attention/packed has
-them; its ends are its least and its greatest entry.
+A label's codes are bytes [n], n a multiple of 4, whose parts of `bits` bits hold channels that lie n apart, as
+harness/attention/packed has them; its ends are its least and its greatest entry.
 """
 
 # mypy: ignore-errors
@@ -72,6 +72,21 @@ def label_kernel(
 
 
 @triton.jit
+def channel_of(word, shift: tl.constexpr, n: tl.constexpr, bits: tl.constexpr):
+    """Return the place, among a label's channels, of the codes at bit `shift` of words of four bytes."""
+    return shift % 8 // bits * n + word * 4 + shift // 8
+
+
+@triton.jit
+def fraction_of(words, shift: tl.constexpr, bits: tl.constexpr):
+    """Return 1 + code / 2^bits of the codes at bit `shift`: the leading bits of a mantissa, where none is converted."""
+    up: tl.constexpr = 23 - bits - shift
+    field: tl.constexpr = ((1 << bits) - 1) << (23 - bits)
+    moved = words << up if up >= 0 else words >> -up
+    return ((moved & field) | 0x3F800000).to(tl.float32, bitcast=True)
+
+
+@triton.jit
 def score_codes_kernel(
     query, code, ends, starts, stops, score, largest, heads, parts, room, columns, groups, per_part,
     r: tl.constexpr, n: tl.constexpr, pad: tl.constexpr, bits: tl.constexpr, block: tl.constexpr, of: tl.constexpr,
@@ -79,8 +94,8 @@ def score_codes_kernel(
 ):  # fmt: skip
     """Multiply labels with query [B, H, r]: score [B, H, columns] and largest (store_scores). Grid [B * H * parts].
 
-    Tokens starts[b] .. stops[b] - 1 of code [B, H, room, n] and ends [B, H, room, 2] are read. Each part covers
-    per_part of them, a multiple of block.
+    Tokens starts[b] .. stops[b] - 1 of code [B, H, room, n / 4] int32 and ends [B, H, room, 2] are read. Each part
+    covers per_part of them, a multiple of block.
     """
     follow(overlap)
     most: tl.constexpr = (1 << bits) - 1
@@ -88,13 +103,14 @@ def score_codes_kernel(
     head = program // parts
     start = tl.load(starts + head // heads)
     stop = tl.load(stops + head // heads)
-    byte = tl.arange(0, pad)
+    query += head * r
+    word = tl.arange(0, pad)
     whole = tl.zeros([pad], tl.float32)
-    for part in tl.static_range(8 // bits):
-        own = (byte < n) & (part * n + byte < r)
-        whole += tl.load(query + head * r + part * n + byte, mask=own, other=0.0)
+    for shift in tl.static_range(0, 32, bits):
+        place = channel_of(word, shift, n, bits)
+        whole += tl.load(query + place, mask=(word < n // 4) & (place < r), other=0.0)
     asked = tl.sum(whole, 0)
-    code += head.to(tl.int64) * room * n
+    code += head.to(tl.int64) * room * (n // 4)
     ends += head.to(tl.int64) * room * 2
     score += head.to(tl.int64) * columns
     largest += head.to(tl.int64) * groups
@@ -104,14 +120,16 @@ def score_codes_kernel(
         token = first + tl.arange(0, block)
         live = (token >= start) & (token < stop)
         at = token.to(tl.int64)
-        there = live[:, None] & (byte < n)[None, :]
-        bytes = tl.load(code + at[:, None] * n + byte[None, :], mask=there, other=0).to(tl.int32)
+        there = live[:, None] & (word < n // 4)[None, :]
+        words = tl.load(code + at[:, None] * (n // 4) + word[None, :], mask=there, other=0)
         low = tl.load(ends + at * 2, mask=live, other=0.0).to(tl.float32)
         high = tl.load(ends + at * 2 + 1, mask=live, other=0.0).to(tl.float32)
         product = tl.zeros([block, pad], tl.float32)
-        for part in tl.static_range(8 // bits):
-            held = (byte < n) & (part * n + byte < r)
-            factor = tl.load(query + head * r + part * n + byte, mask=held, other=0.0)
-            product += ((bytes >> (part * bits)) & most).to(tl.float32) * factor[None, :]
-        value = tl.sum(product, 1) * ((high - low) / most) + low * asked
-        store_scores(score, largest, value, first, columns, groups, start, stop, of)
+        for shift in tl.static_range(0, 32, bits):
+            place = channel_of(word, shift, n, bits)
+            factor = tl.load(query + place, mask=(word < n // 4) & (place < r), other=0.0)
+            product += fraction_of(words, shift, bits) * factor[None, :]
+        codes = (tl.sum(product, 1) - asked) * (1 << bits)
+        store_scores(
+            score, largest, codes * ((high - low) / most) + low * asked, first, columns, groups, start, stop, of
+        )  # fmt: skip
