@@ -50,6 +50,7 @@ LARGE: dict[str, dict[str, int]] = {
     "quest": {"token_budget": 4096},
     "loki": {"r": 32, "k": 4096},
     "double_sparsity": {"r": 32, "k": 4096},
+    "shadow_kv": {"k": 4096},
 }
 
 

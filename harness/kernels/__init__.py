@@ -1,8 +1,8 @@
 """Computes one decode step of attention by kernels in Triton. Importing this package needs neither Triton nor a GPU.
 
 `KVCache` holds what a step reads; `sparq`, `h2o`, `flexgen`, `oracle_topk`, `lm_infinite`, `attend_to_codes`,
-`attend_to_left`, `attend_by_labels`, `attend_to_pages`, `attend` and `dense` return the attention output [B, H, G, D].
-Nothing here waits for the GPU, so that every call can be captured in a CUDA graph.
+`attend_to_left`, `attend_by_labels`, `attend_to_pages`, `attend_to_chunks`, `attend` and `dense` return the attention
+output [B, H, G, D]. Nothing here waits for the GPU, so that every call can be captured in a CUDA graph.
 Shape legend: harness/attention/__init__.py; C is the cache's capacity in tokens.
 """
 
@@ -11,6 +11,7 @@ from harness.kernels.binding import KernelBinding, choose_binding, find_binding
 from harness.kernels.codes import CodedCache, attend_to_codes
 from harness.kernels.h2o import HeavyHitters, h2o
 from harness.kernels.labels import attend_by_labels
+from harness.kernels.landmarks import attend_to_chunks
 from harness.kernels.pages import attend_to_pages
 from harness.kernels.prompt_eviction import attend_to_left
 from harness.kernels.shared.attend import attend
@@ -30,6 +31,7 @@ __all__ = [
     "append",
     "attend",
     "attend_by_labels",
+    "attend_to_chunks",
     "attend_to_codes",
     "attend_to_left",
     "attend_to_pages",

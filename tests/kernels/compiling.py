@@ -10,7 +10,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 
 from harness import kernels, methods
-from harness.attention import LayerPrefix
+from harness.attention import LayerPrefix, Rope
 from harness.attention.survivors import Survivors
 from harness.kernels import HeavyHitters, KVCache
 from harness.kernels.choice import TokenScores
@@ -26,6 +26,7 @@ PREPARED = [
     ("quest", {"token_budget": 1024}),
     ("quest", {"token_budget": 16, "page_size": 10, "keep_last_page": True}),
     ("loki", {"r": 24, "k": 128}),
+    ("shadow_kv", {"k": 1024, "rank": 16}),
     ("double_sparsity", {"r": 20, "k": 128}),
     ("double_sparsity", {"r": 16, "k": 128, "label_bits": 16}),
 ]
@@ -64,8 +65,8 @@ def pretend():
 
 
 def cache(g, n, dtype, transposed=True):
-    """A query and a cache of n tokens for two KV heads, whose contents nobody reads."""
-    k = torch.empty(1, 2, n, 128, dtype=dtype)
+    """A query and a cache of n tokens for two KV heads, whose contents no kernel reads."""
+    k = torch.zeros(1, 2, n, 128, dtype=dtype)  # methods prepare some kernels from it
     ends = torch.zeros(1, dtype=torch.int32)
     kt = torch.empty(1, 2, 128, n, dtype=dtype) if transposed else None
     return torch.empty(1, 2, g, 128, dtype=dtype), KVCache(k, k, kt, torch.empty(1, 2, 128), ends, ends, n)
@@ -95,7 +96,8 @@ def every_kernel(g, dtype):
 
 
 def every_prompt(q, c):
-    prefix = LayerPrefix(c.k, c.v, torch.ones(1, 1, c.longest, dtype=torch.bool), decode_steps=8)
+    live, rope = torch.ones(1, 1, c.longest, dtype=torch.bool), Rope.plain(10_000, 128)
+    prefix = LayerPrefix(c.k, c.v, live, decode_steps=8, rope=rope)
     for name, knobs in PREPARED:
         kernels.find_binding(methods.create(name, **knobs)).for_layer(prefix)(q, c, scale=0.1)
     for heads in {1, q.shape[2]}:

@@ -27,6 +27,7 @@ BY_KERNEL = {
     "quest",
     "quest-keep_last_page",
     "loki",
+    "shadow_kv",
     "double_sparsity",
     "kivi",
     "int_kv",

@@ -5,7 +5,7 @@ import warnings
 import pytest
 import torch
 from support import KNOBS, architectures
-from support.engine_runs import generation, scoring
+from support.engine_runs import generation, ropes, scoring
 from support.kernels import DEVICE
 
 from harness import methods
@@ -19,13 +19,13 @@ WORKS = pytest.mark.parametrize("works", [generation, scoring])
 
 
 CELLS = ("dense", "sparq", "h2o", "lm_infinite", "flexgen")
-INDEXED = ("quest", "loki", "double_sparsity")
+INDEXED = ("quest", "loki", "double_sparsity", "shadow_kv")
 
 
 def answers(works, name="llama", cells=CELLS):
     model = architectures.model(name).to(DEVICE)
     made = [methods.create(cell, **KNOBS[cell]) for cell in cells]
-    found = Engine(Bridge(model), kernel="triton").run(works()[:2], made)
+    found = Engine(Bridge(model), kernel="triton", ropes=ropes(name)).run(works()[:2], made)
     return [[(a.tokens, a.nll, a.greedy, a.active) for a in of_cell] for of_cell in found]
 
 

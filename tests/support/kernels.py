@@ -56,11 +56,11 @@ class Inputs:
         k, v = (tensor.to(dtype)[:, :, :prompt] for tensor in (self.k, self.v))
         return LayerPrefix(k, v, self.mask[..., :prompt], decode_steps=self.k.shape[2] - k.shape[2], **more)
 
-    def expected(self, name: str, statistics=None, scale=None, **knobs) -> Tensor:
-        """The method's output in float64."""
+    def expected(self, name: str, statistics=None, scale=None, rope=None, dtype=torch.float64, **knobs) -> Tensor:
+        """The method's output in float64, from a prompt of another type where its rounding matters."""
         q, k, v = self.q.double(), self.k.double(), self.v.double()
         method = methods.create(name, **knobs)
-        state = method.start(self.prefix(statistics=statistics or {}))
+        state = method.start(self.prefix(dtype, statistics=statistics or {}, rope=rope))
         scores = Scores(q.shape[3] ** -0.5 if scale is None else scale)
         return method.attend(Step(q, k, v, self.mask, scores), state)
 

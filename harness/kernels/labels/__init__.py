@@ -11,9 +11,9 @@ from harness.attention import LayerPrefix
 from harness.attention.index.labels import EXACT
 from harness.kernels.binding import KernelBinding, LayerKernel
 from harness.kernels.choice import TokenScores
+from harness.kernels.choice.attend import attend_best
 from harness.kernels.labels.coded import CodedLabels
 from harness.kernels.labels.projected import ProjectedKeys
-from harness.kernels.shared.attend import Chosen, attend
 from harness.kernels.shared.cache import KVCache
 from harness.kernels.shared.device import check_query
 from harness.methods.selection.double_sparsity import DoubleSparsity
@@ -36,8 +36,7 @@ def attend_by_labels(q: Tensor, cache: KVCache, labels: Labels, *, k: int, scale
     """
     check_query(q, cache.k)
     q = q.contiguous()
-    best = labels.scores(q, cache).best(cache, min(k, cache.longest))
-    return attend(q, cache, Chosen(best), scale=scale)
+    return attend_best(q, cache, labels.scores(q, cache), min(k, cache.longest), scale=scale)
 
 
 def _bind_loki(m: Loki) -> KernelBinding | None:

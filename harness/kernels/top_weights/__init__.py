@@ -24,7 +24,7 @@ def flexgen(q: Tensor, cache: KVCache, *, k: int, scale: float | None = None) ->
     Weights are not stored: those k rows of K are read again, k / N of what the logits took. The definition is
     harness/methods/selection/flexgen.py. Raises InputError where q does not fit the cache, or for k below 1.
     """
-    scores, mass = _weights(q, cache, k, scale)
+    scores, mass = token_weights(q, cache, k, scale)
     return attend_best(q, cache, scores, min(k, cache.longest), mass=mass, scale=scale)
 
 
@@ -33,7 +33,7 @@ def oracle_topk(q: Tensor, cache: KVCache, *, k: int, scale: float | None = None
 
     The definition is harness/methods/controls/oracle_topk.py. Raises InputError as flexgen.
     """
-    scores, _ = _weights(q, cache, k, scale)
+    scores, _ = token_weights(q, cache, k, scale)
     return attend_best(q, cache, scores, min(k, cache.longest), scale=scale)
 
 
@@ -60,8 +60,14 @@ def row_scores(cache: KVCache, query: SparseQuery, window: int) -> tuple[TokenSc
     return scores, mass
 
 
-def _weights(q: Tensor, cache: KVCache, k: int, scale: float | None) -> tuple[TokenScores, SoftmaxMass]:
-    """Return the weights of all tokens as scores, and their mass."""
+def token_weights(
+    q: Tensor, cache: KVCache, k: int, scale: float | None, heaviest: bool = False
+) -> tuple[TokenScores, SoftmaxMass]:
+    """Return the softmax weights of all tokens as scores, summed over the group, and their mass; k are to be chosen.
+
+    With `heaviest`, scores are the logarithm of the largest weight of any query head of the group. Raises InputError
+    where q does not fit the cache, or for k below 1.
+    """
     check_query(q, cache.k)
     if k < 1:
         raise InputError(f"k must be at least 1, not {k}")
@@ -69,7 +75,7 @@ def _weights(q: Tensor, cache: KVCache, k: int, scale: float | None) -> tuple[To
     scores, mass = TokenScores.empty(q, cache.longest), SoftmaxMass.empty(q, tiles.parts)
     logits = q.new_empty(*q.shape[:3], cache.longest, dtype=torch.float32)
     _launch_logits(q, mass.peak, cache, scores, logits, mass, tiles, q.shape[3] ** -0.5 if scale is None else scale)
-    _weigh(logits, cache, scores, mass, tiles)
+    _weigh(logits, cache, scores, mass, tiles, heaviest)
     return scores, mass
 
 
@@ -99,13 +105,15 @@ def _launch_logits(
     )  # fmt: skip
 
 
-def _weigh(logits: Tensor, cache: KVCache, scores: TokenScores, mass: SoftmaxMass, tiles: RowTiles) -> None:
-    """Score all tokens by the softmax weights of logits [B, H, G, N] whose mass is given, summed over the group."""
+def _weigh(
+    logits: Tensor, cache: KVCache, scores: TokenScores, mass: SoftmaxMass, tiles: RowTiles, heaviest: bool
+) -> None:
+    """Score all tokens by the softmax weights of logits [B, H, G, N] whose mass is given."""
     from harness.kernels.top_weights.triton import weigh_kernel  # needs Triton
 
     b, h, group, longest = logits.shape
     weigh_kernel[(b * h * tiles.parts,)](
         logits, mass.peak, mass.total, cache.padding, cache.kv_lengths, scores.score, scores.largest, h, tiles.parts,
         longest, scores.groups, tiles.per_part, g=group, rows=power(group, 1), block=tiles.weighed(group),
-        of=scores.of, pad=parts_at_once(tiles.parts), num_warps=4, **overlap(logits.device),
+        of=scores.of, pad=parts_at_once(tiles.parts), heaviest=heaviest, num_warps=4, **overlap(logits.device),
     )  # fmt: skip

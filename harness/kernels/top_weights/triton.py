@@ -67,11 +67,12 @@ def row_logits_kernel(
 def weigh_kernel(
     logit, peak, total, starts, stops, score, largest, heads, parts, columns, groups, per_part,
     g: tl.constexpr, rows: tl.constexpr, block: tl.constexpr, of: tl.constexpr, pad: tl.constexpr,
-    overlap: tl.constexpr,
+    heaviest: tl.constexpr, overlap: tl.constexpr,
 ):  # fmt: skip
     """Sum softmax weights over the group: score [B, H, columns] and largest (store_scores). Grid [B * H * parts].
 
-    The weights are of logit [B, H, g, columns], whose mass is in peak and total [B, H, parts, g].
+    With `heaviest`, a score is the logarithm of the largest weight instead. The weights are of logit
+    [B, H, g, columns], whose mass is in peak and total [B, H, parts, g].
     """
     follow(overlap)
     program = tl.program_id(0)
@@ -90,6 +91,9 @@ def weigh_kernel(
         token = begin + tl.arange(0, block)
         inside = (row < g)[:, None] & (token < columns)[None, :]
         logits = tl.load(logit + row[:, None].to(tl.int64) * columns + token[None, :], mask=inside, other=0.0)
-        weight = tl.exp(logits - top[:, None] - log_whole[:, None])  # nothing to fuse with the sum: ties stay ties
-        weight = tl.sum(tl.where((row < g)[:, None], weight, 0.0), 0)
+        weight = logits - top[:, None] - log_whole[:, None]
+        if heaviest:
+            weight = tl.max(tl.where((row < g)[:, None], weight, -float("inf")), 0)
+        else:  # nothing to fuse with the sum: ties stay ties
+            weight = tl.sum(tl.where((row < g)[:, None], tl.exp(weight), 0.0), 0)
         store_scores(score, largest, weight, begin, columns, groups, start, stop, of)

@@ -68,6 +68,7 @@ class ShadowKV(Method[Shadow]):
         note="the released class that published accuracies are from, at any length; solved for a ratio, rank and "
         "outliers are smaller than released for few KV heads and short prompts",
     )
+    rounds_at_start: ClassVar[bool] = True  # landmarks and rebuilt keys are held in the cache's type
     excused: ClassVar[Mapping[str, str]] = {
         "a_budget_of_k_alone_drops_nothing": "rebuilt keys stay approximate, however many are chosen",
         "transfers_never_fall_with_length": "a prompt's ragged end, kept exact, grows into a chunk to choose",
@@ -123,7 +124,7 @@ class ShadowKV(Method[Shadow]):
 
     def _chosen(self, step: Step, state: Shadow) -> tuple[Tensor, Tensor]:
         """Return the columns of the chosen chunks' tokens, [B, H, K], and which of them are real."""
-        weights = softmax(step.scores(step.q, state.landmarks), state.remain[:, :, None]).amax(2)
+        weights = softmax(step.scores(step.q, state.landmarks.to(step.q.dtype)), state.remain[:, :, None]).amax(2)
         best = top_newest(weights.masked_fill(~state.remain, -torch.inf), self.k // self.chunk)
         live = state.remain.gather(2, best).repeat_interleave(self.chunk, 2)
         return self._columns(state.first, best).clamp_max(state.rebuilt.shape[2] - 1), live
