@@ -62,7 +62,8 @@ def _shipped(job: Job, chat: Chat, names: Mapping[str, str]) -> Questions:
         loaded = load_shipped(asked)
         with worded(task.name):
             suite = Suite(loaded.tasks, job.limit, loaded.groups, chat)
-    return Questions(suite, Source("lm_eval", {}), loaded.notes)
+    notes = [task.own_code] if task.own_code else []
+    return Questions(suite, Source("lm_eval", {}), notes + loaded.notes)
 
 
 def _paper(job: Job, chat: Chat, encoder: Encoder, positions: int) -> Questions:

@@ -55,6 +55,12 @@ class TaskSpec:
         return Path(self.name).stem if self.name.endswith((".yaml", ".yml")) else self.name
 
     @property
+    def own_code(self) -> str | None:
+        """Say in a sentence whose code the task may run; None for tasks of this project and of lm-eval."""
+        where = self.include_path or (self.name if self.label != self.name else None)
+        return where and f"a task of {where} runs Python that its YAML names with !function: trust it as a program"
+
+    @property
     def given(self) -> dict[str, Any]:
         """Return the arguments that are set; null leaves one to the task's own default."""
         return {name: value for name, value in self.arguments.items() if value is not None}

@@ -274,7 +274,7 @@ def test_a_rolling_task_of_lm_eval_is_scored_through_decoding(harness, by_hand):
     assert rows[rows.method == "sparq"].active.all()
 
 
-def test_a_group_of_own_tasks_is_reported_as_lm_evals_hf_backend_reports_it(tiny, tmp_path, monkeypatch):
+def test_a_group_of_own_tasks_is_reported_as_lm_evals_hf_backend_reports_it(tiny, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name, count in (("own_a", 2), ("own_b", 5)):
         write_task(tmp_path, name, count, {**CHOICE, "metric_list": [{"metric": "acc"}, {"metric": "acc_norm"}]})
@@ -283,6 +283,7 @@ def test_a_group_of_own_tasks_is_reported_as_lm_evals_hf_backend_reports_it(tiny
     task = ["task=lm_eval", "task.name=own", f"task.include_path={tmp_path}", "task.num_fewshot=1"]
     knobs = ["methods=[dense,sparq]", "method.sparq.r=2", "method.sparq.k=8"]
     assert main(["run", "model=custom", f"model.path={tiny}", *task, *knobs]) == 0
+    assert "runs Python that its YAML names with !function" in capsys.readouterr().out
     (folder,) = (tmp_path / "results").glob("custom-*")
     table = pd.read_csv(folder / "summary.csv")
 
