@@ -24,7 +24,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from harness.commands.quoting import ambiguous, on_one_line, unreadable
+from harness.commands.quoting import ambiguous, unreadable
 from harness.commands.vetting import AUTO, LAUNCHERS, Key, check_hydra, check_job, leaves
 from harness.errors import InputError
 
@@ -86,7 +86,7 @@ def parsed(overrides: Sequence[str]) -> list[Override]:
         found: list[Override] = OverridesParser.create().parse_overrides([*overrides])
     for override in found:
         if override.key_or_group.startswith("hydra.searchpath"):
-            raise InputError(f"{on_one_line(override.input_line)}: a further folder is given with --config-dir=FOLDER")
+            raise InputError(f"{override.input_line}: a further folder is given with --config-dir=FOLDER")
     return found
 
 
@@ -137,9 +137,9 @@ def _sentence(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     for line in lines:
         if sentence := ambiguous(line):
-            return on_one_line(sentence)
+            return sentence
     said = [line for line in lines if not line.startswith(NOISE)]
     hint = "see `harness run --cfg job` for every key, `harness list` for every name"
     if any("hydra/launcher" in line for line in said):
         hint = "launchers come with pip install 'harness[joblib]', 'harness[slurm]' or 'harness[ray]'"
-    return f"{on_one_line(' '.join(said))} ({hint})"
+    return f"{' '.join(said)} ({hint})"

@@ -26,7 +26,7 @@ def unreadable(override: str) -> str:
         return f"{override}: Hydra reads more than a text in this value: write {quoted(override)}"
     items = "; in a list, texts with signs such as = # ~ ! have quotes of their own: 'x=[\"a=b\"]'"
     wanted = f"is no KEY=VALUE (quote what the shell would split or read: 'ratios=[2,4]'{items if value else ''})"
-    return f"{on_one_line(override)} {wanted}; see `harness run --help`"
+    return f"{override} {wanted}; see `harness run --help`"
 
 
 def ambiguous(line: str) -> str | None:
@@ -38,8 +38,3 @@ def ambiguous(line: str) -> str | None:
     return (
         f"{found[1]}: for a text write {quoted(found[1])}, for a list '{key}=[{value}]', for a job of each value add -m"
     )
-
-
-def on_one_line(text: str) -> str:
-    """Return a text of whatever origin with escapes in place of what cannot be printed, such as ends of lines."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from harness.commands.quoting import on_one_line
 from harness.errors import InputError
 
 Key = tuple[Any, ...]
@@ -153,4 +152,4 @@ def _below(key: Key, keys: Collection[Key]) -> bool:
 
 
 def _dotted(key: Key) -> str:
-    return on_one_line(".".join(map(str, key)))
+    return ".".join(map(str, key))
