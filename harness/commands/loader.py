@@ -24,6 +24,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from harness.commands.folder import check_folder
 from harness.commands.quoting import ambiguous, unreadable
 from harness.commands.vetting import AUTO, LAUNCHERS, Key, check_hydra, check_job, leaves
 from harness.errors import InputError
@@ -67,8 +68,8 @@ def composing(conf: Path, folder: Path | None = None, arguments: Sequence[str] =
 
     Raises InputError for a folder that is none, and for arguments that cannot be read.
     """
-    if folder is not None and not folder.is_dir():
-        raise InputError(f"--config-dir={folder} is no folder")
+    if folder is not None:
+        check_folder(folder)
     typed = [key for one in parsed(arguments) for key, _ in leaves(one.value(), tuple(one.key_or_group.split(".")))]
     with worded(), hydra.initialize_config_dir(str(conf), job_name="harness", version_base="1.3"):
         engine = GlobalHydra.instance().hydra
