@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.commands.parser import Parser
-from harness.commands.sources import add_source_arguments, read_results, read_sources, read_timings
+from harness.commands.sources import add_source_arguments, read_results, read_sources
 from harness.errors import InputError
 from harness.report import figures, recipes
 from harness.report.drawing.save import Drawing, save
@@ -77,7 +77,7 @@ def _draw(wanted: Sequence[recipes.Recipe], given: argparse.Namespace) -> list[P
 def _sources(recipe: recipes.Recipe, given: argparse.Namespace) -> Sources:
     """Read what a recipe is drawn from: benchmarks alone, or results."""
     if recipe.benchmark:
-        return Sources(None, None, *read_timings(given))
+        return read_sources(given, None)
     results = read_results(given)
     return read_sources(given, results if given.models else _of_recipe(recipe, results))
 

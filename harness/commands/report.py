@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -35,13 +35,14 @@ def run(given: argparse.Namespace) -> None:
     """Write the report and say where it is. Raises InputError for a folder without results."""
     out = given.out or given.results / "report"
     results = read_results(given)
-    judged = write_report(results, read_sources(given, results), out)
-    lines = [*_notes(results.notices, out), *_verdicts(judged)]
+    judged, notices = write_report(results, read_sources(given, results), out)
+    told = [sentence for sentence in notices if sentence not in results.left_out]
+    lines = [*_notes(told, out), *_verdicts(judged)]
     lines.append(f"{len(results.cells)} cells -> {out / 'index.html'}, {out / 'tables'}, {out / 'figures'}")
     sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
-def _notes(notices: tuple[str, ...], out: Path) -> Iterator[str]:
+def _notes(notices: Sequence[str], out: Path) -> Iterator[str]:
     """Say what was left out, as far as it fits."""
     yield from (f"note: {sentence}" for sentence in notices[:MOST_NOTES])
     if len(notices) > MOST_NOTES:

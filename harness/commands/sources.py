@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-import pandas as pd
 
 from harness.commands.parser import Parser
 from harness.report.against.published import published
 from harness.report.load import Results, load
-from harness.report.sources import Sources, read_benchmarks
+from harness.report.sources import Sources, read_benchmarks, sort_out
 
 
 def add_source_arguments(parser: Parser, out: str) -> None:
@@ -23,19 +22,30 @@ def add_source_arguments(parser: Parser, out: str) -> None:
     parser.add_argument("--bench", nargs="+", type=Path, default=[], metavar="CSV", help="benchmarks to draw")
 
 
-def read_timings(given: argparse.Namespace) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read the benchmarks asked for, else those of the results folder: of attention, and of whole models."""
-    return read_benchmarks(given.bench or sorted(given.results.glob("bench/*.csv")))
-
-
 def read_results(given: argparse.Namespace) -> Results:
-    """Read the results of the models and tasks asked for. Raises InputError where there are none."""
-    return load(given.results).only(_split(given.models), _split(given.tasks))
+    """Read the results of the models and tasks asked for, and name runs that cannot be read on standard error.
+
+    Raises InputError where there are none.
+    """
+    found = load(given.results)
+    _warn(found.left_out)
+    return found.only(_split(given.models), _split(given.tasks))
 
 
-def read_sources(given: argparse.Namespace, results: Results) -> Sources:
-    """Read what is laid beside some results: benchmarks, and the published points where they are asked for."""
-    return Sources(results, published() if given.against else None, *read_timings(given))
+def read_sources(given: argparse.Namespace, results: Results | None) -> Sources:
+    """Read what is laid beside results, if any: the published points where they are asked for, and benchmarks.
+
+    Of the results folder's own benchmarks, those that cannot be read are named on standard error. Raises InputError for
+    one that was asked for.
+    """
+    files, left_out = (given.bench, []) if given.bench else sort_out(sorted(given.results.glob("bench/*.csv")))
+    _warn(left_out)
+    overlaid = published() if given.against and results is not None else None
+    return Sources(results, overlaid, *read_benchmarks(files), tuple(left_out))
+
+
+def _warn(sentences: Sequence[str]) -> None:
+    sys.stderr.write("".join(f"harness: {sentence}\n" for sentence in sentences))
 
 
 def _split(names: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness.commands.parser import Parser
 from harness.errors import InputError
+from harness.store.description import find_runs
 from harness.store.status import RunStatus, run_status
 
 ABOUT = "Count what of each run is done, missing or failed, and how long the rest will take."
@@ -30,11 +31,12 @@ def add_arguments(parser: Parser) -> None:
 def run(given: argparse.Namespace) -> None:
     """Print the state of every run of a results folder. Raises InputError if there is none."""
     root = given.results
-    folders = [root] if (root / "run.json").exists() else sorted(file.parent for file in root.glob("*/run.json"))
+    folders = find_runs(root)
     if not folders:
         raise InputError(f"no run found in {root}: `harness run results={root}` makes some")
-    for folder in folders:
-        sys.stdout.write("".join(f"{line}\n" for line in _lines(run_status(folder))))
+    for found in map(run_status, folders):
+        sys.stdout.write("".join(f"{line}\n" for line in _lines(found)))
+        sys.stderr.write("".join(f"harness: {sentence}\n" for sentence in found.left_out))
 
 
 def _lines(run: RunStatus) -> Iterator[str]:

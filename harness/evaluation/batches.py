@@ -11,7 +11,7 @@ from harness.engine import Engine, Output
 from harness.evaluation.prompts import Encoder, TaskPrompt
 from harness.methods import Method
 from harness.methods.cell import Cell
-from harness.store.records import Key, Record
+from harness.store.records import DivergenceRecord, Key, Record
 from harness.store.shard import WHOLE, Shard
 
 Done = dict[Key, Record]
@@ -102,6 +102,15 @@ def compute(engine: Engine, batch: Sequence[TaskPrompt], cells: Sequence[Cell], 
     ]
 
 
+def contradiction(record: Record, prompt: TaskPrompt) -> str:
+    """Say what of a record cannot be an answer to a prompt; "" if nothing is wrong."""
+    if record.example != prompt.request.example or record.prompt_tokens != len(prompt.tokens):
+        return "it is of another prompt than the one that it is stored under"
+    if prompt.forced is not None and tuple(record.tokens) != tuple(prompt.forced):
+        return "its tokens are not those that were to be scored"
+    return ""
+
+
 def _methods(prompt: TaskPrompt, cells: Sequence[Cell]) -> list[Method[Any]]:
     """Return what each cell decodes a prompt with."""
     return [cell.method_at(len(prompt.tokens)) for cell in cells]
@@ -135,5 +144,5 @@ def _record(prompt: TaskPrompt, cell: Cell, output: Output, encoder: Encoder) ->
         text=encoder.text(request, output.tokens) if request.kind == "generate" else "",
         cut_tokens=prompt.lost,
         share=None if output.share is None else round(output.share, 9),
-        divergence=None if output.divergence is None else output.divergence.record,
+        divergence=None if output.divergence is None else DivergenceRecord(**output.divergence.record),
     )

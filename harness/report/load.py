@@ -10,12 +10,15 @@ from typing import NamedTuple
 import pandas as pd
 
 from harness.errors import InputError
+from harness.text import printable
 from harness.report.audit import audit
 from harness.report.methods import notes, with_facts
 from harness.report.names import DENSE, task_order
 from harness.report.reconcile import reconcile
 from harness.report.runs import Run, read_run
 from harness.report.variants import label_variants
+from harness.report.versions import mixed_versions
+from harness.store.description import find_runs
 
 CELL = ["model", "data", "task", "metric", "cell"]
 
@@ -34,12 +37,14 @@ class Results:
     """Holds the cells of all comparable runs.
 
     `cells` has the columns of summary.csv and: data (where rows came from), variant (label of its curve), note (why a
-    line has no numbers, or ""), element_bytes. `notices` says in sentences what was left out.
+    line has no numbers, or ""), element_bytes. `left_out` says in sentences which runs cannot be reported, `notices`
+    that and all else that a reader should know.
     """
 
     runs: tuple[Run, ...]
     cells: pd.DataFrame
     notices: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
     def panels(self) -> Iterator[tuple[Panel, pd.DataFrame]]:
         """Yield the cells of each model, data and task under each metric, the least compressed first."""
@@ -86,19 +91,19 @@ def load(root: Path) -> Results:
     """Load every run below a results folder, or the one run it is. Raises InputError if nothing can be reported."""
     if not root.is_dir():
         raise InputError(f"{root} is no folder: `harness run experiment=quickstart` makes results/")
-    folders = [root] if (root / "run.json").exists() else sorted(file.parent for file in root.glob("*/run.json"))
+    folders = find_runs(root)
     if not folders:
         raise InputError(f"no run found in {root}: `harness run experiment=quickstart results={root}` makes some")
     read = [read_run(folder) for folder in folders]
     runs = [run for run in read if isinstance(run, Run)]
-    notices = [sentence for sentence in read if isinstance(sentence, str)]
+    left_out = tuple(printable(sentence) for sentence in read if isinstance(sentence, str))
     if not runs:
-        raise InputError(f"nothing to report in {root}: {'; '.join(notices)}")
+        raise InputError(f"nothing to report in {root}: {'; '.join(left_out)}")
     comparable = reconcile(runs)
     cells = _cells(comparable.runs)
-    notices += [*comparable.notices, *_lacking_notices(comparable.runs), *_gap_notices(cells)]
-    notices += [f"{facts['title']}: {facts['note']}" for name, facts in notes().items() if name in set(cells["method"])]
-    return Results(tuple(comparable.runs), cells, tuple(notices))
+    notices = [*left_out, *comparable.notices, *_version_notices(comparable.runs)]
+    notices += [*_gap_notices(cells), *_method_notices(cells)]
+    return Results(tuple(comparable.runs), cells, tuple(map(printable, notices)), left_out)
 
 
 def _cells(runs: Sequence[Run]) -> pd.DataFrame:
@@ -117,13 +122,22 @@ def _of_panel(cells: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     return cells
 
 
-def _lacking_notices(runs: Sequence[Run]) -> list[str]:
-    return [
-        f"{run.name} was written by another version, without {', '.join(run.lacking)}: these are empty here; the same "
-        "`harness run` adds them"
-        for run in runs
-        if run.lacking
-    ]
+def _version_notices(runs: Sequence[Run]) -> Iterator[str]:
+    """Say what of the runs comes from another version than the rest."""
+    for run in runs:
+        yield from mixed_versions(run)
+        if run.lacking:
+            yield (
+                f"{run.name} was written by another version, without {', '.join(run.lacking)}: these are empty here; "
+                "the same `harness run` adds them"
+            )
+        yield from run.unused
+
+
+def _method_notices(cells: pd.DataFrame) -> list[str]:
+    """Say of the methods that are shown how they differ from their publication."""
+    shown = set(cells["method"])
+    return [f"{facts['title']}: {facts['note']}" for name, facts in notes().items() if name in shown]
 
 
 def _gap_notices(cells: pd.DataFrame) -> list[str]:

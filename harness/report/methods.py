@@ -14,7 +14,6 @@ import pandas as pd
 
 import harness
 from harness.report.names import DENSE
-from harness.store.files import as_mapping
 
 FILES = Path(harness.__file__).parent / "methods"
 CONTROLS = "controls"
@@ -27,9 +26,9 @@ Line = Mapping[Any, Any] | pd.Series
 """A line of a table of methods."""
 
 
-def with_facts(table: pd.DataFrame, recorded: Mapping[str, Any] = MappingProxyType({})) -> pd.DataFrame:
+def with_facts(table: pd.DataFrame, recorded: Mapping[str, Mapping[str, Any]] = MappingProxyType({})) -> pd.DataFrame:
     """Add to a table with a column `method` the columns FACTS; what `recorded` says of a method goes first."""
-    known = {**stated(), **{method: as_mapping(facts) for method, facts in recorded.items()}}
+    known = {**stated(), **recorded}
     family = {method: str(facts.get("family", "")) for method, facts in known.items()}
     ordered = sorted(known, key=str.casefold)
     peers = {name: [method for method in ordered if family[method] == name] for name in family.values()}

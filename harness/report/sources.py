@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from harness.errors import InputError
+from harness.errors import InputError, first_line
+from harness.text import printable
 from harness.report.load import Results
 from harness.report.methods import CONTROLS, with_facts
 from harness.report.names import DENSE
+from harness.store.plain import read_whole
+from harness.store.schema import LONGEST_NAME
+from harness.tables.check import LARGEST
 
 ATTENTION = ["method", "batch", "seq", "median_us"]
 """Columns of a benchmark of attention alone: microseconds of one decode step of the whole batch."""
@@ -22,6 +28,11 @@ GENERATE = ["method", "batch", "seq", "ms_per_token"]
 MEASURED = ["device", "model", "dtype", "method", "params", "backend", "batch", "heads", "kv_heads", "seq", "head_dim"]
 MEASURED += ["r", "k", "k_stored", "compression"]
 """What tells two measurements apart, of the columns that a benchmark has."""
+SHAPED = ["batch", "seq"]
+"""What a time is of: there in every line."""
+NUMBERS = [*SHAPED, *SPREAD, "median_us", "ms_per_token", "heads", "kv_heads", "head_dim", "r", "k", "k_stored"]
+NUMBERS += ["compression"]
+TEXTS = ["device", "model", "dtype", "method", "params", "backend"]
 SHORT = {"s": "seq", "d": "head_dim", "us": "median_us", "us_p10": "p10_us", "us_p90": "p90_us", "path": "backend"}
 """Short names that `harness bench` writes for some columns."""
 OUR_DENSE = "Triton dense"
@@ -30,12 +41,16 @@ OUR_DENSE = "Triton dense"
 
 @dataclass(frozen=True)
 class Sources:
-    """Holds results of runs (None for benchmarks alone), published points to overlay (None: none), and benchmarks."""
+    """Holds results of runs (None for benchmarks alone), published points to overlay (None: none), and benchmarks.
+
+    `left_out` says in sentences which benchmarks of the results folder cannot be read.
+    """
 
     results: Results | None
     published: pd.DataFrame | None = None
     attention: pd.DataFrame = field(default_factory=pd.DataFrame)
     generate: pd.DataFrame = field(default_factory=pd.DataFrame)
+    left_out: tuple[str, ...] = ()
 
 
 def read_benchmarks(files: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -45,17 +60,57 @@ def read_benchmarks(files: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     found: dict[str, list[pd.DataFrame]] = {"attention": [], "generate": []}
     for file in files:
-        if not file.exists():
-            raise InputError(f"{file} does not exist: `harness bench` writes benchmark CSVs")
-        frame = pd.read_csv(file).rename(columns=SHORT)
+        frame = _read(file)
         kind = "attention" if "median_us" in frame else "generate"
-        lacking = [name for name in (ATTENTION if kind == "attention" else GENERATE) if name not in frame]
-        if lacking:
-            raise InputError(f"{file} is no benchmark of attention or generation: it lacks the column {lacking[0]}")
         timed = frame[frame["median_us" if kind == "attention" else "ms_per_token"].notna()]
         found[kind].append(_named(timed))
     attention, generate = (_joined(frames) for frames in found.values())
     return attention, generate
+
+
+def sort_out(files: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """Return the files that are benchmarks, and a sentence on each that is none."""
+    readable, left_out = [], []
+    for file in files:
+        try:
+            _read(file)
+        except InputError as error:
+            left_out.append(f"{printable(file.name)} is left out: {error}")
+        else:
+            readable.append(file)
+    return readable, left_out
+
+
+def _read(file: Path) -> pd.DataFrame:
+    """Read a benchmark's table. Raises InputError for a file that holds none."""
+    try:
+        frame = pd.read_csv(io.BytesIO(read_whole(file)), low_memory=False).rename(columns=SHORT)
+    except FileNotFoundError:
+        raise InputError(f"{file} does not exist: `harness bench` writes benchmark CSVs") from None
+    except ValueError as error:
+        raise InputError(
+            f"{file} cannot be read ({first_line(error)}): `harness bench` writes benchmark CSVs"
+        ) from None
+    wanted = ATTENTION if "median_us" in frame else GENERATE
+    lacking = [name for name in wanted if name not in frame]
+    if lacking:
+        raise InputError(f"{file} is no benchmark of attention or generation: it lacks the column {lacking[0]}")
+    for name in [name for name in [*NUMBERS, *TEXTS] if name in frame]:
+        if not _holds(frame[name], numbers=name in NUMBERS, all_there=name in (*SHAPED, "method")):
+            raise InputError(f"{file} is no benchmark: its column {name} holds something else than it must")
+    return frame
+
+
+def _holds(values: pd.Series[Any], numbers: bool, all_there: bool) -> bool:
+    """Say if a column holds finite numbers above 0, or texts; in every line if `all_there`."""
+    there = values.dropna()
+    if len(there) < len(values) and all_there:
+        return False
+    if not numbers:
+        return bool(there.astype(str).str.len().between(1, LONGEST_NAME).all())
+    if pd.api.types.is_bool_dtype(there) or not (there.empty or pd.api.types.is_numeric_dtype(there)):
+        return False
+    return bool(there.astype(float).between(0, LARGEST, inclusive="right").all())
 
 
 def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

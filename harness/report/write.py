@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -15,6 +16,7 @@ from harness.report.load import Results
 from harness.report.main_table import by_task, main_table
 from harness.report.markdown import frame_to_markdown, markdown_text, to_markdown
 from harness.report.page.build import build_page
+from harness.report.page.content import content
 from harness.report.sources import Sources
 from harness.report.spreadsheet import write_csv
 from harness.report.tables import LEGEND, score_tables, tidy
@@ -27,17 +29,26 @@ MAIN = (
 )
 
 
-def write_report(results: Results, sources: Sources, folder: Path) -> pd.DataFrame | None:
-    """Write everything that the sources allow; returns the verdicts if published numbers are overlaid."""
+class Written(NamedTuple):
+    """Holds the verdicts, where published numbers are overlaid, and all that the report says was left out."""
+
+    verdicts: pd.DataFrame | None
+    notices: list[str]
+
+
+def write_report(results: Results, sources: Sources, folder: Path) -> Written:
+    """Write everything that the sources allow."""
     folder.mkdir(parents=True, exist_ok=True)
     judged = verdicts(results) if sources.published is not None else None
     _write_tables(results, folder / "tables")
     if judged is not None:
         write_csv(judged, folder / "tables" / "verdicts.csv")
-    write_whole(folder / "notices.md", _bullets(results.notices))
     write_whole(folder / "figures.md", captions(save(draw_all(sources), folder / "figures"), "figures/"))
-    write_whole(folder / "index.html", build_page(results, sources.published, judged))
-    return judged
+    shown = content(results, sources.published, judged)
+    notices = [*sources.left_out, *shown["notices"]]
+    write_whole(folder / "index.html", build_page({**shown, "notices": notices}))
+    write_whole(folder / "notices.md", _bullets(notices))
+    return Written(judged, notices)
 
 
 def captions(drawings: Sequence[Drawing], folder: str = "") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,34 +17,6 @@ from harness.errors import InputError, RunError
 from harness.store.shard import Shard
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-def read_lines(file: Path) -> Iterator[dict[str, Any]]:
-    """Read the JSON objects of a file of lines, leaving out lines that a crash tore. A missing file holds none."""
-    if not file.exists():
-        return
-    with file.open("rb") as stream:
-        for line in stream:
-            try:
-                value = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(value, dict):
-                yield value
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """Read the object of a JSON file; empty if the file is missing or torn."""
-    try:
-        found = json.loads(file.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return as_mapping(found)
-
-
-def as_mapping(value: Any) -> dict[str, Any]:
-    """Return a JSON value if it is an object, else an empty one: a file of another version may lack it."""
-    return value if isinstance(value, dict) else {}
 
 
 def append_lines(file: Path, values: Iterable[Mapping[str, Any]]) -> None:
@@ -88,6 +61,17 @@ def replacing(file: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def sweep_partials(files: Iterable[Path]) -> None:
+    """Remove what processes that were killed while `replacing` these files have left beside them.
+
+    To be called while holding the lock that all who write these files hold: then none of them is at it.
+    """
+    for file in files:
+        for partial in file.parent.glob(f".{glob.escape(file.name)}.*.partial"):
+            if partial.name.split(".")[-2].isdecimal() and not partial.is_dir():
+                partial.unlink(missing_ok=True)
+
+
 class Claim:
     """Holds the right to write a shard's files while the process lives: the system drops it when the process dies.
 
@@ -100,6 +84,10 @@ class Claim:
         self._shard = shard
         self._mine = FileLock(folder / f".lock{shard.suffix}", timeout=0)
         self.exclusive = FileLock(folder / ".mutex")
+
+    def files(self) -> list[Path]:
+        """List the files that are locked, those of other shards that were there included."""
+        return [Path(self._mine.lock_file), Path(self.exclusive.lock_file), *self._folder.glob(".lock*")]
 
     def take(self) -> None:
         """Take the shard. Raises InputError if another process holds it, or a shard of another number of shards."""

@@ -1,18 +1,35 @@
-"""Defines what the files of a run hold, and reads them by field name, whichever version wrote them."""
+"""Defines the lines of a run's files, field by field."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from harness.store.files import read_lines
+from harness.store.schema import Name
 
+MOST_TOKENS = 1 << 31
+"""No vocabulary has as many."""
 Key = tuple[str, str]
 """(unit, cell) of an example run."""
-T = TypeVar("T", "Record", "Failure")
+
+
+@dataclass(frozen=True)
+class DivergenceRecord:
+    """Holds how far an output's predictions lie from dense's: harness/engine/divergence.py, lengths of draft as text.
+
+    Of each length, `drafts` has the whole rounds of drafting and the tokens that dense accepted in them.
+    """
+
+    steps: int
+    kl: float
+    agreement: float
+    lost: float
+    drafts: Mapping[str, list[int]]
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or any(len(counts) != 2 for counts in self.drafts.values()):
+            raise ValueError("divergence counts no steps and drafts")
 
 
 @dataclass(frozen=True)
@@ -22,12 +39,12 @@ class Record:
     nll in nats per token; seconds is its share of the decoding time, shared_seconds of everything else in its batch;
     launch names the line of launches.jsonl with the commit and versions that computed it; share is what part of dense's
     bytes its decode steps moved, where the method measures that and there was one. divergence is what a comparison with
-    dense found, where one was asked for and there was a step: the fields of harness.engine.divergence.Divergence, the
-    lengths of draft as text. A field that is added needs a default: lines written before it are read with that.
+    dense found, where one was asked for and there was a step. batch, "NAME/COUNT", names the batch that it was written
+    in, and how many records that has. A field that is added needs a default: older lines are read with that.
     """
 
-    unit: str
-    cell: str
+    unit: Name
+    cell: Name
     example: str
     tokens: list[int]
     nll: list[float]
@@ -40,20 +57,32 @@ class Record:
     cut_tokens: int = 0
     launch: str = ""
     share: float | None = None
-    divergence: Mapping[str, Any] | None = None
+    divergence: DivergenceRecord | None = None
+    batch: str | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if len(self.tokens) != len(self.nll):
+            raise ValueError("tokens and nll are of different lengths")
+        if self.tokens and not 0 <= min(self.tokens) <= max(self.tokens) < MOST_TOKENS:
+            raise ValueError("tokens are not ids of tokens")
 
     @property
     def key(self) -> Key:
         """Return which example run this is."""
         return self.unit, self.cell
 
+    @property
+    def line(self) -> dict[str, Any]:
+        """Return the fields as JSON has them."""
+        return vars(self) | ({} if self.divergence is None else {"divergence": vars(self.divergence)})
+
 
 @dataclass(frozen=True)
 class Failure:
     """Describes an example run that could not be finished: one sentence, and the traceback for whoever mends it."""
 
-    unit: str
-    cell: str
+    unit: Name
+    cell: Name
     example: str
     error: str
     trace: str = ""
@@ -64,47 +93,39 @@ class Failure:
         return self.unit, self.cell
 
 
-class StoredRecord(NamedTuple):
-    """Holds a record as it was read, and whether the batch it was computed in is all there."""
+@dataclass(frozen=True)
+class Answer:
+    """Holds of a record what a reader of outputs is shown."""
 
-    record: Record
-    in_whole_batch: bool
+    unit: Name
+    cell: Name
+    text: str = ""
 
 
-def read_records(folder: Path) -> Iterator[StoredRecord]:
-    """Read the records of all shards in the order they were written.
+@dataclass(frozen=True)
+class Asked:
+    """Describes for the reader of an output what was asked: a line of examples.jsonl.
 
-    A line that lacks a field without a default is as good as torn: it counts as missing from its batch.
+    prompt_tail is the prompt's end; target what the data set has as the answer; continuation what was to be scored.
     """
-    for file in sorted(folder.glob("outputs*.jsonl")):
-        yield from _by_batch(read_lines(file))
+
+    unit: Name
+    example: str = ""
+    task: str = ""
+    target: str = ""
+    prompt_tail: str = ""
+    continuation: str = ""
 
 
-def read_failures(folder: Path) -> Iterator[Failure]:
-    """Read the failures of the latest launch, of all shards."""
-    make = _maker(Failure)
-    for file in sorted(folder.glob("errors*.jsonl")):
-        yield from filter(None, map(make, read_lines(file)))
+@dataclass(frozen=True)
+class Launch:
+    """Describes what a launch ran on: a line of launches.jsonl. versions are those of packages that matter."""
 
-
-def _by_batch(lines: Iterable[Mapping[str, Any]]) -> Iterator[StoredRecord]:
-    """Group readable lines that stand together by their `batch`, "NAME/COUNT"; one without it stands for itself."""
-    make = _maker(Record)
-    readable = ((line.get("batch"), record) for line in lines if (record := make(line)) is not None)
-    for batch, group in itertools.groupby(readable, key=lambda pair: pair[0]):
-        records = [record for _, record in group]
-        whole = batch is None or str(batch).endswith(f"/{len(records)}")
-        yield from (StoredRecord(record, whole) for record in records)
-
-
-def _maker(kind: type[T]) -> Callable[[Mapping[str, Any]], T | None]:
-    """Return a function that makes a record of a line's fields by name; None if one without a default is lacking."""
-    names = [field.name for field in fields(kind)]
-    required = {field.name for field in fields(kind) if field.default is MISSING}
-
-    def make(line: Mapping[str, Any]) -> T | None:
-        if not required <= line.keys():
-            return None
-        return kind(**{name: line[name] for name in names if name in line})
-
-    return make
+    launch: Name
+    commit: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    python: str = ""
+    machine: str = ""
+    argv: list[str] = field(default_factory=list)
+    device: str = ""
+    device_name: str = ""

@@ -12,7 +12,8 @@ from typing import Any
 
 from harness.data.sources import Source
 from harness.hf import Checkpoint
-from harness.store.files import as_mapping, read_json
+from harness.store.description import Description, as_mapping, read_description
+from harness.store.notes import Notes
 from harness.sweep.job import Job
 from harness.sweep.protocol import PROTOCOL, changes_since
 
@@ -65,8 +66,8 @@ def not_reused(folder: Path, job: Job, identity: Identity) -> Iterator[str]:
     """
     reasons: dict[str, list[str]] = {}
     for file in sorted(folder.parent.glob(f"{glob.escape(folder.name.rpartition('-')[0])}-*/run.json")):
-        described = read_json(file)
-        if file.parent != folder and _named(as_mapping(described.get("config"))) == _named(asdict(job)):
+        described = read_description(file.parent, Notes()).description
+        if file.parent != folder and _named(described.config) == _named(asdict(job)):
             reasons.setdefault(_reason(described, identity), []).append(file.parent.name)
     for reason, folders in reasons.items():
         if reason:
@@ -79,13 +80,13 @@ def _named(config: Mapping[str, Any]) -> tuple[Any, ...]:
     return *(model.get(key) for key in ("name", "path", "tokenizer", "revision")), task.get("name"), data.get("kind")
 
 
-def _reason(described: Mapping[str, Any], identity: Identity) -> str:
+def _reason(described: Description, identity: Identity) -> str:
     """Say which other protocol a run followed, or what was found to be others; "" where other things were asked for."""
-    protocol = described.get("protocol")
+    protocol = described.protocol
     if protocol != PROTOCOL:
         changed = changes_since(protocol) if isinstance(protocol, int) else ()
         return f"computed under protocol {protocol}, not {PROTOCOL}: {'; '.join(changed) or 'it is of another version'}"
-    before = as_mapping(described.get("identity"))
+    before = described.identity
     if before.get("asked") != identity.asked:
         return ""
     was = as_mapping(before.get("found"))

@@ -13,6 +13,7 @@ from typing import Any
 from harness.data.sources import Source
 from harness.engine import CalibratingPrompts
 from harness.errors import InputError
+from harness.evaluation.batches import contradiction
 from harness.evaluation.engines import first_in_turn, refusal
 from harness.evaluation.prompts import Encoder, TaskPrompt, tell_cuts
 from harness.evaluation.repeats import Round, distinct, rounds
@@ -20,6 +21,7 @@ from harness.evaluation.suite import Suite
 from harness.hf import Checkpoint, find
 from harness.hf.retry import patiently
 from harness.names import check_writable, folder_part
+from harness.store.records import Record
 from harness.sweep.identity import Identity
 from harness.sweep.job import Job
 from harness.sweep.plan import Plan, make_plan
@@ -59,6 +61,15 @@ class Prepared:
         Raises RunError when it broke every time.
         """
         return patiently(self.checkpoint.load, f"the weights of model '{self.job.model.name}'")
+
+    @cached_property
+    def _asked(self) -> dict[str, TaskPrompt]:
+        return {prompt.key: prompt for prompt in self.prompts}
+
+    def fault(self, record: Record) -> str:
+        """Say what of a stored record contradicts the prompt that it is stored under; "" if nothing does."""
+        prompt = self._asked.get(record.unit)
+        return "" if prompt is None else contradiction(record, prompt)
 
     @property
     def folder(self) -> Path:

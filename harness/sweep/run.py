@@ -18,7 +18,9 @@ from harness.evaluation.batches import Limits, work_left
 from harness.evaluation.engines import make_engine
 from harness.evaluation.inert import check_none_inert
 from harness.methods.cell import Cell
-from harness.store.files import write_whole
+from harness.store.files import sweep_partials, write_whole
+from harness.store.notes import Notes
+from harness.store.plain import check_replaceable
 from harness.store.provenance import provenance
 from harness.store.shard import WHOLE
 from harness.store.store import Store
@@ -35,6 +37,8 @@ from harness.sweep.protocol import PROTOCOL
 from harness.sweep.score import write_tables
 from harness.tables.summary import join_summaries
 
+MUTEX, SUMMARY = ".mutex", "summary.csv"
+"""The files of a results folder that all its runs write."""
 PROMPT_TAIL = 600
 """Characters of a prompt that are kept for the reader of results."""
 
@@ -53,21 +57,25 @@ def run_job(job: Job, console: Console) -> pd.DataFrame | None:
             console.say(sentence)
         for sentence in not_reused(prepared.folder, prepared.job, prepared.identity):
             console.say(sentence)
-        with Store(prepared.folder, prepared.identity.key, job.shard) as store:
+        check_replaceable(job.results / name for name in (MUTEX, SUMMARY))
+        with Store(prepared.folder, prepared.identity.key, job.shard, prepared.fault) as store:
+            notes = Notes()
             with store.exclusive():
                 about = provenance() | {"device": prepared.checkpoint.device, "device_name": device_name(device)}
                 _write_examples(prepared)
-                _describe(prepared, store, about)
+                _describe(prepared, store, about, notes)
                 store.note_launch(about)
-            _compute(prepared, store, console)
+            _compute(prepared, store, console, notes)
             with store.exclusive():
                 return _conclude(prepared, read_outcome(prepared, store), console)
 
 
-def _compute(prepared: Prepared, store: Store, console: Console) -> None:
-    """Compute what of this shard is missing; weights are loaded if there is something."""
+def _compute(prepared: Prepared, store: Store, console: Console, notes: Notes) -> None:
+    """Compute what of this shard is missing, also for what cannot be read; weights are loaded if there is something."""
     job, cells = prepared.job, prepared.plan.cells
-    settled = store.settled()
+    settled = store.settled(notes)
+    for sentence in notes.sentences():
+        console.say(sentence)
     if all((prompt.key, cell.id) in settled for prompt in prepared.prompts for cell in cells):
         return
     limits = Limits(decide_batch_tokens(prepared, store), job.engine.batch_size)
@@ -97,7 +105,8 @@ def _conclude(prepared: Prepared, outcome: Outcome, console: Console) -> pd.Data
     if not outcome.cells:
         outcome.raise_failures()
     summary, inert = write_tables(prepared, outcome.cells, outcome.done)
-    with FileLock(prepared.job.results / ".mutex"):
+    with FileLock(prepared.job.results / MUTEX):
+        sweep_partials([prepared.job.results / SUMMARY])
         joined = join_summaries(prepared.job.results)
     console.table(summary, prepared.job.results)
     if outcome.outdated:
@@ -109,10 +118,10 @@ def _conclude(prepared: Prepared, outcome: Outcome, console: Console) -> pd.Data
     return summary
 
 
-def _describe(prepared: Prepared, store: Store, about: Mapping[str, Any]) -> None:
+def _describe(prepared: Prepared, store: Store, about: Mapping[str, Any], notes: Notes) -> None:
     """Write run.json. What bounds a batch is carried over from earlier launches, until this one has decided."""
     asked = "".join(f"{p.key}{p.request.target}" for p in prepared.prompts).encode(errors="surrogatepass")
-    cells = store.cells() | {cell.id: cell.record for cell in prepared.plan.cells}
+    cells = store.cells(notes) | {cell.id: cell.record for cell in prepared.plan.cells}
     known = {record["method"] for record in cells.values()} & set(methods.names())
     store.describe(
         {

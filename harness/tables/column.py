@@ -10,9 +10,18 @@ class Kind(Enum):
     """Names the type of a column's values."""
 
     TEXT = "text"
+    KNOBS = "JSON object"
     FLAG = "true or false"
     COUNT = "integer"
     NUMBER = "number"
+
+
+class Range(Enum):
+    """Says which numbers a column may hold; any may be empty."""
+
+    ANY = "any, also infinite"
+    FINITE = "finite"
+    POSITIVE = "finite and above 0"
 
 
 class Averaging(Enum):
@@ -31,7 +40,7 @@ class Column:
     """Describes one column: name, type, unit, meaning, and how the summary's value comes from the rows.
 
     `averaging` is None where a column stands in the rows only. Without an `essential` column no line can be placed in a
-    table or figure; a file of another version may lack the others.
+    table or figure; a file of another version may lack the others. `within` bounds a number in the summary.
     """
 
     name: str
@@ -40,8 +49,14 @@ class Column:
     meaning: str
     unit: str = ""
     essential: bool = False
+    within: Range = Range.FINITE
 
     @property
     def summary_kind(self) -> Kind:
         """Return the type in the summary: means and shares are numbers."""
         return Kind.NUMBER if self.averaging in (Averaging.MEAN, Averaging.SHARE) else self.kind
+
+    @property
+    def is_text(self) -> bool:
+        """Say if it holds text."""
+        return self.kind in (Kind.TEXT, Kind.KNOBS)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.tables.column import Averaging, Column, Kind
+from harness.tables.column import Averaging, Column, Kind, Range
 
-TEXT, FLAG, INTEGER, NUMBER = Kind
+TEXT, KNOBS, FLAG, INTEGER, NUMBER = Kind
+ANY, FINITE, POSITIVE = Range
 SAME, MEAN, SHARE, COUNT, PAIRED, COMPUTED = Averaging
 DRAFTS = (2, 4, 8)
 """Lengths of draft that columns tell the acceptance of: those that are counted (harness/engine/divergence.py)."""
@@ -19,7 +20,7 @@ COLUMNS = (
     Column("method", TEXT, SAME, "as named on the command line", essential=True),
     Column(
         "params",
-        TEXT,
+        KNOBS,
         SAME,
         "the method's knobs as JSON; [least, greatest] where they differ between examples",
         essential=True,
@@ -31,6 +32,7 @@ COLUMNS = (
         COMPUTED,
         "dense / method transfers; in the summary dense's mean / the method's mean, over the examples that have both",
         essential=True,
+        within=POSITIVE,
     ),
     Column(
         "bytes_per_token",
@@ -40,6 +42,7 @@ COLUMNS = (
         "the model's precision",
         unit="bytes",
         essential=True,
+        within=POSITIVE,
     ),
     Column(
         "transfers_elements",
@@ -48,6 +51,7 @@ COLUMNS = (
         "moved per decode step in elements, as the SparQ paper counts them; 16 bits of codes count as an element",
         unit="elements",
         essential=True,
+        within=POSITIVE,
     ),
     Column("metric", TEXT, SAME, "as lm-eval names it; of repeats, `NAME avg@N` and `NAME pass@k`", essential=True),
     Column("higher_is_better", FLAG, SAME, "the metric's direction", essential=True),
@@ -57,13 +61,26 @@ COLUMNS = (
         MEAN,
         "the score; in the summary lm-eval's own aggregate, without error, where a metric is no mean of examples",
         essential=True,
+        within=ANY,
     ),
-    Column("stderr", NUMBER, COMPUTED, "standard error of `value` (sample variance); empty for a single example"),
-    Column("n", INTEGER, COUNT, "examples", essential=True),
-    Column("delta_dense", NUMBER, PAIRED, "mean difference to dense on the same examples; empty for dense itself"),
-    Column("delta_stderr", NUMBER, PAIRED, "standard error of `delta_dense`"),
-    Column("delta_ci_low", NUMBER, PAIRED, f"lower end: {INTERVAL}"),
-    Column("delta_ci_high", NUMBER, PAIRED, "upper end of the same interval"),
+    Column(
+        "stderr",
+        NUMBER,
+        COMPUTED,
+        "standard error of `value` (sample variance); empty for a single example",
+        within=ANY,
+    ),
+    Column("n", INTEGER, COUNT, "examples", essential=True, within=POSITIVE),
+    Column(
+        "delta_dense",
+        NUMBER,
+        PAIRED,
+        "mean difference to dense on the same examples; empty for dense itself",
+        within=ANY,
+    ),
+    Column("delta_stderr", NUMBER, PAIRED, "standard error of `delta_dense`", within=ANY),
+    Column("delta_ci_low", NUMBER, PAIRED, f"lower end: {INTERVAL}", within=ANY),
+    Column("delta_ci_high", NUMBER, PAIRED, "upper end of the same interval", within=ANY),
     Column(
         "first_difference",
         NUMBER,
@@ -140,7 +157,7 @@ COLUMNS = (
     Column("lost", NUMBER, MEAN, f"what dense's likeliest token has lost in probability; {ALONG}"),
     *(Column(f"accepted_{length}", NUMBER, MEAN, DRAFTED.format(length), "tokens") for length in DRAFTS),
     Column("example", TEXT, None, "the data set's own id", essential=True),
-    Column("knobs", TEXT, None, "the knobs that it was decoded with as JSON, [least, greatest] over its requests"),
+    Column("knobs", KNOBS, None, "the knobs that it was decoded with as JSON, [least, greatest] over its requests"),
     Column("launch", TEXT, None, "the launch that computed it, as in `launches.jsonl`"),
 )
 """Those of summary.csv in its order, then those of the rows alone."""

@@ -14,11 +14,10 @@ MEANS = ("kl", "agreement", "lost")
 def divergence(records: Sequence[Record]) -> dict[str, float]:
     """Average over the decode steps of all requests, and over their rounds of drafting; NaN where there is none."""
     known = [record.divergence for record in records if record.divergence is not None]
-    steps = [found["steps"] for found in known]
-    means = {name: _mean([found[name] for found in known], steps) for name in MEANS}
-    return means | {
-        f"accepted_{length}": _accepted([found["drafts"][str(length)] for found in known]) for length in DRAFTS
-    }
+    steps = [found.steps for found in known]
+    means = {name: _mean([getattr(found, name) for found in known], steps) for name in MEANS}
+    drafts = {length: [found.drafts.get(str(length), (0, 0)) for found in known] for length in DRAFTS}
+    return means | {f"accepted_{length}": _accepted(counted) for length, counted in drafts.items()}
 
 
 def _accepted(drafts: Sequence[Sequence[int]]) -> float:

@@ -9,7 +9,8 @@ from support.sweeps import SWEEP, only_run
 
 from harness.commands.loader import OverridesParser
 from harness.engine import Engine
-from harness.store.records import read_records
+from harness.store.lines import read_records
+from harness.store.notes import Notes
 from harness.sweep import run
 
 POLITE = [signal.SIGTERM, signal.SIGINT]
@@ -38,7 +39,7 @@ def test_a_signal_while_computing_ends_the_run_and_loses_only_the_batch_in_hand(
         code, err, _ = sweep()
     assert (code, len(begun)) == (130, 2)
     assert "interrupted" in err
-    units = {record.unit for record, whole in read_records(only_run(tmp_path / "results")) if whole}
+    units = {record.unit for record, whole in read_records(only_run(tmp_path / "results"), Notes()) if whole}
     assert len(units) == 2
     code, _, prefilled = sweep()
     assert (code, len(prefilled)) == (0, 2)

@@ -12,7 +12,8 @@ import pytest
 from compare_tables import tables
 from support.sweeps import SWEEP
 
-from harness.store.records import read_records
+from harness.store.lines import read_records
+from harness.store.notes import Notes
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +57,7 @@ def launcher(tmp_path):
 
 def written(results):
     """Keys of the records of whole batches, in the order they were written."""
-    return [record.key for folder in results.glob("*-*") for record, whole in read_records(folder) if whole]
+    return [record.key for folder in results.glob("*-*") for record, whole in read_records(folder, Notes()) if whole]
 
 
 def test_twenty_kills_give_the_tables_of_an_uninterrupted_run(launcher, arguments, tmp_path, record_testsuite_property):

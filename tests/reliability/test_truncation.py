@@ -5,7 +5,8 @@ import random
 import pytest
 from compare_tables import tables
 
-from harness.store.records import read_records
+from harness.store.lines import read_records
+from harness.store.notes import Notes
 
 FILES = [
     "outputs.jsonl",
@@ -19,7 +20,7 @@ FILES = [
 
 
 def settled(folder):
-    return {record.key for record, whole in read_records(folder) if whole}
+    return {record.key for record, whole in read_records(folder, Notes()) if whole}
 
 
 @pytest.mark.parametrize("name", FILES)

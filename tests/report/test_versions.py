@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 from support.report.folders import quarter_and_eighth
-from support.report.reading import one_notice
+from support.report.reading import notices
 
 from harness.__main__ import main
 from harness.report.load import load
@@ -42,10 +42,12 @@ def test_the_report_shows_runs_of_every_version(versions):
     assert scores["kl_to_dense"].dropna().index.unique().tolist() == ["cnn_dailymail"]
 
 
-def test_what_an_older_run_lacks_is_said_with_what_mends_it(versions):
-    notice = one_notice(versions)
-    assert notice.startswith("m-triviaqa-hub-00000001 was written by another version, without ratio, stderr")
-    assert "the same `harness run` adds them" in notice
+def test_what_an_older_run_lacks_and_what_a_newer_one_has_is_said_with_what_mends_it(versions):
+    newer, older = sorted(notices(versions))
+    assert older.startswith("m-triviaqa-hub-00000001 was written by another version, without ratio, stderr")
+    assert "the same `harness run` adds them" in older
+    assert newer.startswith("m-cnn_dailymail-hub-00000001/summary.csv was written by another version")
+    assert newer.endswith("kl_to_dense")
 
 
 def test_rows_that_lack_what_a_figure_shows_are_not_drawn_as_empty(versions):

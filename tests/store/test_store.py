@@ -1,5 +1,6 @@
 """Raw outputs that survive crashes."""
 
+import contextlib
 import dataclasses
 import json
 
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 from support import record
 
 from harness.errors import InputError
-from harness.store.files import append_lines, read_lines, write_whole
+from harness.store.files import append_lines, write_whole
+from harness.store.plain import UnreadableError, read_lines
 from harness.store.records import Failure
 from harness.store.store import Store
 
@@ -108,7 +110,10 @@ def test_junk_between_records_is_ignored(tmp_path_factory, junk, where):
     lines = file.read_bytes().splitlines(keepends=True)
     lines.insert(where, b'{"torn": ' + junk + b"\n")
     file.write_bytes(b"".join(lines))
-    found = list(read_lines(file))
+    found = []
+    for line in read_lines(file):
+        with contextlib.suppress(UnreadableError):
+            found.append(line.found())
     assert [line for line in found if "a" in line] == [{"a": 1}, {"a": 2}]
 
 

@@ -174,7 +174,8 @@ def one_layer(ratio, n, d):
     return Budget(ratio, n, (LayerShape(1, d),))
 
 
-def record(unit="u", cell="c", tokens=(1, 2), nll=(0.5, 0.25), **more):
-    """A record of one unit under one cell."""
+def record(unit="u", cell="c", tokens=(1, 2), nll=None, **more):
+    """A record of one unit under one cell; of tokens each is twice as likely as the one before."""
+    nll = [0.5 / 2**i for i in range(len(tokens))] if nll is None else nll
     common = {"example": "e", "greedy": True, "active": True, "seconds": 0.5, "prompt_tokens": 10}
     return Record(unit=unit, cell=cell, tokens=list(tokens), nll=list(nll), **{**common, **more})

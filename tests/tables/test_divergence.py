@@ -7,6 +7,7 @@ from support import record
 
 from harness.engine.divergence import DRAFTS as COUNTED
 from harness.engine.divergence import Divergence, Drafts
+from harness.store.records import DivergenceRecord
 from harness.tables.columns import DRAFTS, SUMMARY, names
 from harness.tables.divergence import divergence
 
@@ -15,7 +16,7 @@ EMPTY = ["kl", "agreement", "lost", "accepted_2", "accepted_4", "accepted_8"]
 
 def compared(steps, kl, agreement, lost, drafts):
     found = Divergence(steps, kl, agreement, lost, {k: Drafts(*of) for k, of in zip(DRAFTS, drafts, strict=True)})
-    return record(divergence=found.record)
+    return record(divergence=DivergenceRecord(**found.record))
 
 
 def test_requests_weigh_by_their_steps_and_drafts_by_their_rounds():

@@ -9,6 +9,7 @@ from support import record
 
 from harness.engine.divergence import Divergence
 from harness.store.files import write_whole
+from harness.store.records import DivergenceRecord
 from harness.tables.columns import ROWS, SUMMARY, names
 from harness.tables.rows import CellFacts, Elements, example_facts, to_frame
 from harness.tables.summary import join_summaries, summarise
@@ -155,7 +156,7 @@ def test_a_summary_has_a_value_for_each_of_its_columns():
 
 
 def test_rows_hold_what_their_columns_say_after_what_the_task_declares():
-    found = Divergence.of([0.5] * 8, [True] * 8, [0.25] * 8).record
+    found = DivergenceRecord(**Divergence.of([0.5] * 8, [True] * 8, [0.25] * 8).record)
     made = example_facts(FACTS, [record(divergence=found)], [record()]) | {
         "task": "t",
         "metric": "match",

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from harness.commands.parser import Parser
 from harness.errors import InputError
-from harness.store.files import read_json
+from harness.store.description import find_runs, read_description
+from harness.store.notes import Notes
 
 ABOUT = "List the cells of each run of a results folder."
 
@@ -20,9 +21,10 @@ def add_arguments(parser: Parser) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Print the cells that each run planned last. Raises InputError if there is no run."""
-    files = sorted(given.results.glob("*/run.json"))
-    if not files:
+    folders, notes = find_runs(given.results), Notes()
+    if not folders:
         raise InputError(f"no run found in {given.results}: `harness run results={given.results}` makes some")
-    for file in files:
-        for cell in read_json(file).get("planned", ()):
-            sys.stdout.write(f"{file.parent.name}  {cell}\n")
+    for folder in folders:
+        for cell in read_description(folder, notes).description.planned:
+            sys.stdout.write(f"{folder.name}  {cell}\n")
+    sys.stderr.write("".join(f"harness: {sentence}\n" for sentence in notes.sentences()))

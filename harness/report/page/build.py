@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from harness.report.load import Results
-from harness.report.page.content import content
 from harness.tables.marks import DECIDED, INTERVAL, MEANING
 
 HERE = Path(__file__).parent
 
 
-def build_page(results: Results, published: pd.DataFrame | None, verdicts: pd.DataFrame | None) -> str:
-    """Build the HTML of the interactive page; it needs no network."""
+def build_page(content: Mapping[str, Any]) -> str:
+    """Build the HTML of the interactive page of some content; it needs no network."""
     from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]  # here: it takes a second
 
     parts = {
         "STYLE": _read("page.css"),
         "PLOTLY": get_plotlyjs(),
-        "DATA": embedded(content(results, published, verdicts)),
+        "DATA": embedded(content),
         "SCRIPT": _read("chart.js") + _read("reader.js"),
         "MARKS": html.escape(f"Score ± standard error. vs dense: {INTERVAL}. {MEANING}. {DECIDED}."),
     }

@@ -35,10 +35,14 @@ def content(results: Results, published: pd.DataFrame | None, verdicts: pd.DataF
         subjects.setdefault(_subject(panel), []).append(panel)
     budget = CHARACTERS // max(1, len(subjects))
     judged = _judged(verdicts)
+    samples = {name: sample(results, mine, budget) for name, mine in subjects.items()}
     return {
-        "notices": list(results.notices),
+        "notices": list(dict.fromkeys([*results.notices, *(said for one in samples.values() for said in one.unused)])),
         "panels": [_panel(panel, cells, published, judged) for panel, cells in panels],
-        "subjects": {name: asdict(sample(results, mine, budget)) for name, mine in subjects.items()},
+        "subjects": {
+            name: {"examples": [asdict(one) for one in found.examples], "of": found.of}
+            for name, found in samples.items()
+        },
     }
 
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from harness.report.load import Panel, Results
 from harness.report.runs import Run
-from harness.store.files import read_lines
+from harness.store.lines import read_answers, read_asked
+from harness.store.notes import Notes
 
 MOST_EXAMPLES = 40
 LONGEST = 600
 """Characters kept of one text."""
-UNIT = re.compile(rb'"unit": ?"([^"\\]*)"')
 SEED = 0
 
 
@@ -40,10 +36,11 @@ class Example:
 
 @dataclass(frozen=True)
 class Sample:
-    """Holds examples of one model and task, and how many there are in all."""
+    """Holds examples of one model and task, how many there are in all, and in sentences what could not be read."""
 
     examples: list[Example]
     of: int
+    unused: list[str]
 
 
 def sample(results: Results, panels: Sequence[Panel], characters: int) -> Sample:
@@ -57,9 +54,10 @@ def sample(results: Results, panels: Sequence[Panel], characters: int) -> Sample
     found = {example: Example(example) for example in chosen}
     for panel, frame in rows.items():
         _add_scores(found, panel, frame[frame["example"].isin(chosen)] if len(frame) else frame)
+    notes = Notes()
     for run in results.behind(panels):
-        _add_texts(found, panels[0].task, run)
-    return Sample(list(_fitting(list(found.values()), characters)), len(ids))
+        _add_texts(found, panels[0].task, run, notes)
+    return Sample(list(_fitting(list(found.values()), characters)), len(ids), notes.sentences())
 
 
 def _choose(ids: list[str]) -> list[str]:
@@ -76,39 +74,22 @@ def _add_scores(found: dict[str, Example], panel: Panel, rows: pd.DataFrame) -> 
             example.first[cell] = int(line["first_difference"])
 
 
-def _add_texts(found: dict[str, Example], task: str, run: Run) -> None:
+def _add_texts(found: dict[str, Example], task: str, run: Run, notes: Notes) -> None:
     """Add prompts and outputs of the sample, from the run that has them; requests of one example are joined."""
     units: dict[str, str] = {}
-    for line in read_lines(run.folder / "examples.jsonl"):
-        own, name = line.get("task"), line.get("example")
-        example = found.get(str(name) if own == task else f"{own}/{name}")  # a group's examples are its members'
-        if example is not None and "unit" in line:
-            units[str(line["unit"])] = example.id
-            example.prompt = _clip(line.get("prompt_tail", ""), end=True)
-            example.gold = _clip(line.get("target") or line.get("continuation", ""))
-    shards = sorted(run.folder.glob("outputs*.jsonl"))
-    lines = (line for file in shards for line in _lines_of(file, units))
-    latest = {(str(line["unit"]), str(line["cell"])): line for line in lines if "cell" in line}
+    for asked in read_asked(run.folder, notes):
+        # A group's examples are its members'.
+        example = found.get(asked.example if asked.task == task else f"{asked.task}/{asked.example}")
+        if example is not None:
+            units[asked.unit] = example.id
+            example.prompt = _clip(asked.prompt_tail, end=True)
+            example.gold = _clip(asked.target or asked.continuation)
+    latest = {(answer.unit, answer.cell): answer.text for answer in read_answers(run.folder, units, notes)}
     texts: dict[tuple[str, str], list[str]] = {}
-    for (unit, cell), line in latest.items():
-        texts.setdefault((units[unit], cell), []).append(str(line.get("text", "")))
+    for (unit, cell), text in latest.items():
+        texts.setdefault((units[unit], cell), []).append(text)
     for (example_id, cell), parts in texts.items():
         found[example_id].outputs.setdefault(cell, _clip("\n".join(parts)))
-
-
-def _lines_of(file: Path, units: dict[str, str]) -> Iterator[dict[str, Any]]:
-    """Read the whole records of some units. Only their lines are parsed: a file may hold a million."""
-    if not file.exists() or not units:
-        return
-    wanted = {unit.encode() for unit in units}
-    with file.open("rb") as stream:
-        for line in stream:
-            unit = UNIT.search(line)
-            if unit and unit[1] in wanted:
-                try:
-                    yield json.loads(line)
-                except ValueError:
-                    continue  # torn by a crash; the run made it again
 
 
 def _clip(text: str, end: bool = False) -> str:

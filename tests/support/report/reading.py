@@ -5,6 +5,7 @@ from harness.report.against.verdicts import verdicts
 from harness.report.load import load
 from harness.report.methods import notes
 from harness.report.page.build import build_page
+from harness.report.page.content import content
 
 HOSTILE = "</script><script>window.broken=1</script><img src=x onerror='window.broken=1'>\u2028"
 """An answer that breaks out of the page unless it is escaped."""
@@ -31,4 +32,5 @@ def one_notice(root):
 def page(root, overlay=False):
     """The interactive page as HTML, with the published points if `overlay`."""
     results = load(root)
-    return build_page(results, published() if overlay else None, verdicts(results) if overlay else None)
+    shown = content(results, published() if overlay else None, verdicts(results) if overlay else None)
+    return build_page(shown)
