@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -46,7 +45,9 @@ def converted(gguf: Path, convert: Callable[[Path, Path], None]) -> Path:
     target = _models() / f"{gguf.stem}-{hash_file(gguf)[:12]}"
     with FileLock(f"{target}.lock"):
         if not target.exists():
-            partial = Path(tempfile.mkdtemp(dir=target.parent, prefix="partial-"))
+            partial = target.with_name(f"{target.name}.partial")  # one name, so that the next one sweeps a killed one's
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
             try:
                 convert(gguf, partial)
                 partial.rename(target)

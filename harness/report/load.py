@@ -10,7 +10,6 @@ from typing import NamedTuple
 import pandas as pd
 
 from harness.errors import InputError
-from harness.text import printable
 from harness.report.audit import audit
 from harness.report.methods import notes, with_facts
 from harness.report.names import DENSE, task_order
@@ -19,6 +18,7 @@ from harness.report.runs import Run, read_run
 from harness.report.variants import label_variants
 from harness.report.versions import mixed_versions
 from harness.store.description import find_runs
+from harness.text import printable
 
 CELL = ["model", "data", "task", "metric", "cell"]
 

@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 
 from harness.errors import InputError
-from harness.text import printable
 from harness.store.description import FILE, Description, as_mapping, read_description
 from harness.store.notes import Notes
 from harness.tables.columns import ROWS, names
 from harness.tables.read import check_rows, read_rows, read_summary
+from harness.text import printable
 
 
 @dataclass(frozen=True)

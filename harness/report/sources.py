@@ -11,13 +11,13 @@ from typing import Any
 import pandas as pd
 
 from harness.errors import InputError, first_line
-from harness.text import printable
 from harness.report.load import Results
 from harness.report.methods import CONTROLS, with_facts
 from harness.report.names import DENSE
 from harness.store.plain import read_whole
 from harness.store.schema import LONGEST_NAME
 from harness.tables.check import LARGEST
+from harness.text import printable
 
 ATTENTION = ["method", "batch", "seq", "median_us"]
 """Columns of a benchmark of attention alone: microseconds of one decode step of the whole batch."""

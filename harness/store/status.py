@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.text import printable
 from harness.store.description import read_description
 from harness.store.lines import read_asked, read_failures, read_records
 from harness.store.notes import Notes
+from harness.text import printable
 
 
 @dataclass(frozen=True)

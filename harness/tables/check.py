@@ -31,7 +31,10 @@ def column_fault(column: Column, values: pd.Series[Any]) -> str:
     """
     check = _text_fault if column.is_text else _flag_fault if column.summary_kind is Kind.FLAG else _number_fault
     faults = ((line, check(column, value)) for line, value in enumerate(values, start=2))
-    return next((f"line {line}: {column.name} is {fault}" for line, fault in faults if fault), "")
+    found = next((f"line {line}: {column.name} is {fault}" for line, fault in faults if fault), "")
+    if not found and check is _number_fault and not pd.api.types.is_numeric_dtype(values):
+        return f"{column.name} is not numbers alone"
+    return found
 
 
 def arrow_fault(column: Column, kind: Any) -> str:
@@ -64,10 +67,18 @@ def _flag_fault(_: Column, value: Any) -> str:
     return "" if str(value) in ("True", "False") else "neither True nor False"
 
 
+def _number(value: Any) -> float | None:
+    """Return a number, also of a text: one entry that is none makes texts of its whole column."""
+    try:
+        return None if isinstance(value, bool) or value == "True" else float(value)
+    except ValueError:
+        return None
+
+
 def _number_fault(column: Column, value: Any) -> str:
-    if isinstance(value, str | bool):
+    number = _number(value)
+    if number is None:
         return "no number"
-    number = float(value)
     if math.isnan(number):
         return "empty" if column.summary_kind is Kind.COUNT else ""
     if column.summary_kind is Kind.COUNT and not number.is_integer():
