@@ -32,7 +32,7 @@ def column_fault(column: Column, values: pd.Series[Any]) -> str:
     check = _text_fault if column.is_text else _flag_fault if column.summary_kind is Kind.FLAG else _number_fault
     faults = ((line, check(column, value)) for line, value in enumerate(values, start=2))
     found = next((f"line {line}: {column.name} is {fault}" for line, fault in faults if fault), "")
-    if not found and check is _number_fault and not pd.api.types.is_numeric_dtype(values):
+    if not found and len(values) and check is _number_fault and not pd.api.types.is_numeric_dtype(values):
         return f"{column.name} is not numbers alone"
     return found
 

@@ -37,7 +37,7 @@ def test_a_line_with_a_field_of_another_kind_is_left_out_and_named(tmp_path, nam
         with (store.folder / "outputs.jsonl").open("a") as stream:
             stream.write(json.dumps(line) + "\n")
         notes = Notes()
-        assert store.settled(notes) == {("good", "c")}
+        assert set(store.settled(notes)) == {("good", "c")}
         (sentence,) = notes.sentences()
         assert sentence.startswith("run/outputs.jsonl line 2 is left out: ")
 
@@ -60,7 +60,7 @@ def test_whatever_a_file_holds_a_run_that_goes_on_reads_what_it_can(tmp_path, co
         for name in ("run.json", "outputs.1of2.jsonl", "errors.1of2.jsonl"):
             (tmp_path / name).write_bytes(content)
         store.append([record()])
-        assert store.settled() == {("u", "c")}
+        assert set(store.settled()) == {("u", "c")}
         assert (store.failures(), store.cells(), store.batch_tokens()) == ({}, {}, None)
         assert (tmp_path / "outputs.1of2.jsonl").read_bytes() == content
 
@@ -82,7 +82,7 @@ def test_another_shards_outputs_that_are_no_file_are_left_out_and_named(tmp_path
         store.append([record()])
         make(store.folder / "outputs.1of2.jsonl")
         notes = Notes()
-        assert store.settled(notes) == {("u", "c")}
+        assert set(store.settled(notes)) == {("u", "c")}
         (sentence,) = notes.sentences()
         assert sentence.startswith("run/outputs.1of2.jsonl is left out: it is a ")
 
@@ -92,7 +92,7 @@ def test_a_line_of_more_bytes_than_any_record_has_is_left_out(tmp_path, monkeypa
     with Store(tmp_path, "key") as store:
         (tmp_path / "outputs.jsonl").write_text(json.dumps(record(unit="long", text="x" * 5000).line) + "\n")
         store.append([record()])
-        assert store.settled() == {("u", "c")}
+        assert set(store.settled()) == {("u", "c")}
 
 
 def test_what_is_written_can_be_read_again(tmp_path):
@@ -129,7 +129,7 @@ def test_a_newer_versions_field_is_said_to_be_unused(tmp_path):
         file = store.folder / "outputs.jsonl"
         file.write_text(json.dumps(json.loads(file.read_text()) | {"entropy": [0.5]}) + "\n")
         notes = Notes()
-        assert store.settled(notes) == {("u", "c")}
+        assert set(store.settled(notes)) == {("u", "c")}
         assert notes.sentences() == [
             "run/outputs.jsonl was written by another version: not used of it is entropy",
         ]
