@@ -18,7 +18,7 @@ def printed_by(code):
 
 
 def test_a_triton_that_is_too_old_is_not_used():
-    old = "import os; os.environ['TRITON_INTERPRET'] = '1'; import triton; triton.__version__ = '3.3.1'"
+    old = "import os; os.environ['TRITON_INTERPRET'] = '1'; import triton; triton.__version__ = '3.5.1'"
     assert printed_by(f"{old}; import harness.kernels; print(harness.kernels.available('{DEVICE}'))") == "False"
 
 

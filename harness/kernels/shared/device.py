@@ -16,8 +16,8 @@ from harness.errors import InputError
 Kernel = Literal["auto", "torch", "triton"]
 """What computes the methods' attention: auto takes the kernels on CUDA, where they can serve."""
 LARGEST_HEAD = 256
-OLDEST_TRITON = (3, 4)
-"""The first version in which a kernel can be set up while the one before still runs."""
+OLDEST_TRITON = (3, 6)
+"""The first version that compiles every kernel for Hopper: 3.4 and 3.5 fail inside their compiler."""
 PROCESSORS = 132
 """Multiprocessors of an H200, whose tiles Triton's interpreter uses too."""
 
