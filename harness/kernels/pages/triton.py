@@ -37,13 +37,16 @@ def bound_kernel(
     asked = query_rows(q + head * g * d, g, rows, d, width).to(tl.float32)
     tl.store(query + head * 2 * d + column, tl.sum(tl.maximum(asked, 0.0), 0), mask=inside)
     tl.store(query + head * 2 * d + d + column, tl.sum(tl.maximum(-asked, 0.0), 0), mask=inside)
-    key = tl.load(k + batch * k_b + inner * k_h + (stop - 1).to(tl.int64) * k_n + column, mask=inside, other=0.0)
+    k += batch * k_b + inner * k_h + (stop - 1).to(tl.int64) * k_n
+    key = tl.load(k + column, mask=inside, other=0.0).to(tl.float32)
     bounds += (head.to(tl.int64) * room + newest // size) * 2 * d
     alone = newest % size == 0
-    most = tl.load(bounds + column, mask=inside, other=0.0)
-    least = tl.load(bounds + d + column, mask=inside, other=0.0)  # the least entry with its sign turned
-    tl.store(bounds + column, tl.where(alone, key, tl.maximum(most, key)), mask=inside)
-    tl.store(bounds + d + column, tl.where(alone, -key, tl.maximum(least, -key)), mask=inside)
+    most = tl.load(bounds + column, mask=inside, other=0.0).to(tl.float32)
+    least = tl.load(bounds + d + column, mask=inside, other=0.0).to(tl.float32)  # with its sign turned
+    most = tl.where(alone, key, tl.maximum(most, key))
+    least = tl.where(alone, -key, tl.maximum(least, -key))
+    tl.store(bounds + column, most.to(bounds.dtype.element_ty), mask=inside)
+    tl.store(bounds + d + column, least.to(bounds.dtype.element_ty), mask=inside)
 
 
 @triton.jit
