@@ -57,7 +57,7 @@ def open_knobs(name: str, given: Mapping[str, Any]) -> list[str]:
     return [knob for knob in knobs(find(name)) if is_open(find(name), knob, given)]
 
 
-def create(name: str, **settings: Any) -> Method[Any]:
+def create(name: str, /, **settings: Any) -> Method[Any]:
     """Make a method by name, such as create("sparq", r=8, k=16, local=4). Raises InputError for a bad name or knob."""
     cls = find(name)
     check_runnable(name)
@@ -77,7 +77,7 @@ def check_knobs(name: str, settings: dict[str, Any]) -> None:
             raise InputError(f"method '{name}' has no knob '{knob}': {has}")
 
 
-def solve(name: str, budget: Budget, **fixed: Any) -> Method[Any]:
+def solve(name: str, budget: Budget, /, **fixed: Any) -> Method[Any]:
     """Solve a method for a compression ratio, `fixed` knobs kept. Raises InputError if the ratio is out of reach."""
     check_runnable(name)
     check_knobs(name, fixed)

@@ -11,6 +11,7 @@ from support import record
 from support.damage import CONTENTS, NO_FILES, as_nothing, damaged_lines
 
 from harness.errors import InputError
+from harness.methods.cell import Cell
 from harness.store.description import find_runs, read_description
 from harness.store.lines import read_asked, read_launches, read_records
 from harness.store.notes import Notes
@@ -142,3 +143,11 @@ def test_every_field_of_todays_run_is_known(whole):
     for read in (read_records, read_asked, read_launches):
         assert len(list(read(folder, notes))) > 0
     assert notes.sentences() == []
+
+
+@pytest.mark.parametrize("knob", ["name", "budget", "self", "k", "zz"])
+@pytest.mark.parametrize("per", [None, "example"])
+def test_a_cell_of_another_launch_with_odd_knobs_is_no_cell_of_today(knob, per):
+    described = {"method": "h2o", "params": json.dumps({knob: "x"}), "ratio": 2.0, "per": per}
+    with pytest.raises(InputError):
+        Cell.from_record(described, ())

@@ -5,7 +5,6 @@ import shutil
 import pandas as pd
 import pytest
 from compare_tables import tables
-from harness.report.markup import to_latex, to_markdown
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.damage import (
@@ -24,8 +23,10 @@ from harness.__main__ import main
 from harness.errors import InputError
 from harness.report.against.published import published
 from harness.report.against.verdicts import verdicts
+from harness.report.latex import to_latex
 from harness.report.load import load
 from harness.report.main_table import by_task, main_table
+from harness.report.markdown import to_markdown
 from harness.report.page.build import embedded
 from harness.report.page.content import content
 from harness.report.tables import score_tables, tidy
