@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-PROTOCOL = 6
+PROTOCOL = 7
 """Raised whenever the same cell would give other numbers; results of another protocol are never reused."""
 
 CHANGES: Mapping[int, tuple[str, ...]] = {
@@ -25,6 +25,10 @@ CHANGES: Mapping[int, tuple[str, ...]] = {
         "keys are turned by a fused sum: other last bits of methods that turn or un-rotate them",
     ),
     6: ("on CUDA, kernels choose tokens another way and sum what they attend to in another order: other last bits",),
+    7: (
+        "on CUDA, Quest, Loki and Double Sparsity are computed by kernels, which choose by an index in float32",
+        "on CUDA, few tokens are chosen and attended to in one launch: other last bits",
+    ),
 }
 """What each protocol changed, a clause per change."""
 
