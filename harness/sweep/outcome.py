@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -75,10 +75,11 @@ def _read_known(prepared: Prepared, store: Store) -> _Known:
     """Read the planned cells and those of earlier launches that have every example, dense first, and their records."""
     keys = [prompt.key for prompt in prepared.prompts]
     known = {cell.id: cell for cell in prepared.plan.cells}
+    lengths = sorted(len(prompt.tokens) for prompt in prepared.prompts)
     outdated = []
     for name, record in store.cells().items():
         if name not in known:
-            cell = _find_cell(name, record, prepared.checkpoint.layers)
+            cell = find_cell(name, record, prepared.checkpoint.layers, (lengths[0], lengths[-1]))
             if cell is None:
                 outdated.append(name)
             else:
@@ -91,10 +92,17 @@ def _read_known(prepared: Prepared, store: Store) -> _Known:
     return _Known(kept, {key: record for key, record in done.items() if key[1] in names}, outdated)
 
 
-def _find_cell(name: str, record: Mapping[str, Any], layers: Sequence[LayerShape]) -> Cell | None:
-    """Make an earlier launch's cell again; None if its method is no more, or its knobs are others."""
+def find_cell(
+    name: str, record: Mapping[str, Any], layers: Sequence[LayerShape], lengths: Iterable[int]
+) -> Cell | None:
+    """Make an earlier launch's cell again, and its methods for prompts of some lengths.
+
+    None if its method is no more, its knobs are others, or none can be solved for its ratio.
+    """
     try:
         cell = Cell.from_record(record, layers)
+        for length in lengths:
+            cell.method_at(length)
     except InputError:
         return None
     return cell if cell.id == name else None

@@ -1,5 +1,6 @@
 """Lines of outputs that nobody can read cost their batch and nothing else: it is done again, and nothing is deleted."""
 
+import contextlib
 import json
 import math
 
@@ -10,12 +11,14 @@ from hypothesis import strategies as st
 from support import record
 from support.damage import CONTENTS, NO_FILES, as_nothing, damaged_lines
 
+from harness.attention import LayerShape
 from harness.errors import InputError
 from harness.methods.cell import Cell
 from harness.store.description import find_runs, read_description
 from harness.store.lines import read_asked, read_launches, read_records
 from harness.store.notes import Notes
 from harness.store.store import Store
+from harness.sweep.outcome import find_cell
 
 ODD = {
     "unit": [None, 5, "", [], "\ud800"],
@@ -145,9 +148,13 @@ def test_every_field_of_todays_run_is_known(whole):
     assert notes.sentences() == []
 
 
-@pytest.mark.parametrize("knob", ["name", "budget", "self", "k", "zz"])
-@pytest.mark.parametrize("per", [None, "example"])
-def test_a_cell_of_another_launch_with_odd_knobs_is_no_cell_of_today(knob, per):
-    described = {"method": "h2o", "params": json.dumps({knob: "x"}), "ratio": 2.0, "per": per}
-    with pytest.raises(InputError):
-        Cell.from_record(described, ())
+@pytest.mark.parametrize("knobs", [{"name": "x"}, {"budget": 1}, {"self": 1}, {"k": "x"}, {"k": -1}, {"zz": 1}, {}])
+@pytest.mark.parametrize(("per", "ratio"), [(None, None), ("example", 2.0), ("example", -1.0), ("example", 1e308)])
+def test_a_cell_of_another_launch_whose_method_cannot_be_made_is_no_cell_of_today(knobs, per, ratio):
+    described = {"method": "h2o", "params": json.dumps(knobs), "ratio": ratio, "per": per}
+    layers = (LayerShape(2, 16),)
+    name = "h2o-of-today"
+    with contextlib.suppress(InputError):
+        name = Cell.from_record(described, layers).id  # as its maker may have named it
+    found = find_cell(name, described, layers, (8, 64))
+    assert (found is not None) == (knobs.keys() <= {"k"} and (per, ratio) == ("example", 2.0))  # k is solved for
