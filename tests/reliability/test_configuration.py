@@ -1,31 +1,21 @@
 """A configuration is data: whatever it names, and however it is spelled, no code runs; a canary would leave a file."""
 
 import contextlib
-import functools
-import json
 import pickle
-import re
 
 import pytest
 from hydra.errors import HydraException
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf.errors import OmegaConfBaseException
+from support.foreign_configuration import FACTORY, HANDLER, OUTSIDE, SING, TARGET, assert_refused, launched, write
 
-from harness.__main__ import main
 from harness.commands import loader
 from harness.commands.compose import CONF, compositions
-from harness.commands.loader import VettedLoader, composing, parsed
+from harness.commands.loader import VettedLoader, composing
 from harness.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("few_methods")
-SING = "support.canary.sing"
-TARGET = {"_target_": SING}
-HANDLER = {"version": 1, "handlers": {"x": {"class": "support.canary.Handler"}}, "root": {"handlers": ["x"]}}
-FACTORY = {"version": 1, "handlers": {"x": {"()": SING}}, "root": {"handlers": ["x"]}}
-OUTSIDE = {"version": 1, "handlers": {"x": {"()": "logging.NullHandler", "level": f"ext://{SING}"}}, "root": {}}
-NOWHERE = ("model=custom", "model.path=nowhere", "model.device=cpu")
-"""A job that ends before anything is loaded."""
 IN_A_FILE = {
     "a callback": {"hydra": {"callbacks": {"x": TARGET}}},
     "a callback of a reference": {"hydra": {"callbacks": {"x": "${bad}"}}, "bad": TARGET},
@@ -56,44 +46,6 @@ IN_A_FILE = {
 """What the file of an experiment may hold; all of it ends before a job has begun."""
 
 
-@pytest.fixture
-def canary(tmp_path, monkeypatch):
-    """The file that is there if code ran."""
-    monkeypatch.setenv("CANARY", str(tmp_path / "canary"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / "canary"
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """A folder of configuration by somebody else; its files of Hydra's own groups sing."""
-    write(tmp_path / "conf", "hydra/job_logging/evil", FACTORY)
-    write(tmp_path / "conf", "hydra/launcher/evil", TARGET)
-    write(tmp_path / "conf", "hydra/callbacks/evil", {"x": TARGET})
-    return tmp_path / "conf"
-
-
-def write(folder, name, tree, as_text=json.dumps):
-    """Write a tree as a file of a folder; JSON is YAML too."""
-    file = folder / f"{name}.yaml"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(f"# @package _global_\n{as_text(tree)}\n" if name.startswith("experiment/") else as_text(tree))
-
-
-def launched(capsys, *arguments):
-    """Run the command line; returns the exit code and what stands on standard error."""
-    code = main(["run", *NOWHERE, *arguments])
-    return code, capsys.readouterr().err
-
-
-def assert_refused(capsys, *arguments):
-    """The exit code is 2, and one sentence says why; returns it."""
-    code, err = launched(capsys, *arguments)
-    assert (code, err.count("\n"), err.startswith("harness: ")) == (2, 1, True), err
-    assert "nowhere" not in err, "the job had begun"
-    return err
-
-
 @pytest.mark.parametrize("tree", IN_A_FILE.values(), ids=list(IN_A_FILE))
 def test_a_file_that_names_code_is_refused_before_a_job_begins(canary, folder, capsys, tree):
     write(folder, "experiment/evil", tree)
@@ -118,70 +70,6 @@ def test_without_the_judgement_it_would_run(canary, folder, capsys, monkeypatch,
     with contextlib.suppress(Exception):  # what sings is no callback
         launched(capsys, "-m", f"--config-dir={folder}", "experiment=evil")
     assert canary.exists()
-
-
-ON_THE_COMMAND_LINE = """
-+x._target_=SING
-hydra.launcher._target_=SING
-hydra.launcher._target_=null
-hydra.launcher=null
-+hydra.launcher.x={_target_:SING}
-hydra.sweeper={'_target_':'SING'}
-+x={'_tar' '_target_' : SING}
-+x={_target_:SING}
-+hydra.callbacks.x={_target_:SING}
-+hydra.callbacks.x._target_=hydra.utils.call
-+hydra.callbacks.x={}
-+hydra.callbacks.x={_target_:harness.store.provenance._git,_args_:[.,-c,"alias.x=!CMD",x]}
-hydra.callbacks=${oc.create:{x:{_target_:SING}}}
-hydra.job_logging.handlers.console.class=SING
-+hydra.job_logging.handlers.x={'()':SING}
-hydra/job_logging=evil
-hydra/job_logging=stdout
-hydra/hydra_logging=default
-hydra/launcher=evil
-hydra/sweeper=evil
-hydra/output=evil
-+hydra.job.env_set.PATH=.
-hydra.job.env_copy=[PATH]
-hydra.run.dir=elsewhere
-hydra.sweep.dir=elsewhere
-hydra.output_subdir=x
-hydra.searchpath=[pkg://support.canary]
-+hydra.searchpath=[pkg://support.canary]
-hydra.searchpath=["file:///x/my dir"]
-hydra={searchpath:[pkg://support.canary]}
-~hydra.launcher
-~hydra.sweep
-""".split("\n")[1:-1]
-
-
-@pytest.mark.parametrize("argument", ON_THE_COMMAND_LINE)
-def test_the_command_line_names_no_code_either(canary, folder, capsys, argument):
-    assert_refused(capsys, "-m", f"--config-dir={folder}", argument.replace("SING", SING))
-    assert not canary.exists()
-
-
-FLAGS = """
---config-d=F --config-di=F --experimental-rerun=F --experimental-r=F --config-path=F -cp=F --config-name=evil -cn=evil
---shell-completion -sc --hydra-help --run -r --version --multi --inf=defaults --conf=F -mcd=F
-""".split()
-
-
-@pytest.mark.parametrize("flag", FLAGS)
-@pytest.mark.parametrize("command", ["run", "plan"])
-def test_flags_are_exact_and_others_are_refused(canary, folder, capsys, command, flag):
-    (folder / "rerun.pickle").write_bytes(pickle.dumps(_Sings()))
-    given = flag.replace("=F", f"={folder / 'rerun.pickle' if 'rerun' in flag else folder}")
-    assert main([command, given, "experiment=evil"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert f"`harness {command} --help`" in line
-    assert not canary.exists()
-
-
-class _Sings:
-    def __reduce__(self):
-        return __import__("support.canary").canary.sing, ()
 
 
 SHADOWS = {
@@ -265,15 +153,6 @@ def test_any_tree_of_hydras_own_is_shown_or_refused_in_one_sentence(canary, fold
     assert not canary.exists()
 
 
-@settings(max_examples=50)
-@given(st.text(max_size=30) | st.text("ab.=[]{}(),:~+#'\" ü$\n", max_size=12).map(lambda value: f"results={value}"))
-def test_an_argument_that_hydra_cannot_read_is_one_sentence(text):
-    try:
-        parsed([text])
-    except InputError as error:
-        assert str(error).isprintable()
-
-
 def test_what_is_composed_later_is_judged_again(canary, folder, capsys, monkeypatch):
     write(folder, "experiment/evil", {"limit": 1})
     load, calls = VettedLoader.load_configuration, []
@@ -321,46 +200,3 @@ def test_a_file_that_is_no_configuration_is_one_sentence(folder, capsys, content
 
 def test_a_folder_that_is_none_is_named(tmp_path, capsys):
     assert "is no folder" in assert_refused(capsys, f"--config-dir={tmp_path / 'none'}")
-
-
-LETS_CODE_RUN = {
-    "model.trust_remote_code": True,
-    "model.allow_pickle": True,
-    "task.confirm_run_unsafe_code": True,
-    "task.include_path": "tasks",
-    "task.name": "evil.yaml",
-    "task.overrides.doc_to_text": "{{cycler.__init__.__globals__}}",
-    "task.metadata.tokenizer": "folder",
-}
-
-
-def nested(key, value):
-    """A tree with one value."""
-    for name in reversed(key.split(".")):
-        value = {name: value}
-    return value
-
-
-@pytest.mark.parametrize(("key", "value"), LETS_CODE_RUN.items(), ids=list(LETS_CODE_RUN))
-def test_what_lets_code_run_is_typed_or_not_done(folder, key, value):
-    write(folder, "experiment/evil", {"defaults": [{"override /task": "lm_eval"}], **nested(key, value)})
-    write(folder, "experiment/linked", {"hidden": value, **nested(key, "${hidden}")})
-    for name in ("evil", "linked"):
-        with pytest.raises(InputError, match=rf"^{re.escape(key)} is set by a file.* on the command line"):
-            compositions([f"experiment={name}", "task=lm_eval"], folder)
-    name = [] if key == "task.name" else ["task.name=gsm8k"]
-    (config,) = compositions(["experiment=evil", *name, f"++{key}={json.dumps(value)}"], folder)
-    assert functools.reduce(lambda tree, part: tree[part], key.split("."), config) == value
-
-
-def test_a_whole_model_that_is_a_reference_hides_nothing(folder):
-    write(folder, "experiment/evil", {"hidden": {"trust_remote_code": True}, "model": "${hidden}"})
-    with pytest.raises(InputError, match="model"):
-        compositions(["experiment=evil"], folder)
-
-
-def test_plain_settings_of_a_further_folder_are_taken(folder):
-    write(folder, "experiment/mine", {"limit": 3, "method": {"sparq": {"k": 64}}, "results": "${oc.env:HOME}"})
-    write(folder, "model/mine", {"defaults": ["custom", "_self_"], "name": "mine", "path": "somewhere"})
-    (config,) = compositions(["experiment=mine", "model=mine"], folder)
-    assert (config["limit"], config["method"]["sparq"]["k"], config["model"]["name"]) == (3, 64, "mine")
