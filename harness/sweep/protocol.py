@@ -26,7 +26,7 @@ CHANGES: Mapping[int, tuple[str, ...]] = {
     ),
     6: ("on CUDA, kernels choose tokens another way and sum what they attend to in another order: other last bits",),
     7: (
-        "on CUDA, Quest, Loki, Double Sparsity and ShadowKV are computed by kernels, which choose by an index in float32",
+        "on CUDA, Quest, Loki, Double Sparsity and ShadowKV are computed by kernels, by an index in float32",
         "on CUDA, few tokens are chosen and attended to in one launch: other last bits",
     ),
 }
