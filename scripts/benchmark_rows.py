@@ -85,18 +85,16 @@ def summary(_: Path, rows: int) -> str:
     import numpy as np
     import pandas as pd
 
+    from harness.tables.column import Kind
+    from harness.tables.columns import ROWS
     from harness.tables.summary import summarise
 
+    made = {Kind.TEXT: "text", Kind.KNOBS: "{}", Kind.FLAG: True, Kind.COUNT: 2, Kind.NUMBER: 2.0}
     cells, examples = np.divmod(np.arange(rows), rows // CELLS)
-    frame = pd.DataFrame({"cell": pd.Series(cells).map("method-{:08x}".format), "example": examples.astype(str)})
-    chance = np.random.default_rng(0)
-    for name in ("model", "task", "method", "params", "metric", "run"):
-        frame[name] = name
-    for name in ("ratio", "compression", "bytes_per_token", "transfers_elements", "prompt_tokens", "new_tokens"):
-        frame[name] = 2.0
-    frame["value"] = chance.random(rows)
-    frame[["seconds", "delta_nll", "first_difference"]] = 1.0
-    frame[["active", "higher_is_better"]] = True
+    frame = pd.DataFrame({column.name: made[column.kind] for column in ROWS}, index=range(rows))
+    frame["cell"] = pd.Series(cells).map("method-{:08x}".format)
+    frame["example"] = examples.astype(str)
+    frame["value"] = np.random.default_rng(0).random(rows)
     return f"{len(summarise(frame, 'method-00000000', {}))} lines"
 
 
