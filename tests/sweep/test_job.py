@@ -18,6 +18,7 @@ from harness.hf.spec import ModelSpec
 from harness.sweep.job import BudgetSpec, EngineSpec, Job
 from harness.sweep.task_spec import TaskSpec
 from harness.sweep.typed import build, typed
+from harness.text import printable
 
 GOOD = {
     "model": {"name": "m", "path": "p"},
@@ -111,7 +112,7 @@ def test_a_key_that_nothing_reads_is_refused_at_every_level(key, value):
         holder = functools.reduce(lambda inner, name: inner[name], place, config)
         if key not in holder and (place, key) not in {((section,), field) for section, field in FIELDS}:
             holder[key] = value
-            with pytest.raises(InputError, match=re.escape(key.replace("\n", "\\n"))):
+            with pytest.raises(InputError, match=re.escape(printable(key))):
                 Job.of(config)
 
 
