@@ -41,7 +41,7 @@ def _panel(ax: Axes, panel: Panel, cells: pd.DataFrame) -> list[Line2D]:
 
 
 def with_share(cells: pd.DataFrame) -> pd.DataFrame:
-    """Select the cells that have a k, and dense, with the column `share` = min(1, k / prompt tokens)."""
+    """Select the cells that have a k above 0, and dense, with the column `share` = min(1, k / prompt tokens)."""
     k = cells["params"].map(lambda params: knob(params, "k")).astype(float)
-    shared = cells.assign(share=(k / cells["prompt_tokens"]).clip(upper=1.0))
+    shared = cells.assign(share=(k.where(k > 0) / cells["prompt_tokens"]).clip(upper=1.0))
     return shared[shared["share"].notna() | (shared["method"] == DENSE)]
