@@ -48,7 +48,14 @@ def engine(smollm2_model):
     return Engine(Bridge(smollm2_model))
 
 
-@pytest.fixture(scope="module", params=list(GOLDEN_ARGUMENTS))
+SLOW = ("cnn_dailymail", "triviaqa")
+"""Long prompts: two minutes of a core each, and alike in kind to SQuAD's."""
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in GOLDEN_ARGUMENTS],
+)
 def run(request, shared, engine, tmp_path_factory):
     """(task, prepared, records, rows, reference) after all cells of a task ran on its first examples."""
     task, folder = request.param, tmp_path_factory.mktemp(request.param)

@@ -36,6 +36,7 @@ def test_a_task_and_its_group_are_left_out_of_a_run_under_the_method_that_change
         assert set(table["task"][table["method"] == "sparq"]) == {"own_long"}
 
 
+@pytest.mark.slow
 def test_lm_evals_command_line_refuses_the_task_too(tasks, tiny, monkeypatch, capsys):
     monkeypatch.setenv("HF_HOME", str(tasks))
     said = f"pretrained={tiny},method=sparq," + ",".join(f"{knob}={value}" for knob, value in SPARQ.items())

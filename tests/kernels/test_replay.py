@@ -53,7 +53,11 @@ def test_a_step_is_recorded_again_without_comparisons_once_every_row_has_changed
 
 @pytest.mark.parametrize(
     ("works", "cells"),
-    [(generation, CELLS), (generation, INDEXED), (scoring, ["dense", "h2o", "kivi", "snapkv"])],
+    [
+        pytest.param(generation, CELLS, id="by scores"),
+        pytest.param(generation, INDEXED, id="by an index", marks=pytest.mark.slow),  # interpreted, half a minute
+        pytest.param(scoring, ["dense", "h2o", "kivi", "snapkv"], id="forced"),
+    ],
 )
 def test_what_is_launched_for_one_token_decodes_every_other(works, cells, recorder, monkeypatch):
     replayed = answers(works, cells=cells)
