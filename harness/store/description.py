@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 from harness.errors import InputError
 from harness.store.notes import Notes
 from harness.store.plain import UnreadableError, parse_shallow, read_json
+from harness.store.records import RanOn
 from harness.store.schema import Name, Schema
 
 FILE = "run.json"
@@ -31,7 +32,7 @@ class CellRecord:
 
 
 @dataclass(frozen=True)
-class Description:
+class Description(RanOn):
     """Describes a run: what was asked for, what of it the latest launch planned, and what that ran on.
 
     key identifies the run, and identity what that is made of; cells are those of all launches, as CellRecord has each,
@@ -53,13 +54,6 @@ class Description:
     prompts_cut: int = 0
     model_fingerprint: str = ""
     data_fingerprint: str = ""
-    commit: str = ""
-    versions: Mapping[str, str] = field(default_factory=dict)
-    python: str = ""
-    machine: str = ""
-    argv: list[str] = field(default_factory=list)
-    device: str = ""
-    device_name: str = ""
 
     def part(self, *path: str) -> dict[str, Any]:
         """Return a part of the configuration; empty where another version has none, or something else there."""

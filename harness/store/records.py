@@ -118,10 +118,9 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Launch:
-    """Describes what a launch ran on: a line of launches.jsonl. versions are those of packages that matter."""
+class RanOn:
+    """Describes what a launch ran on, as harness/store/provenance.py finds it: versions of packages that matter."""
 
-    launch: Name
     commit: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     python: str = ""
@@ -129,3 +128,10 @@ class Launch:
     argv: list[str] = field(default_factory=list)
     device: str = ""
     device_name: str = ""
+
+
+@dataclass(frozen=True)
+class Launch(RanOn):
+    """Describes a launch: a line of launches.jsonl."""
+
+    launch: Name = field(kw_only=True)
