@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from gpu_correctness import Check, correctness
+from gpu_correctness import Check, correctness, served
 
 from harness import kernels
 from harness.bench.attention import bench_attention
@@ -81,6 +81,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="a folder for the tables of times")
     parser.add_argument("--commit", help="what to note as the commit where there is no git")
     parser.add_argument("--only", nargs="+", choices=("correctness", "attention", "grid"), help="leave other parts out")
+    parser.add_argument("--methods", nargs="+", choices=served(), metavar="NAME", help="whose correctness; all")
     given = parser.parse_args()
     try:
         kernels.require(DEVICE)
@@ -88,7 +89,7 @@ def main() -> int:
         print(f"error: {error}")
         return 2
     parts: dict[str, Callable[[], Iterator[Check]]] = {
-        "correctness": correctness,
+        "correctness": lambda: correctness(given.methods),
         "attention": lambda: _attention(given.out, given.commit),
         "grid": _grid,
     }
