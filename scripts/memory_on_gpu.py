@@ -1,8 +1,8 @@
 """Measures on a GPU how well batches fill its memory, and what a decode-heavy grid holds: docs/speed quotes both.
 
 Fill: batches of prompts of some lengths, as many as engine.batch_tokens=auto says, under five cells. Their peak is held
-against a card of --card GB, past which the allocator refuses. The bar: between 0.9 and 1, at lengths of which several
-prompts fit, and never out of memory.
+against a card of --card GB, past which the allocator refuses. The bar: never out of memory, and at least 0.9, or less
+than one more prompt's K and V left.
 
 Decode-heavy: 8 prompts of 200 tokens, 1,024 new, under dense and 12 cells, in batches of 8 rows and of fewer, against
 all 8 under dense alone. The bar: 1.3 times dense's peak.
@@ -44,11 +44,12 @@ LEAST, MOST_HEAVY = 0.9, 1.3
 
 @dataclass(frozen=True)
 class Row:
-    """Holds one run: its rows at once, the peak in GB that it reserved, what that is held against, and seconds."""
+    """Holds one run: its rows at once, the peaks in GB, reserved and used, the former's share, and seconds."""
 
     what: str
     rows: int
     peak_gb: float
+    used_gb: float
     share: float
     holds: bool
     seconds: float
@@ -74,8 +75,8 @@ def main() -> int:
     found = []
     for row in chain(heavy(model, given.batches), filled(model, checkpoint, given.lengths, card)):
         found.append(row)
-        print(f"{'ok    ' if row.holds else 'MISSED'} {row.what}: {row.peak_gb:.1f} GB, {row.share:.3f}, "
-              f"{row.rows} rows, {row.seconds:.1f} s", flush=True)  # fmt: skip
+        print(f"{'ok    ' if row.holds else 'MISSED'} {row.what}: {row.peak_gb:.1f} GB, {row.used_gb:.1f} used, "
+              f"{row.share:.3f}, {row.rows} rows, {row.seconds:.1f} s", flush=True)  # fmt: skip
     if given.out:
         about = describe(torch.device("cuda"), given.commit)
         pd.DataFrame([{**vars(row), **about} for row in found]).to_csv(given.out, index=False, float_format="%.6g")
@@ -89,9 +90,9 @@ def filled(model: Bridge, checkpoint: Checkpoint, lengths: Sequence[int], card: 
         cells = [Cell.of(name, create(name, **knobs)) for name, knobs in _knobs(length).items()]
         rows = rows_that_fit(shape, length, cells, card)
         methods = [cell.method_at(length) for cell in cells]
-        peak, seconds = _peak(Engine(model), _prompts(rows, length, NEW), methods)
-        share = peak / card
-        yield Row(f"{length} tokens fill {card / 1e9:.0f} GB", rows, peak / 1e9, share, LEAST <= share <= 1, seconds)
+        run = _run(Engine(model), _prompts(rows, length, NEW), methods)
+        filled = run.reserved >= LEAST * card or run.reserved + (length + NEW) * shape.cached_bytes > card
+        yield run.row(f"{length} tokens fill {card / 1e9:.0f} GB", rows, run.reserved / card, filled)
 
 
 def rows_that_fit(shape: Transformer, length: int, cells: Sequence[Cell], card: int) -> int:
@@ -108,12 +109,13 @@ def heavy(model: Bridge, batches: Sequence[int]) -> Iterator[Row]:
     cells = [create(name, **{knob: v}) for name, (knob, values) in GRIDS["small"].items() for v in values]
     Engine(model).run(_prompts(HEAVY_ROWS, HEAVY_PROMPT, 8), [create("dense"), *cells])  # compiles the kernels
     prompts = _prompts(HEAVY_ROWS, HEAVY_PROMPT, HEAVY_NEW)
-    dense, seconds = _peak(Engine(model), prompts, [create("dense")])
-    yield Row("decode-heavy, dense alone", HEAVY_ROWS, dense / 1e9, 1.0, True, seconds)
+    dense = _run(Engine(model), prompts, [create("dense")])
+    yield dense.row("decode-heavy, dense alone", HEAVY_ROWS, 1.0, True)
     for rows in batches:
-        peak, seconds = _peak(Engine(model), prompts[:rows], [create("dense"), *cells])
+        run = _run(Engine(model), prompts[:rows], [create("dense"), *cells])
+        share = run.reserved / dense.reserved
         what = f"decode-heavy, {1 + len(cells)} cells, the first batch of {rows}, x dense's peak"
-        yield Row(what, rows, peak / 1e9, peak / dense, peak / dense <= MOST_HEAVY, seconds)
+        yield run.row(what, rows, share, share <= MOST_HEAVY)
 
 
 def _knobs(length: int) -> dict[str, dict[str, int]]:
@@ -126,15 +128,28 @@ def _prompts(rows: int, length: int, new: int) -> list[Prompt]:
     return [Prompt(tuple(row), new_tokens=new) for row in drawn.tolist()]
 
 
-def _peak(engine: Engine, batch: Sequence[Prompt], methods: Sequence[Method[Any]]) -> tuple[int, float]:
-    """Run a batch; returns the bytes that were reserved at most, and seconds."""
+@dataclass(frozen=True)
+class Run:
+    """Holds what a batch took: the bytes that the allocator reserved at most, those in use at most, and seconds."""
+
+    reserved: int
+    used: int
+    seconds: float
+
+    def row(self, what: str, rows: int, share: float, holds: bool) -> Row:
+        """Describe it in a table."""
+        return Row(what, rows, self.reserved / 1e9, self.used / 1e9, share, holds, self.seconds)
+
+
+def _run(engine: Engine, batch: Sequence[Prompt], methods: Sequence[Method[Any]]) -> Run:
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     torch.cuda.synchronize()
     begin = time.perf_counter()
     engine.run(batch, methods)
     torch.cuda.synchronize()
-    return torch.cuda.max_memory_reserved(), time.perf_counter() - begin
+    seconds = time.perf_counter() - begin
+    return Run(torch.cuda.max_memory_reserved(), torch.cuda.max_memory_allocated(), seconds)
 
 
 if __name__ == "__main__":

@@ -7,20 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from harness.forecast.transformer import Transformer
 
-SHARE = 0.9
+SHARE = 0.95
 """Of the free memory. The rest is for fragments and for what this arithmetic does not know."""
 FLOAT32 = 4
-HIDDEN_COPIES, INNER_COPIES, WEIGHT_COPIES, LOGIT_COPIES = 8, 3, 3, 3
-"""Tensors alive at once in a pass: of hidden width, of feed-forward width, of attention weights, of logits."""
+HIDDEN_COPIES, WEIGHT_COPIES = 8, 3
+"""Tensors alive at once around attention: of hidden width, of attention weights."""
+PASSED_COPIES, INNER_COPIES = 5, 3
+"""Tensors alive at once in a feed-forward layer: of hidden width, of its own width."""
+LOGIT_COPIES = 3
 STATISTICS = 2
 """Float32 numbers per token and KV head that methods observe of a prefill: weight received, time of last use."""
+SCORES = 1
+"""Float32 numbers per token and KV head that any method may hold, whatever it counts as its state."""
 GATHERED = 2
-"""Copies that a method makes of one layer's K and V while it attends."""
-
+"""Copies that a method without a kernel makes of one layer's K and V while it attends."""
 SPREAD = 16
 
 
@@ -30,30 +34,63 @@ class Example(NamedTuple):
     prompt: int
     decoded: int
 
+    @property
+    def steps(self) -> int:
+        """Count the decode steps for which there is room: one even if nothing is decoded."""
+        return max(1, self.decoded)
+
 
 @dataclass(frozen=True)
-class Demand:
-    """Describes what is asked of memory beside the model, whatever cells there are.
+class Passes:
+    """Says how passes are cut: a prefill has `prefill` tokens and holds the attention weights of `block` queries.
 
-    Per token that a batch is counted to have, `columns` of KV cache are allocated, `rows` decode side by side and the
-    cells' states take `states` bytes. A prefill pass has `prefill` tokens and holds the attention weights of `block`
-    queries at once; a pass over given texts makes `logit_bytes` of float32 logits.
+    A pass over given texts makes `logit_bytes` of float32 logits.
     """
 
-    columns: float
-    rows: float
     prefill: int
     block: int
     logit_bytes: int
-    states: float = 0.0
 
-    @classmethod
-    def of(cls, examples: Sequence[Example], prefill: int, block: int, logit_bytes: int, states: float = 0.0) -> Self:
-        """Find the most that any example asks per token: columns of cache bind with one cell, rows with many."""
-        sizes = [(one.prompt, max(1, one.decoded)) for one in examples]
-        columns = max((prompt + 2 * steps) / (prompt + steps) for prompt, steps in sizes)
-        longest = max(prompt for prompt, _ in sizes)
-        return cls(columns, max(1 / steps for _, steps in sizes), max(prefill, longest), block, logit_bytes, states)
+
+@dataclass(frozen=True)
+class Demand:
+    """Holds the bytes that a batch takes beside the model.
+
+    Per token that a batch is counted to have: `filled` once it is prefilled, `decoding` while its cells decode. What a
+    prefill pass takes beside the former, and a pass over given texts beside the latter, does not grow with the batch.
+    """
+
+    filled: float
+    decoding: float
+    prefill: float
+    scoring: float
+
+
+def demand_of(
+    model: Transformer,
+    examples: Sequence[Example],
+    cells: int,
+    passes: Passes,
+    states: Callable[[Example], float] = lambda _: 0.0,
+    caches: int = 1,
+    gathers: bool = True,
+) -> Demand:
+    """Find the most that any example asks for under so many cells, whose states take `states` bytes of it.
+
+    There are `caches` of the prompts at once. With `gathers` some cell has no kernel, and copies what it attends to.
+    """
+    attending, scores = _attending_bytes(model, GATHERED if gathers else 0), _numbers_bytes(model, SCORES)
+
+    def filled(one: Example) -> float:
+        return caches * (one.prompt + one.steps) * _column_bytes(model)
+
+    def decoding(one: Example) -> float:
+        own = cells * (one.steps * model.cached_bytes + row_bytes(model))
+        return filled(one) + own + (one.prompt + one.steps) * (attending + cells * scores) + states(one)
+
+    kept, grown = (most_per_token(examples, cells, taken) for taken in (filled, decoding))
+    prefill = max(passes.prefill, *(one.prompt for one in examples)) * _pass_bytes(model, passes.block)
+    return Demand(kept, grown, prefill, LOGIT_COPIES * passes.logit_bytes)
 
 
 def most_per_token(examples: Sequence[Example], cells: int, taken: Callable[[Example], float]) -> float:
@@ -63,38 +100,45 @@ def most_per_token(examples: Sequence[Example], cells: int, taken: Callable[[Exa
     """
     sizes = sorted(set(examples))
     places = sorted({round(i * (len(sizes) - 1) / SPREAD) for i in range(SPREAD + 1)})
-    return max(taken(one) / (one.prompt + cells * max(1, one.decoded)) for one in (sizes[place] for place in places))
+    return max(taken(one) / (one.prompt + cells * one.steps) for one in (sizes[place] for place in places))
 
 
-def fitting_tokens(free: float, model: Transformer, demand: Demand) -> int:
-    """Return how many tokens of a batch, prompts and all cells' decoded ones, fit into `free` bytes.
+def fitting_tokens(free: float, demand: Demand) -> int:
+    """Return how many tokens of a batch, prompts and all cells' decoded ones, fit into `free` bytes at any time.
 
-    (SHARE x free - what a prefill pass and a scoring pass take) / bytes per token. At least 1, however little is free:
-    a batch holds one example whatever the number, and that is tried.
+    At least 1, however little is free: a batch holds one example whatever the number, and that is tried.
     """
-    fixed = demand.prefill * _prefill_bytes(model, demand.block) + LOGIT_COPIES * demand.logit_bytes
-    per_token = demand.columns * _column_bytes(model) + demand.rows * row_bytes(model) + demand.states
-    return max(1, int((SHARE * free - fixed) / per_token))
+    at_prefill = (SHARE * free - demand.prefill) / demand.filled
+    at_decoding = (SHARE * free - demand.scoring) / demand.decoding
+    return max(1, int(min(at_prefill, at_decoding)))
 
 
 def _column_bytes(model: Transformer) -> int:
-    """Count the bytes of a column of KV cache: K, V and statistics of all layers, and what attending to one makes."""
-    statistics = sum(layer.kv_heads * STATISTICS * FLOAT32 for layer in model.layers)
-    gathered = max(GATHERED * 2 * layer.kv_heads * layer.head_dim * model.element for layer in model.layers)
-    weights = WEIGHT_COPIES * model.heads * max(FLOAT32, model.element)
-    return model.cached_bytes + statistics + gathered + weights
+    """Count the bytes of a column of KV cache: K, V and statistics of all layers."""
+    return model.cached_bytes + _numbers_bytes(model, STATISTICS)
+
+
+def _numbers_bytes(model: Transformer, numbers: int) -> int:
+    """Count the bytes of some float32 numbers per KV head of all layers."""
+    return sum(layer.kv_heads * numbers * FLOAT32 for layer in model.layers)
+
+
+def _attending_bytes(model: Transformer, copies: int) -> int:
+    """Count the bytes that attending to a column makes in one layer: copies of its K and V, and its weights."""
+    gathered = max(copies * 2 * layer.kv_heads * layer.head_dim * model.element for layer in model.layers)
+    return gathered + WEIGHT_COPIES * model.heads * max(FLOAT32, model.element)
 
 
 def row_bytes(model: Transformer) -> int:
     """Count the bytes of a row in a decode step: through a layer; logits as they are, in float32, as likelihoods."""
-    return _layer_bytes(model) + model.vocabulary * (model.element + 2 * FLOAT32)
+    return _pass_bytes(model, block=0) + model.vocabulary * (model.element + 2 * FLOAT32)
 
 
-def _prefill_bytes(model: Transformer, block: int) -> int:
-    """Count the bytes of a token in a prefill pass: through a layer, and its weights from a block of queries."""
-    return _layer_bytes(model) + WEIGHT_COPIES * model.heads * block * max(FLOAT32, model.element)
+def _pass_bytes(model: Transformer, block: int) -> int:
+    """Count the bytes of a token on its way through a layer: in the feed-forward layer, or around attention.
 
-
-def _layer_bytes(model: Transformer) -> int:
-    """Count the bytes that a token takes on its way through a layer."""
-    return (HIDDEN_COPIES * model.hidden + INNER_COPIES * model.inner) * model.element
+    There it has the attention weights for a `block` of queries.
+    """
+    weights = WEIGHT_COPIES * model.heads * block * max(FLOAT32, model.element)
+    attention = HIDDEN_COPIES * model.hidden * model.element + weights
+    return max(attention, (PASSED_COPIES * model.hidden + INNER_COPIES * model.inner) * model.element)

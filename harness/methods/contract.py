@@ -121,7 +121,8 @@ class Method(ABC, Generic[S]):
 
     def state_elements(self, at: LayerAt) -> float:
         """Count the elements that the state of a KV head takes here beside the cache, with which memory is planned."""
-        return max(0.0, self.cost(at).held - at.cache) / ELEMENT
+        beside = 0 if self.owns_cache else at.cache
+        return max(0.0, self.cost(at).held - beside) / ELEMENT
 
     def transfers(self, n: int, d: int) -> float:
         """Count the elements that a lone KV head of one query head moves at n cached tokens and head dimension d."""

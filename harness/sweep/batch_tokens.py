@@ -16,10 +16,11 @@ from harness.attention.statistics import BLOCK
 from harness.engine import Prompt
 from harness.engine.session import LOGIT_BYTES
 from harness.evaluation.batches import PLAIN_TOKENS
-from harness.forecast.memory import Demand, Example, fitting_tokens, most_per_token, row_bytes
+from harness.forecast.memory import Demand, Example, Passes, demand_of, fitting_tokens, most_per_token, row_bytes
 from harness.forecast.transformer import Transformer
 from harness.hf import Checkpoint
 from harness.hf.placement import find_devices, layer_devices
+from harness.kernels import find_binding
 from harness.methods.cell import Cell
 from harness.methods.cost import Stack
 from harness.store.store import Store
@@ -60,25 +61,35 @@ def planned_batch_tokens(
     """
     if engine.batch_tokens != "auto":
         return engine.batch_tokens
-    states = state_bytes(model, examples, cells)
-    if part is not None:
-        states *= len(part) / len(model.layers)
-        model = replace(model, layers=part)
-    demand = Demand.of(examples, engine.prefill_tokens, BLOCK, LOGIT_BYTES, states)
-    if divergence and any(cell.method_at(examples[0].prompt).own_prefill for cell in cells):
-        demand = replace(demand, columns=2 * demand.columns)
-    return fitting_tokens(free, model, demand)
+    return fitting_tokens(free, _demand(engine, model, examples, cells, divergence, part or model.layers))
 
 
-def state_bytes(model: Transformer, examples: Sequence[Example], cells: Sequence[Cell]) -> float:
-    """Count the bytes that the states of all cells take per token of a batch, at most: indices, codes, kept scores."""
+def _demand(
+    engine: EngineSpec,
+    model: Transformer,
+    examples: Sequence[Example],
+    cells: Sequence[Cell],
+    divergence: bool,
+    part: Sequence[LayerShape],
+) -> Demand:
+    """Reckon what a batch asks of the device on which a part of the layers lies."""
+    methods = [cell.method_at(examples[0].prompt) for cell in cells]
+    return demand_of(
+        replace(model, layers=part),
+        examples,
+        len(cells),
+        Passes(engine.prefill_tokens, BLOCK, LOGIT_BYTES),
+        lambda one: len(part) / len(model.layers) * _state_bytes(model, one, cells),
+        caches=2 if divergence and any(method.own_prefill for method in methods) else 1,
+        gathers=engine.kernel == "torch" or any(find_binding(method) is None for method in methods),
+    )
+
+
+def _state_bytes(model: Transformer, example: Example, cells: Sequence[Cell]) -> float:
+    """Count the bytes that an example's states take under all cells: indices, codes, kept scores."""
     stack = Stack(tuple(model.layers))
-
-    def taken(example: Example) -> float:
-        methods = (cell.method_at(example.prompt) for cell in cells)
-        return model.element * sum(stack.state(method, sum(example)) for method in methods)
-
-    return most_per_token(examples, len(cells), taken)
+    methods = (cell.method_at(example.prompt) for cell in cells)
+    return model.element * sum(stack.state(method, sum(example)) for method in methods)
 
 
 def transformer_of(checkpoint: Checkpoint) -> Transformer:
@@ -105,8 +116,11 @@ def _plain(prepared: Prepared) -> int:
     """Return PLAIN_TOKENS, or fewer where states, and logits of all cells, would take more than PLAIN_BYTES."""
     examples, cells = [example_of(prompt) for prompt in prepared.prompts], prepared.plan.cells
     model = transformer_of(prepared.checkpoint)
-    rows = most_per_token(examples, len(cells), lambda _: len(cells) * row_bytes(model))
-    return max(1, int(min(PLAIN_TOKENS, PLAIN_BYTES / (state_bytes(model, examples, cells) + rows))))
+
+    def taken(one: Example) -> float:
+        return _state_bytes(model, one, cells) + len(cells) * row_bytes(model)
+
+    return max(1, int(min(PLAIN_TOKENS, PLAIN_BYTES / most_per_token(examples, len(cells), taken))))
 
 
 def _free_bytes(model: Any) -> dict[torch.device, int]:

@@ -104,7 +104,7 @@ def test_a_device_with_less_memory_is_planned_with_smaller_batches_unless_their_
     def batches(*more):
         (config,) = compositions([*SWEEP, "limit=8", f"model.path={tiny}", f"results={tmp_path}", *more])
         prepared = prepare(Job.of(config))
-        devices = (dataclasses.replace(CHIP, memory=memory) for memory in (0.92e9, 1e12))
+        devices = (dataclasses.replace(CHIP, memory=memory) for memory in (0.85e9, 1e12))
         return [len(workload_of(prepared, device).batches) for device in devices]
 
     few, all_of_them = batches()

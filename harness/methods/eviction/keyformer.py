@@ -162,8 +162,8 @@ class Keyformer(Method[Cached]):
         return Cost(choose=scores, attend=at.tokens(kept), write=at.newest + scores, held=held)
 
     def state_elements(self, at: LayerAt) -> float:
-        """Count the scores of all tokens."""
-        return at.n
+        """Count two scores of all tokens in float32, beside the one that every method may hold."""
+        return 4 * at.n
 
     @classmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:

@@ -166,8 +166,8 @@ class RKV(Method[Cached]):
         )
 
     def state_elements(self, at: LayerAt) -> float:
-        """Count the last queries."""
-        return self.window * at.group * at.head_dim
+        """Count the last queries, and where each token is."""
+        return self.window * at.group * at.head_dim + 2 * at.n
 
     @classmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:

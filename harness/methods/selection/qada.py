@@ -133,6 +133,10 @@ class QAdA(Method[Far]):
             held=at.cache + guess,
         )
 
+    def state_elements(self, at: LayerAt) -> float:
+        """Count the moments, which are held in float64 and whole."""
+        return 4 * at.head_dim * (at.head_dim + 1)
+
     @classmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:
         """Solve the threshold under the assumption of `cost`; tables of runs show the ratio that was measured."""

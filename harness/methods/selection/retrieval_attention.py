@@ -101,6 +101,10 @@ class RetrievalAttention(Method[Index]):
             held=at.cache + at.elements(EDGES * indexed),
         )
 
+    def state_elements(self, at: LayerAt) -> float:
+        """Count two flags per token: no graph is built here."""
+        return at.n
+
     @classmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:
         """Solve k. The static tokens stay as they are: short prompts ask for fewer `sinks` and `local`, 1 to 4."""

@@ -77,6 +77,10 @@ class SparQ(Method[MeanValue | None]):
             held=at.cache + at.keys(at.n) + mean,
         )
 
+    def state_elements(self, at: LayerAt) -> float:
+        """Count the running sum of V: K is held once here, whose channels both paths read from its rows."""
+        return at.head_dim if self.reallocate else 0
+
     @classmethod
     def at(cls, budget: Budget, **fixed: Any) -> Self:
         """Solve r for a given k, or k for a given r; with neither, r = D/ratio and k as near to S/(2 ratio) as fits."""
