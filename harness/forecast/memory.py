@@ -23,7 +23,7 @@ STATISTICS = 2
 """Float32 numbers per token and KV head that methods observe of a prefill: weight received, time of last use."""
 SCORES = 1
 """Float32 numbers per token and KV head that any method may hold, whatever it counts as its state."""
-GATHERED = 2
+GATHERED = 3
 """Copies that a method without a kernel makes of one layer's K and V while it attends."""
 SPREAD = 16
 

@@ -34,7 +34,7 @@ def test_tokens_fit_at_the_prefill_and_while_decoding_with_one_number_of_everyth
     one = Transformer([LayerShape(1, 1)], hidden=1, inner=1, vocabulary=1, heads=1)
     columns = 12 * (2 * 2 + 2 * 4)  # of 10 + 2 tokens: K, V, two statistics
     row = 8 * 2 + (2 + 4 + 4)  # through a layer; logits, the same in float32, likelihoods
-    attending = 12 * (2 * 2 * 2 + 3 * 4 + 3 * 4)  # two copies of K and V; weights in float32; a score in three cells
+    attending = 12 * (3 * 2 * 2 + 3 * 4 + 3 * 4)  # three copies of K and V; weights in float32; a score in three cells
     decoding = columns + 3 * (2 * 2 * 2 + row) + attending + 5  # three cells' own two tokens, and states of 5 bytes
     long, short = (Passes(prefill=prefill, block=5, logit_bytes=100) for prefill in (700, 7))
     prefill = 700 * (8 * 2 + 3 * 4 * 5)  # through attention, with weights of five queries in float32
@@ -52,7 +52,7 @@ def test_llama_2_7b_fills_most_of_an_h200_with_its_cache():
 
 def test_a_method_without_a_kernel_copies_what_it_attends_to():
     with_kernels = demand_of(LLAMA_2, [Example(1500, 30)], 1, PASSES, gathers=False)
-    assert SQUAD.decoding - with_kernels.decoding == pytest.approx(2 * 2 * 32 * 128 * 2)
+    assert SQUAD.decoding - with_kernels.decoding == pytest.approx(3 * 2 * 32 * 128 * 2)
     engine, examples = EngineSpec(prefill_tokens=1), [Example(1500, 30)]
     cells = [Cell.of(name, methods.create(name, k=40)) for name in ("h2o", "tova")]
     served, copied, in_torch = (
