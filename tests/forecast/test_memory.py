@@ -83,7 +83,7 @@ def test_a_gpu_with_half_the_layers_holds_the_caches_of_those():
     cells = [Cell.of("flexgen", methods.create("flexgen", k=4, reallocate=True))]
     whole, half = (planned_batch_tokens(engine, one, examples, free, cells, part=one.layers[:n]) for n in (4, 2))
     assert whole == planned_batch_tokens(engine, one, examples, free, cells)
-    assert 1.5 * whole < half < 2 * whole  # what one layer makes while it attends is on either
+    assert 1.3 * whole < half < 2 * whole  # what one layer makes while it attends is on either
 
 
 def test_states_of_all_cells_are_counted_at_every_token_of_the_batch():
