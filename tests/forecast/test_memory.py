@@ -47,7 +47,7 @@ def test_tokens_fit_at_the_prefill_and_while_decoding_with_one_number_of_everyth
 def test_llama_2_7b_fills_most_of_an_h200_with_its_cache():
     free = 141e9 - 2 * 6.74e9
     cached = 2 * 32 * 32 * 128 * 2 * fitting_tokens(free, SQUAD)
-    assert 0.85 * free < cached < SHARE * free
+    assert 0.8 * free < cached < SHARE * free
 
 
 def test_a_method_without_a_kernel_copies_what_it_attends_to():
