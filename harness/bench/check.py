@@ -153,10 +153,13 @@ def prompt_type(method: Method[Any], given: torch.dtype) -> torch.dtype:
 
 
 def _row_of(prompt: LayerPrefix, row: slice, step: Step, dtype: torch.dtype) -> LayerPrefix:
-    """Return one row of a prompt as the only one, in another type."""
+    """Return one row of a prompt as the only one, its keys and values in another type, statistics in no coarser one."""
     s = prompt.k.shape[2]
     given = {name: value[row] for name, value in prompt.statistics.items()}
-    known = {name: value.to(dtype) if value.is_floating_point() else value for name, value in given.items()}
+    known = {
+        name: value.to(torch.promote_types(value.dtype, dtype)) if value.is_floating_point() else value
+        for name, value in given.items()
+    }
     k, v = (tensor[row, :, :s].to(dtype) for tensor in (step.k, step.v))
     mask, steps = step.mask[row][..., :s], step.length - s
     return replace(prompt, k=k, v=v, mask=mask, statistics=known, shared={}, common={}, decode_steps=steps)

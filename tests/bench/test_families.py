@@ -82,6 +82,14 @@ def test_only_the_first_rows_are_defined_and_compared():
     assert one.compare(output, 1e-4).error == pytest.approx(0.5, abs=1e-5)
 
 
+@pytest.mark.parametrize("name", [name for name in methods.runnable() if methods.find(name).rounds_at_start])
+def test_what_rounds_a_prompt_is_compared_with_a_definition_that_starts_from_the_same_statistics(name):
+    layout = Layout(2, 400, 4, 2, 16, torch.bfloat16)
+    found = bench_families([layout], [name], samples=1, device="cpu", kernel="torch", rows=2)
+    (row,) = found[found["method"] == name].to_dict("records")
+    assert row["status"] == "ok" and row["error"] < 1e-2 and row["compared"] == 1
+
+
 def test_a_slow_call_is_launched_once(monkeypatch):
     monkeypatch.setattr("harness.bench.timing.LONGEST", 0.0)
     ran = []
