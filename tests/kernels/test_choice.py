@@ -4,10 +4,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from support.kernels import DEVICE, normal
 
 from harness.kernels.choice import TokenScores
-from harness.kernels.choice.tiles import is_whole, neighbours, picks
+from harness.kernels.choice.tiles import MOST_PARTS, RESIDENT, is_whole, neighbours, picks, radix
 
 FEW, MANY = 96, 300
 SHORT, LONG = 700, 9000
@@ -48,6 +50,14 @@ def expected(score, first, end, k):
 def test_the_shapes_below_are_searched_in_all_three_ways():
     assert picks(*SHAPES["groups"]) and not picks(*SHAPES["whole"]) and not picks(*SHAPES["digits"])
     assert is_whole(SHORT) and not is_whole(LONG)
+
+
+@given(longest=st.integers(1, 1 << 21), heads=st.integers(1, 4096), processors=st.sampled_from([16, 108, 132]))
+def test_programs_of_a_search_by_digits_that_wait_for_each_other_all_run_at_once(longest, heads, processors):
+    tiles = radix(longest, heads, processors)
+    assert (tiles.parts - 1) * tiles.per_part < longest <= tiles.parts * tiles.per_part
+    assert tiles.parts <= MOST_PARTS and tiles.block in (1024, 2048)
+    assert not tiles.at_once or heads * tiles.parts <= RESIDENT * processors
 
 
 @pytest.mark.parametrize("kind", ["normal", "tied", "level", "signed zeros", "far apart", "tiny"])

@@ -9,8 +9,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from harness.kernels.choice.tiles import Radix, is_whole, neighbours, picks, radix
-from harness.kernels.shared.device import overlap
+from harness.kernels.choice.tiles import DIGITS, PHASES, is_whole, neighbours, picks, radix
+from harness.kernels.shared.device import overlap, processors
 from harness.kernels.shared.tiles import power
 
 
@@ -110,25 +110,22 @@ class _Search:
         )  # fmt: skip
 
     def by_digits(self) -> None:
-        """Find the k-th score digit by digit, then list what reaches it: seven launches, for any k and length."""
-        from harness.kernels.choice.triton.radix import count_kernel, list_kernel, tally_kernel  # needs Triton
+        """Find the k-th score digit by digit, then list what reaches it, for any k and length.
 
-        tiles, found = radix(self.scores.columns), _Digits.zeros(self.scores.score, self._heads)
-        programs, common = (self._heads * tiles.parts,), self._radix_options(tiles)
-        for digit in range(found.DIGITS):
-            tally_kernel[programs](*self._searched(tiles), found.tally, found.bound, digit, **common)
-        counts = found.tally.new_empty(self._heads, tiles.parts, 2)
-        count_kernel[programs](*self._searched(tiles), found.tally, found.bound, counts, **common)
-        list_kernel[programs](
-            *self._searched(tiles), found.bound, counts, self.index, pad=power(tiles.parts), **common
-        )  # fmt: skip
+        This is one launch where all its programs run at once, and else one for each of six phases.
+        """
+        from harness.kernels.choice.triton.radix import search_kernel  # needs Triton
 
-    def _searched(self, tiles: Radix) -> tuple[Tensor | int, ...]:
-        s = self.scores
-        return s.score, *self._rows, self._per_row, tiles.parts, s.columns, tiles.per_part, s.window, self.k
-
-    def _radix_options(self, tiles: Radix) -> dict[str, int | bool]:
-        return {"block": tiles.block, "num_warps": tiles.warps, **self._overlap}
+        device = self.scores.score.device
+        s, tiles = self.scores, radix(self.scores.columns, self._heads, processors(device))
+        found = _Digits.empty(s.score, self._heads, tiles.parts)
+        phases = [(0, PHASES)] if tiles.at_once and device.type == "cuda" else [(n, n + 1) for n in range(PHASES)]
+        for first, last in phases:
+            search_kernel[(self._heads * tiles.parts,)](
+                s.score, *self._rows, self._per_row, tiles.parts, s.columns, tiles.per_part, s.window, self.k,
+                found.tally, found.bound, found.counts, found.arrived, self.index, first, last,
+                pad=power(tiles.parts), block=tiles.block, num_warps=tiles.warps, **self._overlap,
+            )  # fmt: skip
 
     @property
     def _rows(self) -> tuple[Tensor, Tensor]:
@@ -149,20 +146,21 @@ class _Search:
 
 @dataclass(frozen=True)
 class _Digits:
-    """Holds how often each value of each digit occurs, and the k-th score as far as its digits are known.
+    """Holds what the phases of a search by digits leave to the next, all int32.
 
-    tally [digits, B * H, 256] int32; bound [digits + 1, B * H, 2] int32: the first digits, and how many of the scores
-    that begin with them are still to be chosen.
+    tally [digits, B * H, 256] says how often each value of each digit occurs; bound [digits + 1, B * H, 2] the first
+    digits of the k-th score, and how many of the scores that begin with them are to be chosen; counts [B * H, parts, 2]
+    how many scores are above it and equal to it; arrived [B * H] how often programs have met.
     """
 
     tally: Tensor
     bound: Tensor
-
-    DIGITS = 4
-    """Of eight bits each, in a float32."""
+    counts: Tensor
+    arrived: Tensor
 
     @classmethod
-    def zeros(cls, like: Tensor, heads: int) -> _Digits:
-        """Allocate both."""
-        tally = torch.zeros(cls.DIGITS, heads, 256, dtype=torch.int32, device=like.device)
-        return cls(tally, tally.new_empty(cls.DIGITS + 1, heads, 2))
+    def empty(cls, like: Tensor, heads: int, parts: int) -> _Digits:
+        """Allocate all, what is counted up from zero by one launch."""
+        zero = torch.zeros(DIGITS * heads * 256 + heads, dtype=torch.int32, device=like.device)
+        tally, arrived = zero[:-heads].view(DIGITS, heads, 256), zero[-heads:]
+        return cls(tally, zero.new_empty(DIGITS + 1, heads, 2), zero.new_empty(heads, parts, 2), arrived)

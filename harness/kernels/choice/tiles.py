@@ -9,7 +9,15 @@ from harness.kernels.shared.tiles import power
 MOST_GROUPS, LEAST_NEIGHBOURS, MOST_NEIGHBOURS = 4096, 8, 64
 MOST_PICKED, MOST_ENTRIES = 256, 8192
 """Groups whose tokens one program looks at, and tokens that it holds in registers."""
+DIGITS = 4
+"""Of eight bits each, in a float32."""
+PHASES = DIGITS + 2
+"""Of a search by digits: each digit, counting, listing."""
 MOST_PARTS, BLOCK = 64, 1024
+RESIDENT = 4
+"""Programs of four warps that a processor surely runs at once, of up to 128 registers a thread."""
+MOST_WAITING = 4
+"""Times as many tokens as a program of many would have that one gets, so that all run at once."""
 FEW_GROUPS = 1024
 """Groups of neighbours that four warps search as fast as eight."""
 
@@ -32,19 +40,27 @@ def is_whole(longest: int) -> bool:
 
 @dataclass(frozen=True)
 class Radix:
-    """Says how a search by digits is cut up: programs per KV head, tokens of each and of a tile, warps."""
+    """Says how a search by digits is cut up: programs per KV head, tokens of each and of a tile, warps.
+
+    All programs run `at_once`, so that they can wait for each other.
+    """
 
     parts: int
     per_part: int
-    block: int = BLOCK
+    block: int
+    at_once: bool
     warps: int = 4
 
 
-def radix(longest: int) -> Radix:
-    """Return the tiles of a search by digits among at most `longest` tokens."""
-    blocks = -(-longest // BLOCK)
-    per_part = -(-blocks // MOST_PARTS) * BLOCK
-    return Radix(-(-longest // per_part), per_part)
+def radix(longest: int, heads: int, processors: int) -> Radix:
+    """Return the tiles of a search by digits among at most `longest` tokens of each of B * H heads."""
+    block = BLOCK if heads * longest <= 2 * processors * BLOCK else 2 * BLOCK
+    blocks, room = -(-longest // block), max(1, RESIDENT * processors // heads)
+    fewest = -(-blocks // MOST_PARTS)
+    waiting = max(fewest, -(-blocks // room))
+    at_once = heads <= RESIDENT * processors and waiting <= MOST_WAITING * fewest
+    per_part = waiting if at_once else fewest
+    return Radix(-(-blocks // per_part), per_part * block, block, at_once)
 
 
 @dataclass(frozen=True)

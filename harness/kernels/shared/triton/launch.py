@@ -21,6 +21,19 @@ def follow(overlap: tl.constexpr):
 
 
 @triton.jit
+def meet(arrived, programs):
+    """Wait until so many programs have come here, `arrived` int32; what they wrote before can be read then.
+
+    All of them must be able to run at the same time. What they wrote is read past the first-level cache (".cg").
+    """
+    tl.debug_barrier()  # all threads have written
+    seen = tl.atomic_add(arrived, 1) + 1
+    while seen < programs:
+        seen = tl.atomic_add(arrived, 0)
+    tl.debug_barrier()
+
+
+@triton.jit
 def hold_back(program, processors, resident, wait: tl.constexpr):
     """Start the programs of a processor's first wave `wait` nanoseconds apart.
 
