@@ -3,14 +3,16 @@
 import shlex
 
 import pytest
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from harness.__main__ import main
 from harness.commands.compose import compositions
 from harness.commands.quoting import quoted
 
-TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=12)
+SIGNS = st.sampled_from("\\\"'=,:;#~!&(){}[] ")
+LETTERS = st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"], exclude_characters="$")
+TEXTS = st.lists(SIGNS | LETTERS, min_size=1, max_size=12).map("".join)  # every other letter is a sign
 
 
 def taken(argument):
@@ -29,9 +31,12 @@ def test_a_value_that_hydra_cannot_read_is_shown_as_it_can(value, capsys):
     assert taken(quoted(override)) == value
 
 
-@given(TEXTS.filter(lambda text: "$" not in text))
-def test_a_text_that_is_written_so_is_the_text(value):
-    assert taken(quoted(f"task.system_instruction={value}")) == value
+@settings(max_examples=3, phases=[Phase.generate])  # many texts at once: to compose takes long, to shrink too
+@given(st.lists(TEXTS, min_size=40, max_size=40))
+def test_a_text_that_is_written_so_is_the_text_in_every_job(values):
+    arguments = (quoted(f"+text_{i}={value}") for i, value in enumerate(values))
+    jobs = compositions(["seed=0,1", *shlex.split(" ".join(arguments))])
+    assert [[job[f"text_{i}"] for i in range(40)] for job in jobs] == [values, values]
 
 
 def test_a_comma_is_a_text_a_list_or_several_jobs(capsys):
