@@ -13,7 +13,7 @@ import harness
 ROOT = Path(harness.__file__).parent
 FILES = {str(file.relative_to(ROOT)): file for file in sorted(ROOT.rglob("*.py"))}
 LAYERS = [
-    ["errors", "names", "paths", "text", "__init__"],
+    ["errors", "names", "paths", "strict_json", "text", "__init__"],
     ["attention"],
     ["methods"],
     ["kernels"],

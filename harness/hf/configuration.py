@@ -9,8 +9,8 @@ from transformers import AutoConfig, PreTrainedConfig
 from harness.errors import InputError, first_line
 from harness.hf.located import Located
 from harness.hf.spec import ModelSpec
+from harness.hf.vetting.json_files import read_object
 from harness.hf.vetting.settings import check_settings, forget_code
-from harness.hf.vetting.strict_json import read_object
 from harness.hf.weights import source
 
 FILE = "config.json"

@@ -10,8 +10,8 @@ from transformers import GenerationConfig
 
 from harness.errors import InputError, first_line
 from harness.hf.located import Located
+from harness.hf.vetting.json_files import read_object
 from harness.hf.vetting.settings import check_settings
-from harness.hf.vetting.strict_json import read_object
 
 FILE = "generation_config.json"
 

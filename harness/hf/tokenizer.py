@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from harness.errors import InputError, first_line, is_panic
 from harness.hf.configuration import check_configuration
 from harness.hf.located import Located
-from harness.hf.vetting.strict_json import read_object
+from harness.hf.vetting.json_files import read_object
 
 FILES = ("tokenizer*", "*vocab*", "*.model", "*.tiktoken", "*.bpe", "merges.txt")
 """What the files of a tokenizer are called."""

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from harness import strict_json
 from harness.errors import InputError
 
 MOST_BYTES = 1 << 28
@@ -19,7 +20,6 @@ LONGEST_LINE = 1 << 26
 """Bytes of a line; the record of a hundred thousand tokens has three million."""
 DEEPEST = 64
 """Levels of a JSON value. What is written here has eight at the most."""
-DEEP = "it is nested too deeply"
 KINDS = ((stat.S_ISLNK, "a link"), (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
 
 
@@ -86,34 +86,21 @@ def read_lines(file: Path, wanted: Callable[[bytes], bool] = every) -> Iterator[
         yield from (Line(number, text) for number, text in enumerate(_bounded(stream), start=1) if wanted(text))
 
 
-def parse_object(text: bytes | str) -> dict[str, Any]:
-    """Parse a JSON object. Raises UnreadableError for all else, also if a name stands in it twice."""
+def parse_object(text: bytes | str, levels: int | None = None) -> dict[str, Any]:
+    """Parse a JSON object, after a byte order mark too. Raises UnreadableError for all else."""
     try:
-        found = _DECODER.decode(text if isinstance(text, str) else text.decode("utf-8-sig"))
+        return strict_json.parse_object(text if isinstance(text, str) else text.decode("utf-8-sig"), levels)
     except UnicodeDecodeError:
         raise UnreadableError("it is no UTF-8") from None
     except json.JSONDecodeError:
         raise UnreadableError("it is torn, or no JSON") from None
-    except UnreadableError:
-        raise
-    except ValueError:
-        raise UnreadableError("it has a number of too many digits") from None
-    except RecursionError:
-        raise UnreadableError(DEEP) from None
-    if not isinstance(found, dict):
-        raise UnreadableError("it is no JSON object")
-    return found
+    except strict_json.RefusedJSONError as error:
+        raise UnreadableError(str(error)) from None
 
 
 def parse_shallow(text: bytes | str) -> dict[str, Any]:
     """Parse a JSON object that may be written again whole. Raises UnreadableError for more than DEEPEST levels."""
-    found = parse_object(text)
-    level: list[Any] = [found]
-    for _ in range(DEEPEST):
-        level = [inner for outer in level if isinstance(outer, dict | list) for inner in _inner(outer)]
-    if level:
-        raise UnreadableError(DEEP)
-    return found
+    return parse_object(text, DEEPEST)
 
 
 def check_replaceable(files: Iterable[Path]) -> None:
@@ -145,18 +132,3 @@ def _read(stream: BinaryIO) -> bytes:
 
 def _kind(mode: int) -> str:
     return next((words for is_it, words in KINDS if is_it(mode)), "a device")
-
-
-def _inner(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
-    return value.values() if isinstance(value, dict) else value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make the mapping of an object's pairs. Raises UnreadableError for a name that stands twice."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise UnreadableError("a name stands in it twice")
-    return found
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique)

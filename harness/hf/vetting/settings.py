@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.errors import InputError
-from harness.hf.vetting.strict_json import MOST_LEVELS, walk
+from harness.hf.vetting.json_files import MOST_LEVELS, walk
 
 LISTED = re.compile(r"^(?!.*(vocab|size)).*(layer|label|depth|block|stage|expert|branch|modul)")
 """Names of counts for each of which configurations make an entry of a list, before there is a model."""

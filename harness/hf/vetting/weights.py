@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from safetensors import SafetensorError, safe_open
 
 from harness.errors import InputError, first_line
-from harness.hf.vetting.strict_json import read_object
+from harness.hf.vetting.json_files import read_object
 
 SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
 SAFE_ENDING = ".safetensors"
