@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.commands.parser import Parser
 from harness.report.against.published import published
 from harness.report.load import Results, load
-from harness.report.sources import Sources, read_benchmarks, sort_out
+from harness.report.sources import Sources, find_benchmarks, read_benchmarks
 
 
 def add_source_arguments(parser: Parser, out: str) -> None:
@@ -38,10 +38,12 @@ def read_sources(given: argparse.Namespace, results: Results | None) -> Sources:
     Of the results folder's own benchmarks, those that cannot be read are named on standard error. Raises InputError for
     one that was asked for.
     """
-    files, left_out = (given.bench, []) if given.bench else sort_out(sorted(given.results.glob("bench/*.csv")))
-    _warn(left_out)
     overlaid = published() if given.against and results is not None else None
-    return Sources(results, overlaid, *read_benchmarks(files), tuple(left_out))
+    if given.bench:
+        return Sources(results, overlaid, *read_benchmarks(given.bench))
+    attention, generate, left_out = find_benchmarks(sorted(given.results.glob("bench/*.csv")))
+    _warn(left_out)
+    return Sources(results, overlaid, attention, generate, left_out)
 
 
 def _warn(sentences: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,32 +53,32 @@ class Sources:
     left_out: tuple[str, ...] = ()
 
 
-def read_benchmarks(files: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def read_benchmarks(files: Iterable[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read attention and end-to-end benchmarks, told apart by their columns; lines without a time are left out.
 
     Raises InputError for any other file.
     """
-    found: dict[str, list[pd.DataFrame]] = {"attention": [], "generate": []}
-    for file in files:
-        frame = _read(file)
-        kind = "attention" if "median_us" in frame else "generate"
-        timed = frame[frame["median_us" if kind == "attention" else "ms_per_token"].notna()]
-        found[kind].append(_named(timed))
-    attention, generate = (_joined(frames) for frames in found.values())
-    return attention, generate
+    return _told_apart([_read(file) for file in files])
 
 
-def sort_out(files: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """Return the files that are benchmarks, and a sentence on each that is none."""
-    readable, left_out = [], []
+def find_benchmarks(files: Iterable[Path]) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
+    """Read those of the files that are benchmarks as `read_benchmarks` does, and say of each other why it is none."""
+    found, left_out = [], []
     for file in files:
         try:
-            _read(file)
+            found.append(_read(file))
         except InputError as error:
             left_out.append(f"{printable(file.name)} is left out: {error}")
-        else:
-            readable.append(file)
-    return readable, left_out
+    return *_told_apart(found), tuple(left_out)
+
+
+def _told_apart(frames: Iterable[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    found: dict[str, list[pd.DataFrame]] = {"median_us": [], "ms_per_token": []}
+    for frame in frames:
+        time = "median_us" if "median_us" in frame else "ms_per_token"
+        found[time].append(_named(frame[frame[time].notna()]))
+    attention, generate = map(_joined, found.values())
+    return attention, generate
 
 
 def _read(file: Path) -> pd.DataFrame:
