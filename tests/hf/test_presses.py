@@ -1,47 +1,23 @@
 """Presses of kvpress on the engine's cache. What asks the package itself is skipped where it is not installed."""
 
-import importlib.util
 import sys
-from types import SimpleNamespace
 
 import pytest
 import torch
-from golden import settings
 from support import architectures, close
 from support.engine_runs import engine, generation, ropes
+from support.presses import PRESSES, kvpress, method, refusal
 from transformers.cache_utils import DynamicCache
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from harness import methods
-from harness.attention import Rope
 from harness.attention.compressor import Compressor
 from harness.engine import Prompt
-from harness.errors import InputError
-from harness.hf import kvpress_package
 from harness.hf.bridge import Bridge, _cache_name
 from harness.hf.kvpress_package import make_press, package
-from harness.hf.press_trial import press_refusal
-from harness.hf.presses import _PressedLayer
 from harness.methods.controls.dense import Dense
 
-INSTALLED = importlib.util.find_spec("kvpress") is not None
-kvpress = pytest.mark.skipif(not INSTALLED, reason=f"no kvpress: {kvpress_package.INSTALL}")
-SINGLE = """CURPress CapPress CompactorPress ExpectedAttentionPress KeyDiffPress KnormPress LagKVPress
-LeverageScorePress NonCausalAttnPress PyramidKVPress RandomPress SnapKVPress StreamingLLMPress TOVAPress""".split()
-WRAPPING = """AdaKVPress BlockPress ChunkKVPress ChunkPress CriticalAdaKVPress CriticalKVPress EntropyGatedChunkKVPress
-KeyRerotationPress MergingPress""".split()
-PRESSES = [*SINGLE, *(f"{name}/SnapKVPress" for name in WRAPPING)]
 LENGTHS = (140, 97)
-
-
-def method(press, ratio=0.5, **more):
-    return methods.create("kvpress", press=press, ratio=ratio, **more)
-
-
-def refusal(press, kind="llama", ratio=0.5, options=""):
-    config = architectures.config(kind)
-    heads = [SimpleNamespace(head_dim=rope.width if rope else 8) for rope in ropes(kind)]
-    return press_refusal(Compressor(press, ratio, options), config, ropes(kind), heads)
 
 
 def own_cache(name, tokens):
@@ -50,15 +26,6 @@ def own_cache(name, tokens):
     hidden = model(torch.tensor([tokens]), output_hidden_states=True, **{_cache_name(model): cache}).hidden_states
     inputs = [layer.input_layernorm(x) for layer, x in zip(model.model.layers, hidden[:-1], strict=True)]
     return model, [(x, held.keys, held.values) for x, held in zip(inputs, cache.layers, strict=True)]
-
-
-def test_without_the_package_it_is_refused_with_how_to_install_it(monkeypatch):
-    package.cache_clear()
-    monkeypatch.setitem(sys.modules, "kvpress", None)
-    said = refusal("KnormPress")
-    package.cache_clear()
-    assert said.startswith("kvpress cannot be imported (")
-    assert said.endswith(f"): {kvpress_package.INSTALL}")
 
 
 @kvpress
@@ -71,15 +38,6 @@ def test_importing_it_leaves_the_attention_functions_as_they_were():
     package()
     assert dict(ALL_ATTENTION_FUNCTIONS) == before
     assert ours._key in before
-
-
-@kvpress
-def test_these_are_all_its_presses_that_can_be_run():
-    found = {
-        name: vars(package())[name] for name in package().__all__ if kvpress_package._is_press(vars(package())[name])
-    }
-    fit = {name for name, cls in found.items() if kvpress_package._why_unfit(cls) is None}
-    assert fit == {*SINGLE, *WRAPPING, "SimLayerKVPress"}
 
 
 @kvpress
@@ -158,89 +116,6 @@ def test_a_method_of_ours_decodes_as_its_press(name, press, ours):
     assert found[0].nll == pytest.approx(expected[0].nll, abs=1e-5)
 
 
-def stub(setting):
-    """An attention module whose projection of queries is a slice of the hidden states."""
-    query, key, *_ = setting.tensors()
-    config = SimpleNamespace(num_attention_heads=query.shape[1], num_key_value_heads=key.shape[1])
-    return SimpleNamespace(head_dim=query.shape[3], layer_idx=0, config=config, q_proj=lambda x: x)
-
-
-def decoded(setting, press, options=""):
-    query, _, _, _, p = setting.tensors()
-    unrotated = setting.array("query_unrotated", torch.float32) if setting.has("query_unrotated") else query
-    inputs = unrotated[:, :, :p].transpose(1, 2).flatten(2)
-    given = method(press, setting.given["ratio"], options=options)
-    compress = _PressedLayer(given.compressor, stub(setting))
-    rope = Rope.plain(float(setting.array("rope_theta")) if setting.has("rope_theta") else 10_000, query.shape[3])
-    return setting.decode(given, compress=compress, rope=rope, inputs=inputs)
-
-
-@kvpress
-@settings("knorm", lambda setting: setting.given["kind"] == "knorm")
-def test_the_key_norm_decodes_as_the_golden_numbers(setting):
-    close(decoded(setting, "KnormPress"), setting.expected(), 2e-5)
-
-
-@kvpress
-@settings("key_diff", lambda setting: setting.given["kind"] == "key_diff")
-def test_key_diff_decodes_as_the_golden_numbers(setting):
-    block = setting.given.get("block")
-    press = ("BlockPress/KeyDiffPress", f"block_size={block}") if block else ("KeyDiffPress", "")
-    close(decoded(setting, *press), setting.expected(), 2e-5)
-
-
-@kvpress
-@settings("expected_attention", lambda setting: setting.given["kind"] == "expected_attention")
-def test_expected_attention_decodes_as_the_golden_numbers(setting):
-    given = setting.given
-    options = {
-        "n_future_positions": given["future"],
-        "n_sink": given["sink"],
-        "use_covariance": str(given["covariance"]).lower(),
-        "use_vnorm": str(given["value_norm"]).lower(),
-        "epsilon": given["epsilon"],
-    }
-    text = ", ".join(f"{name}={value}" for name, value in options.items())
-    close(decoded(setting, "ExpectedAttentionPress", text), setting.expected(), 2e-5)
-
-
-@kvpress
-@pytest.mark.parametrize(
-    ("given", "sentence"),
-    [
-        ({"press": "NoPress"}, "kvpress has no press 'NoPress': choose from AdaKVPress, BlockPress,"),
-        ({"press": "DecodingPress"}, "DecodingPress acts in hooks or passes of its own, so it cannot be run"),
-        ({"press": "KVzipPress"}, "KVzipPress acts in hooks or passes of its own"),
-        ({"press": "ObservedAttentionPress"}, "needs whole matrices of attention weights"),
-        ({"press": "ExpectedAttentionStatsPress"}, "loads what was learnt of a model beforehand"),
-        ({"press": "DuoAttentionPress"}, "loads what was learnt of a model beforehand"),
-        ({"press": "ThinKPress"}, "sets channels of keys to zero"),
-        ({"press": "ScorerPress"}, "is only what other presses are made of"),
-        ({"press": "AdaKVPress"}, "wraps another press: name it behind a slash, as in AdaKVPress/KnormPress"),
-        ({"press": "KnormPress/SnapKVPress"}, "KnormPress wraps no other press"),
-        (
-            {"press": "SnapKVPress", "options": "window=3"},
-            "SnapKVPress has no option 'window': choose from kernel_size",
-        ),
-        ({"press": "KnormPress", "options": "compression_ratio=0.5"}, "has no option 'compression_ratio'"),
-        ({"press": "SimLayerKVPress"}, "removes what its options say: set ratio=0"),
-        ({"press": "SimLayerKVPress", "ratio": 0.0, "options": "lazy_threshold=7"}, "refuses its options: "),
-        ({"press": "SnapKVPress", "options": "window_size=true, kernel_size=x"}, "fails on a prompt of 2048 tokens"),
-        ({"press": "KnormPress", "kind": "mixtral"}, "kvpress does not know architecture 'mixtral', only gemma3"),
-        ({"press": "CriticalKVPress/KnormPress", "kind": "qwen2"}, "fails on a prompt of 2048 tokens: 'Qwen2Config'"),
-    ],
-    ids=lambda value: value["press"] if isinstance(value, dict) else "",
-)
-def test_what_cannot_be_run_is_refused_in_a_sentence_before_weights(given, sentence):
-    assert sentence in refusal(**given)
-
-
-@kvpress
-@pytest.mark.parametrize("press", PRESSES)
-def test_what_can_be_run_is_not_refused(press):
-    assert refusal(press) is None
-
-
 @kvpress
 def test_a_press_whose_threshold_decides_is_measured():
     options = "lazy_threshold=0.0, n_recent=20, n_initial=2"
@@ -248,9 +123,3 @@ def test_a_press_whose_threshold_decides_is_measured():
     prompts = generation(architectures.prompts((100,)), new=4)
     ((output,),) = engine().run(prompts, [method("SimLayerKVPress", 0.0, options=options)])
     assert 0.2 < output.share < 0.3
-
-
-@kvpress
-def test_a_prompt_that_is_too_short_for_a_press_is_named():
-    with pytest.raises(InputError, match=r"SnapKVPress fails on a prompt of 13 tokens: .* window size 64"):
-        engine().run(generation(architectures.prompts((13,))), [method("SnapKVPress")])

@@ -1,22 +1,14 @@
-"""Figures from hand-made folders and benchmarks: what they show is computed apart, and every file is written."""
+"""Figures from hand-made folders and benchmarks: they show what stands in the folder, and every file is written."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from support.report.folders import Cell, Folder, quarter_and_eighth, write_needles
 
 from harness.errors import InputError
 from harness.report.against.published import published
 from harness.report.drawing.save import file_stem, save
-from harness.report.drawing.style import look
 from harness.report.figures import draw_all, find, names
-from harness.report.figures.agreement import still_equal
-from harness.report.figures.length import binned
-from harness.report.figures.pareto import front
-from harness.report.figures.retained import with_share
 from harness.report.load import load
-from harness.report.methods import with_facts
-from harness.report.names import task_name, task_order
 from harness.report.sources import Sources
 
 FROM_RESULTS = ["agreement", "divergence", "length", "pareto", "retained", "tradeoff"]
@@ -107,42 +99,6 @@ def test_names_with_formula_characters_are_drawn_as_they_are(tmp_path):
     assert "tradeoff-..-m-hub-a-b" in stems and file_stem("a/../b") == "a-..-b"
 
 
-def test_the_front_holds_what_no_other_setting_beats():
-    columns = ["method", "bytes_per_token", "value", "higher_is_better"]
-    cells = pd.DataFrame(
-        [
-            ("h2o", 1, 0.2, True),
-            ("sparq", 2, 0.5, True),
-            ("lru", 3, 0.4, True),
-            ("oracle_topk", 3, 0.9, True),
-            ("dense", 8, 0.6, True),
-        ],
-        columns=columns,
-    )
-    cells = with_facts(cells)
-    assert front(cells)["method"].tolist() == ["h2o", "sparq", "dense"]
-    assert front(cells.assign(higher_is_better=False))["method"].tolist() == ["h2o"]
-
-
-def test_outputs_equal_dense_until_their_first_difference():
-    rows = pd.DataFrame({"first_difference": [np.nan, 2.0, 0.0, 2.0], "new_tokens": [4, 4, 4, 4]})
-    # After 0 tokens all are equal; one differs in its first token, two more in their third.
-    assert still_equal(rows).tolist() == [1.0, 0.75, 0.75, 0.25, 0.25]
-
-
-def test_length_bins_hold_equally_many_examples():
-    rows = pd.DataFrame({"prompt_tokens": [30, 10, 20, 60, 50, 40], "value": [1, 0, 1, 0, 0, 1]})
-    found = binned(rows)
-    assert found["length"].tolist() == [20, 50] and found["n"].tolist() == [3, 3]
-    assert found["mean"].tolist() == pytest.approx([2 / 3, 1 / 3])
-
-
-def test_the_share_of_tokens_kept_is_k_over_the_prompt(tmp_path):
-    quarter_and_eighth().write(tmp_path)
-    shares = with_share(load(tmp_path).cells).set_index("params")["share"]
-    assert shares['{"k": 200}'] == 0.2 and np.isnan(shares["{}"])
-
-
 def test_the_needle_map_joins_lengths_and_shows_what_was_not_run(tmp_path):
     write_needles(tmp_path / "results")
     (drawing,) = find("needle").draw(sources(tmp_path / "results"))
@@ -156,37 +112,6 @@ def test_needles_of_knobs_that_no_ratio_asked_for_are_titled_by_the_knobs(tmp_pa
     Folder([Cell("h2o", [1, 0], 8, {"k": 128})], task="needle_1024", columns=columns).write(tmp_path / "results")
     (drawing,) = find("needle").draw(sources(tmp_path / "results"))
     assert drawing.figure.axes[0].get_title() == "H2O (k=128)"
-
-
-def test_needle_tasks_come_by_length_after_the_others():
-    tasks = ["needle_16384", "needle_2048", "gsm8k", "repetition"]
-    assert sorted(tasks, key=task_order) == ["repetition", "needle_2048", "needle_16384", "gsm8k"]
-    assert task_name("needle_2048") == "Needle at 2048 tokens"
-
-
-def looks(*methods, **recorded):
-    """The look of each method, of those in run.json as `recorded`."""
-    table = with_facts(pd.DataFrame({"method": methods}), recorded)
-    return [look(line) for line in table.to_dict("records")]
-
-
-def test_the_colour_of_a_method_is_its_family_s_and_its_marker_its_own():
-    h2o, infinite, sparq = looks("h2o", "lm_infinite", "sparq")
-    assert h2o.color == infinite.color != sparq.color
-    assert (h2o.marker, h2o.line) != (infinite.marker, infinite.line)
-    dense, oracle, random = looks("dense", "oracle_topk", "random_k")
-    assert (dense.color, dense.line) == ("#000000", "--") and oracle.color == random.color != dense.color
-    assert oracle.line == random.line == ":" and oracle.marker != random.marker
-
-
-def test_twenty_methods_of_a_family_are_told_apart():
-    names = [f"m{i}" for i in range(20)]
-    assert len(set(looks(*names, **{name: {"family": "eviction"} for name in names}))) == 20
-
-
-def test_a_method_that_nobody_knows_has_the_same_look_everywhere():
-    (alone,), (beside, _) = looks("brand_new"), looks("brand_new", "h2o")
-    assert alone == beside and alone.marker not in "os^D"
 
 
 def test_an_unknown_figure_is_one_sentence():
