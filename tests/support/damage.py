@@ -7,6 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
+WHOLE, DAMAGED = "llama-2-7b-squad-hub-00000001", "llama-2-7b-triviaqa-hub-00000001"
+"""Two runs of one results folder: one stays whole, one is to be damaged."""
 DEEP = "[" * 5_000 + "]" * 5_000
 NESTED = '{"a": ' * 80 + "1" + "}" * 80
 MANY_DIGITS = "9" * 5_000
