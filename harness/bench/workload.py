@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -77,9 +77,11 @@ class Workload:
 
     def outcomes(self, samples: int) -> Iterator[tuple[Case, str, Outcome]]:
         """Try every SDPA backend, every rival and every case; yields each case with the name of what computed it."""
+        versions = {path: rival.version for rival in self.rivals for path in rival.paths}
         for case, trial in self._trials():
             count = samples if trial.captured else min(samples, LAUNCHED_SAMPLES)
-            yield case, trial.name, outcome_of(trial, self.device, count)
+            found = outcome_of(trial, self.device, count)
+            yield case, trial.name, replace(found, note=found.note or versions.get(trial.name, ""))
         for rival in self.rivals:
             if rival.absence:
                 yield self._plain, rival.name, Outcome(Status.ABSENT, self._exact, rival.absence)

@@ -1,5 +1,6 @@
 """Kernels of others are timed beside ours, each with its error; what is not installed has a line that says so."""
 
+import importlib.metadata
 import importlib.util
 import sys
 from textwrap import dedent
@@ -99,6 +100,14 @@ def test_every_library_that_is_installed_is_timed_and_right(batch, s):
     assert list(found.index) == ["fa3", "flashinfer", "flashinfer tensor cores"]
     assert set(found["status"]) == {"ok"} and (found["error"] < 1e-5).all() and (found["us"] > 0).all()
     assert set(found["method"]) == {"dense"} and (found["compared"] == 1).all()
+    unknown = "of a version that it does not say"
+    assert list(found["note"]) == [f"fa3-fwd, {unknown}", *[f"flashinfer-python, {unknown}"] * 2]
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_line_of_a_library_notes_its_version(monkeypatch):
+    monkeypatch.setattr(importlib.metadata, "version", lambda package: {"fa3-fwd": "1.2.3"}[package])
+    assert list(lines("fa3")["note"]) == ["fa3-fwd 1.2.3"]
 
 
 def test_a_library_that_is_not_installed_has_a_line_without_a_time(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +33,16 @@ class Rival:
         """Say what is not installed; "" if nothing is missing. Imports nothing."""
         missing = bool(self.module) and importlib.util.find_spec(self.module) is None
         return f"{self.package} is not installed: pip install {self.package}" if missing else ""
+
+    @property
+    def version(self) -> str:
+        """Name the package and its version, which the rows of its paths note; "" for what is no package."""
+        if not self.package:
+            return ""
+        try:
+            return f"{self.package} {importlib.metadata.version(self.package)}"
+        except importlib.metadata.PackageNotFoundError:
+            return f"{self.package}, of a version that it does not say"
 
     @property
     def makes(self) -> Mapping[str, Make]:
