@@ -12,13 +12,17 @@ import pandas as pd
 
 from harness import methods
 from harness.attention import LayerShape
-from harness.forecast.device import DEVICES, Device, ModelSize, Traffic
+from harness.forecast.device import DEVICES, SEARCHES, Device, ModelSize, Traffic
 from harness.forecast.time_model import SEPARATE, chosen_apart
 from harness.sweep.traffic import traffic_of
 
 SPEED = Path(__file__).resolve().parents[1] / "docs" / "speed"
-FILES = ("grid", "bars", "h100", "families", "selection")
+FILES = ("grid", "bars", "h100", "families", "rivals")
 """The parts of attention_PART.csv; one that is not there yet is left out."""
+MANY = SEARCHES[1:]
+"""Ways to search for many entries."""
+BEFORE_GROUPS = ("ee81cff",)
+"""Commits whose kernels for groups of query heads are no more: their times say nothing of today's."""
 SLOW = ("math", "packed")
 """Words of the paths of PyTorch's SDPA that nobody would choose."""
 
@@ -42,18 +46,22 @@ class Measured:
 
     @property
     def choosing(self) -> list[float]:
-        """Return the same for choosing: 1, thousand tokens, million scores, and us of the bytes per access pattern."""
+        """Return the same for choosing: 1, thousand entries, million scores, and us of the bytes per access pattern.
+
+        Then, for each way to search for many, 1 and million entries.
+        """
         traffic, read = self.traffic, chosen_apart(self.traffic)
         if not read:
-            return [0.0] * (3 + len(SEPARATE))
-        scores = self.rows * traffic.tokens * self.size.kv_heads * self.size.group / 1e6
+            return [0.0] * (3 + len(SEPARATE) + 2 * len(MANY))
+        entries = self.rows * traffic.scored * self.size.kv_heads / 1e6
         per_access = [self._ideal_us(read) * (traffic.access == access) for access in SEPARATE]
-        return [1.0, traffic.tokens / 1e3, scores, *per_access]
+        per_search = [term * (traffic.search == search) for search in MANY for term in (1.0, entries)]
+        return [1.0, traffic.scored / 1e3, entries * self.size.group, *per_access, *per_search]
 
     @property
-    def codes(self) -> list[float]:
-        """Return the same for reading codes back: millions of them."""
-        return [self.rows * self.traffic.whole / self.size.bytes_per_element / 1e6 * self.traffic.in_codes]
+    def beside(self) -> list[float]:
+        """Return the same for what else takes time: millions of codes to read back, and counting what is moved."""
+        return [self.rows * self.traffic.codes / 1e6, float(self.traffic.metered)]
 
     @property
     def launched(self) -> list[float]:
@@ -88,7 +96,8 @@ def by(rows: Sequence[Measured], key: Callable[[Measured], str]) -> dict[str, li
 def _measured(table: pd.DataFrame) -> Iterator[Measured]:
     for row in table.dropna(subset="us").to_dict("records"):  # a line that is wrong or unsupported has no time
         device = next((one for one in DEVICES if one.name in row["device"]), None)
-        if device and not any(word in row["path"] for word in SLOW) and not _reads_rows(row):
+        apart = _reads_rows(row) or _is_no_more(row)
+        if device and not any(word in row["path"] for word in SLOW) and not apart:
             layer = LayerShape(row["kv_heads"], row["d"], group=row["heads"] // row["kv_heads"])
             traffic = traffic_of(row["method"], _method(row), [layer], row["s"], 2)
             size = ModelSize(0.0, 1, layer.kv_heads, group=layer.group)
@@ -102,6 +111,11 @@ def _method(row: dict[Any, Any]) -> methods.Method[Any]:
 
 def _given(row: dict[Any, Any]) -> dict[str, Any]:
     return {knob: int(row[knob]) for knob in ("r", "k") if not pd.isna(row[knob])}
+
+
+def _is_no_more(row: dict[Any, Any]) -> bool:
+    """Return True for a kernel of ours that has been replaced since."""
+    return row["commit"] in BEFORE_GROUPS and row["path"] == "triton" and row["kv_heads"] < row["heads"]
 
 
 def _reads_rows(row: dict[Any, Any]) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from scipy.optimize import nnls
-from speed_rows import Measured
+from speed_rows import MANY, Measured
 
-from harness.forecast.time_model import SEPARATE, Choosing, Reading, TimeModel
+from harness.forecast.time_model import SEPARATE, Reading, TimeModel, choosing_of
 
 TORCH_SHARE = 0.25
 """Assumed, of the bandwidth, where no method in PyTorch was measured."""
@@ -17,16 +18,19 @@ TORCH_SHARE = 0.25
 
 def shared_path(rows: Sequence[Measured]) -> dict[str, Any]:
     """Fit reading and choosing, which all methods with a kernel share. Choosing by a pattern unseen is left out."""
-    bounds = (0, 0, 1, 0, 0, 0, *(1 for _ in SEPARATE), 0)
-    found = _fit([row.reading + row.choosing + row.codes for row in rows], rows, bounds)
-    names = "fixed_us", "us_per_kilotoken", "us_per_million_scores"
+    bounds = (0, 0, 1, 0, 0, 0, *(1 for _ in SEPARATE), *(0 for _ in 2 * MANY), 0, 0)
+    found = iter(_fit([row.reading + row.choosing + row.beside for row in rows], rows, bounds))
+    reading = _reading(list(islice(found, 3)))
+    names = "fixed_us", "us_per_kiloentry", "us_per_million_scores"
+    choosing: dict[str, Any] = {name: short(us) for name, us in zip(names, islice(found, 3), strict=True)}
     seen = {row.traffic.access for row in rows}
-    share = {access: _share(us) for access, us in zip(SEPARATE, found[6:-1], strict=True) if access in seen}
-    return {
-        "codes_us_per_million": short(found[-1]),
-        "reading": _reading(found[:3]),
-        "choosing": {**dict(zip(names, map(short, found[3:6]), strict=True)), "share": share},
+    per_access = zip(SEPARATE, islice(found, len(SEPARATE)), strict=True)
+    choosing["share"] = {access: _share(us) for access, us in per_access if access in seen}
+    choosing["searches"] = {
+        search: {"fixed_us": short(next(found)), "us_per_million": short(next(found))} for search in MANY
     }
+    codes, meter = (short(us) for us in found)
+    return {"codes_us_per_million": codes, "meter_us": meter, "reading": reading, "choosing": choosing}
 
 
 def dense(rows: Sequence[Measured]) -> dict[str, float]:
@@ -42,9 +46,9 @@ def launched(rows: Sequence[Measured], fixed_us: float) -> dict[str, float]:
 
 def kernels_alone(passes: dict[str, Any], weights_share: float, prefill_share: float) -> TimeModel:
     """Return the model of kernels alone."""
-    reading, choosing = Reading(**passes["reading"]), Choosing(**passes["choosing"])
-    codes = passes["codes_us_per_million"]
-    return TimeModel(weights_share, prefill_share, 0.0, reading, choosing, reading, {}, codes)
+    reading, choosing = Reading(**passes["reading"]), choosing_of(passes["choosing"])
+    beside = passes["codes_us_per_million"], passes["meter_us"]
+    return TimeModel(weights_share, prefill_share, 0.0, reading, choosing, reading, {}, *beside)
 
 
 def _fit(terms: Sequence[Sequence[float]], rows: Sequence[Measured], least: Sequence[int]) -> list[float]:

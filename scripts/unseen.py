@@ -44,8 +44,8 @@ def left_out_launched(rows: Sequence[Measured]) -> dict[str, list[float]]:
 
 
 def _ratios(passes: dict[str, Any], rows: Sequence[Measured]) -> list[float]:
-    share = passes["choosing"]["share"]
-    share.setdefault(UNMEASURED, float(np.mean(list(share.values()) or [passes["reading"]["share"]])))
+    streamed = passes["reading"]["share"]  # what nobody measured is taken to be read like what is attended to
+    passes["choosing"]["share"].setdefault(UNMEASURED, streamed)
     model = kernels_alone(passes, 1.0, 1.0)
     seconds = (model.attention_seconds(row.device, row.size, row.traffic, row.rows) for row in rows)
     return [one * 1e6 / row.us for one, row in zip(seconds, rows, strict=True)]

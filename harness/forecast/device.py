@@ -32,6 +32,10 @@ DEVICES = (
 )
 
 
+SEARCHES = ("groups", "whole", "digits")
+"""Ways to find the best of stored scores: a few groups of neighbours first, all in one program, or digit by digit."""
+
+
 @dataclass(frozen=True)
 class ModelSize:
     """Holds what of a model costs time: weights that multiply a token, attention layers, KV heads of a layer.
@@ -50,10 +54,11 @@ class ModelSize:
 class Traffic:
     """Describes what a decode step of one cell moves for one row, over all layers and KV heads, in bytes.
 
-    `choose` is read to choose, `attend` is read to attend or written, `whole` is what dense attention reads. `tokens`
-    are those that the layers choose from, summed over layers. `access` is how the method finds what it reads
-    (harness/methods/about.py); without `by_kernel` it runs in PyTorch wherever it runs. With `in_codes`, all of the
-    cache is read back from codes in every step.
+    `choose` is read to choose, `attend` is read to attend or written, `whole` is what dense attention reads. `access`
+    is how the method finds what it reads (harness/methods/about.py); without `by_kernel` it runs in PyTorch wherever it
+    runs. `scored` counts the entries of a KV head's index that the layers choose among, summed over layers, and
+    `search` names how a kernel finds the best of them (SEARCHES). `codes` counts the elements that are read back from
+    codes. What a `metered` method moves is counted beside every step.
     """
 
     method: str
@@ -61,9 +66,11 @@ class Traffic:
     choose: float
     attend: float
     whole: float
-    tokens: float
+    scored: float
     by_kernel: bool = True
-    in_codes: bool = False
+    search: str = "groups"
+    codes: float = 0.0
+    metered: bool = False
 
     @property
     def moved(self) -> float:

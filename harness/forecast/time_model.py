@@ -2,17 +2,17 @@
 
 A decode step reads the weights once, then each layer's attention runs. All methods share one path. Reading: a fixed
 latency, a chain of dependent loads as long as what one KV head reads, and all bytes at a share of the memory's
-bandwidth. Before it, where something is read to choose, choosing: a fixed latency, a search among the tokens of a
-head, the scores of all query heads, and the bytes that are scored. Codes are read back by instructions that take longer
-than their bytes. A method without a kernel is launched from Python
-in every layer, and passes the whole cache. `time_model.yaml` holds the constants and where they come from;
-`scripts/fit_time_model.py` writes it. No torch here.
+bandwidth. Before it, where something is read to choose, choosing: a fixed latency, a search among the entries of a
+head, the scores of all query heads, and the bytes that are scored; the search for many of them takes longer. Codes are
+read back by instructions that take longer than their bytes. A method that counts what it moves launches that, too. One
+without a kernel is launched from Python in every layer, and passes the whole cache.
+`time_model.yaml` holds the constants and where they come from; `scripts/fit_time_model.py` writes it. No torch here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -44,25 +44,47 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Search:
+    """Describes what a search for many takes: microseconds a call, and per million entries of all KV heads."""
+
+    fixed_us: float
+    us_per_million: float
+
+
+@dataclass(frozen=True)
 class Choosing:
-    """Describes the pass that scores and chooses, in microseconds: a call, a thousand tokens of one head to search.
+    """Describes the pass that scores and chooses, in microseconds: a call, a thousand entries of one head to search.
 
     And a million scores of all query heads; `share` is that of the bandwidth at which each access pattern reads.
+    `searches` holds what those take in addition that do not begin with groups of neighbours.
     """
 
     fixed_us: float
-    us_per_kilotoken: float
+    us_per_kiloentry: float
     us_per_million_scores: float
     share: Mapping[str, float]
+    searches: Mapping[str, Search] = field(default_factory=dict)
 
     def seconds(self, device: Device, size: ModelSize, traffic: Traffic, rows: int) -> float:
         """Predict all layers of one step; nothing where the choice is no pass of its own."""
-        read, scores = chosen_apart(traffic), rows * traffic.tokens * size.kv_heads * size.group
+        read, entries = chosen_apart(traffic), rows * traffic.scored * size.kv_heads
         if not read:
             return 0.0
-        latency = size.layers * self.fixed_us + self.us_per_kilotoken * traffic.tokens / 1e3
+        search = self.searches.get(traffic.search, FEW)
+        latency = size.layers * (self.fixed_us + search.fixed_us) + self.us_per_kiloentry * traffic.scored / 1e3
+        scoring = (self.us_per_million_scores * size.group + search.us_per_million) * entries / 1e6
         share = self.share.get(traffic.access) or self.share[UNMEASURED]
-        return (latency + self.us_per_million_scores * scores / 1e6) / 1e6 + rows * read / (share * device.bandwidth)
+        return (latency + scoring) / 1e6 + rows * read / (share * device.bandwidth)
+
+
+FEW = Search(0.0, 0.0)
+"""What is searched by groups of neighbours is what the other constants of a choice were fitted on."""
+
+
+def choosing_of(constants: Mapping[str, Any]) -> Choosing:
+    """Make the pass of constants as they are stored."""
+    searches = {name: Search(**fitted) for name, fitted in constants["searches"].items()}
+    return Choosing(**{**constants, "searches": searches})
 
 
 def chosen_apart(traffic: Traffic) -> float:
@@ -75,7 +97,7 @@ class TimeModel:
     """Predicts seconds on one device.
 
     `dense` holds PyTorch's own backends of dense attention and rivals, `torch` a method that Python launches.
-    `codes_us_per_million` is what reading back so many codes adds; 0 as long as nobody measured it.
+    `codes_us_per_million` is what reading back so many codes adds, `meter_us` what a call that counts its bytes does.
     `prefill_share` of peak arithmetic is assumed: `harness bench` does not measure it. `call_us` is what launching the
     kernels of one layer under one cell from Python adds to a step that is not replayed; it is what the one sweep that
     was timed took beyond its kernels.
@@ -89,6 +111,7 @@ class TimeModel:
     torch: Reading
     dense: Mapping[str, Reading]
     codes_us_per_million: float = 0.0
+    meter_us: float = 0.0
 
     @classmethod
     def stored(cls) -> Self:
@@ -96,7 +119,7 @@ class TimeModel:
         constants: dict[str, Any] = yaml.safe_load(CONSTANTS.read_text(encoding="utf-8"))
         dense = {name: Reading(**fitted) for name, fitted in constants.pop("dense").items()}
         reading, torch = (Reading(**constants.pop(name)) for name in ("reading", "torch"))
-        choosing = Choosing(**constants.pop("choosing"))
+        choosing = choosing_of(constants.pop("choosing"))
         return cls(**constants, reading=reading, choosing=choosing, torch=torch, dense=dense)
 
     def prefill_seconds(self, device: Device, flops: float) -> float:
@@ -113,9 +136,9 @@ class TimeModel:
         if not (traffic.by_kernel and device.kernels):
             return self.torch.seconds(device, size, traffic.whole + traffic.moved, rows)
         read = traffic.moved - chosen_apart(traffic)
-        codes = rows * traffic.whole / size.bytes_per_element / 1e6 * traffic.in_codes
-        choosing = self.choosing.seconds(device, size, traffic, rows) + self.codes_us_per_million * codes / 1e6
-        return choosing + self.reading.seconds(device, size, read, rows)
+        beside = self.codes_us_per_million * rows * traffic.codes / 1e6 + self.meter_us * size.layers * traffic.metered
+        choosing = self.choosing.seconds(device, size, traffic, rows)
+        return choosing + self.reading.seconds(device, size, read, rows) + beside / 1e6
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,17 @@ class Method(ABC, Generic[S]):
         beside = 0 if self.owns_cache else at.cache
         return max(0.0, self.cost(at).held - beside) / ELEMENT
 
+    def scored(self, at: LayerAt) -> float:
+        """Count the entries of a KV head's index among which it chooses: one per token, unless one stands for several.
+
+        This and `coded` say what takes time beside bytes.
+        """
+        return at.n
+
+    def coded(self, at: LayerAt) -> float:
+        """Count the elements that a KV head reads back from codes in a step: all of a cache of the method's own."""
+        return at.cache / ELEMENT if self.owns_cache else 0.0
+
     def transfers(self, n: int, d: int) -> float:
         """Count the elements that a lone KV head of one query head moves at n cached tokens and head dimension d."""
         return self.cost(LayerAt(n, d, prompt=n)).moved / ELEMENT

@@ -8,8 +8,9 @@ from typing import Any
 from harness.attention import LayerShape
 from harness.forecast.device import Traffic
 from harness.kernels import find_binding
+from harness.kernels.choice.tiles import is_whole, picks
 from harness.methods import Method
-from harness.methods.cost import ELEMENT, Stack
+from harness.methods.cost import ELEMENT, LayerAt, Stack
 
 
 def traffic_of(
@@ -24,8 +25,28 @@ def traffic_of(
     cost, whole = stack.cost(method, n), stack.dense(n).attend
     size = element / ELEMENT
     choose = whole / 2 if method.oracle else cost.choose
-    tokens = sum(layer.visible(n) for layer in layers)
-    by_kernel = kernels and find_binding(method) is not None
-    attend = cost.attend + cost.write
-    sizes = choose * size, attend * size, whole * size
-    return Traffic(name, method.about.access, *sizes, tokens, by_kernel, in_codes=method.owns_cache)
+    sizes = choose * size, (cost.attend + cost.write) * size, whole * size
+    by_kernel, at = kernels and find_binding(method) is not None, _layers(layers, n)
+    return Traffic(
+        name,
+        method.about.access,
+        *sizes,
+        sum(method.scored(layer) for layer in at),
+        by_kernel,
+        search_of(method, max(at, key=method.scored)),
+        sum(layer.kv_heads * method.coded(layer) for layer in at),
+        method.measured,
+    )
+
+
+def search_of(method: Method[Any], at: LayerAt) -> str:
+    """Name how a kernel finds what the method attends to in a layer, by how many of how many entries it chooses."""
+    entries = max(1, round(method.scored(at)))
+    chosen = method.cost(at).attend / at.tokens(1) * entries / at.n
+    if picks(max(1, round(chosen)), entries):
+        return "groups"
+    return "whole" if is_whole(entries) else "digits"
+
+
+def _layers(layers: Sequence[LayerShape], n: int) -> list[LayerAt]:
+    return [LayerAt.of(layer, n, number, len(layers)) for number, layer in enumerate(layers)]

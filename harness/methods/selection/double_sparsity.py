@@ -11,7 +11,7 @@ from torch import Tensor
 from harness.attention import LayerPrefix, Step
 from harness.attention.calibration import ChannelMagnitude
 from harness.attention.index.labelled import Heavy, Labelled, calibrator, magnitude, observed
-from harness.attention.index.labels import label_bits, quantised_label
+from harness.attention.index.labels import EXACT, label_bits, quantised_label
 from harness.attention.statistics import Statistic
 from harness.methods.about import About, Paper
 from harness.methods.best_tokens import BestTokens
@@ -98,6 +98,10 @@ class DoubleSparsity(BestTokens[Labelled]):
         label = label_bits(min(self.r, at.head_dim), self.label_bits) * (at.group if self._own_labels else 1)
         attend = at.tokens(min(self.k * each, at.n))
         return Cost(choose=at.n * label, attend=attend, write=at.newest + label, held=at.cache + at.n * label)
+
+    def coded(self, at: LayerAt) -> float:
+        """Count the labels' elements, unless they are exact."""
+        return 0.0 if self.label_bits >= EXACT else self.state_elements(at)
 
     def state_elements(self, at: LayerAt) -> float:
         """Count the labels as they are here: read back, not as codes."""

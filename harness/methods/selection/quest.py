@@ -162,6 +162,10 @@ class Quest(Method[Bounded]):
         held = at.cache if kivi is None else kivi.cost(at).held
         return Cost(choose=bounds, attend=attend, write=self._written(at), held=held + bounds)
 
+    def scored(self, at: LayerAt) -> float:
+        """Count the pages."""
+        return -(-at.n // self.page_size)
+
     def state_elements(self, at: LayerAt) -> float:
         """Count the bounds, and the quantised cache where there is one."""
         codes = 0 if self._kivi is None else self._kivi.state_elements(at)

@@ -134,6 +134,10 @@ class ShadowKV(Method[Shadow]):
         inside = torch.arange(self.chunk, device=chunks.device)
         return (first[..., None] + chunks[..., None] * self.chunk + inside).flatten(2)
 
+    def scored(self, at: LayerAt) -> float:
+        """Count the chunks."""
+        return -(-at.n // self.chunk)
+
     def cost(self, at: LayerAt) -> Cost:
         """Count landmarks; rank elements and V of each chosen token, and the right factor; K and V of exact tokens.
 
