@@ -73,7 +73,6 @@ class Quest(Method[Bounded]):
         ),
         note="one choice per KV head, where the published code makes one per query head",
     )
-
     excused: ClassVar[dict[str, str]] = {
         "tokens_that_a_sliding_window_dropped_have_no_influence": "bounds are over a whole page, of which a window may "
         "have dropped a part",
@@ -146,8 +145,7 @@ class Quest(Method[Bounded]):
         """Note the bits of a step in which each KV head read a union of tokens, [B, H, N]."""
         _, h, n, d = step.k.shape
         at = LayerAt(n, d, prompt=n)
-        tokens = step.mask.sum((1, 2))
-        pages = (tokens + self.page_size - 1) // self.page_size
+        pages = (step.mask.sum((1, 2)) + self.page_size - 1) // self.page_size
         read = union.sum((1, 2)) * at.newest if state.base is None else state.base.bits_of(union, d)
         state.meter.note(read + h * (pages * at.newest + self._written(at)))
 
