@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import nnls
 from speed_rows import MANY, Measured
 
-from harness.forecast.time_model import SEPARATE, Reading, TimeModel, choosing_of
+from harness.forecast.time_model import SEPARATE, Choosing, Reading, TimeModel
 
 TORCH_SHARE = 0.25
 """Assumed, of the bandwidth, where no method in PyTorch was measured."""
@@ -46,7 +46,7 @@ def launched(rows: Sequence[Measured], fixed_us: float) -> dict[str, float]:
 
 def kernels_alone(passes: dict[str, Any], weights_share: float, prefill_share: float) -> TimeModel:
     """Return the model of kernels alone."""
-    reading, choosing = Reading(**passes["reading"]), choosing_of(passes["choosing"])
+    reading, choosing = Reading(**passes["reading"]), Choosing.of(passes["choosing"])
     beside = passes["codes_us_per_million"], passes["meter_us"]
     return TimeModel(weights_share, prefill_share, 0.0, reading, choosing, reading, {}, *beside)
 

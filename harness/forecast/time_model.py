@@ -5,8 +5,8 @@ latency, a chain of dependent loads as long as what one KV head reads, and all b
 bandwidth. Before it, where something is read to choose, choosing: a fixed latency, a search among the entries of a
 head, the scores of all query heads, and the bytes that are scored; the search for many of them takes longer. Codes are
 read back by instructions that take longer than their bytes. A method that counts what it moves launches that, too. One
-without a kernel is launched from Python in every layer, and passes the whole cache.
-`time_model.yaml` holds the constants and where they come from; `scripts/fit_time_model.py` writes it. No torch here.
+without a kernel is launched from Python in every layer, and passes the whole cache. `time_model.yaml` holds the
+constants and where they come from; `scripts/fit_time_model.py` writes it. No torch here.
 """
 
 from __future__ import annotations
@@ -51,6 +51,10 @@ class Search:
     us_per_million: float
 
 
+FEW = Search(0.0, 0.0)
+"""What is searched by groups of neighbours: the other constants of a choice hold what it takes."""
+
+
 @dataclass(frozen=True)
 class Choosing:
     """Describes the pass that scores and chooses, in microseconds: a call, a thousand entries of one head to search.
@@ -65,6 +69,12 @@ class Choosing:
     share: Mapping[str, float]
     searches: Mapping[str, Search] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, constants: Mapping[str, Any]) -> Self:
+        """Make the pass of constants as they are stored."""
+        searches = {name: Search(**fitted) for name, fitted in constants["searches"].items()}
+        return cls(**{**constants, "searches": searches})
+
     def seconds(self, device: Device, size: ModelSize, traffic: Traffic, rows: int) -> float:
         """Predict all layers of one step; nothing where the choice is no pass of its own."""
         read, entries = chosen_apart(traffic), rows * traffic.scored * size.kv_heads
@@ -75,16 +85,6 @@ class Choosing:
         scoring = (self.us_per_million_scores * size.group + search.us_per_million) * entries / 1e6
         share = self.share.get(traffic.access) or self.share[UNMEASURED]
         return (latency + scoring) / 1e6 + rows * read / (share * device.bandwidth)
-
-
-FEW = Search(0.0, 0.0)
-"""What is searched by groups of neighbours is what the other constants of a choice were fitted on."""
-
-
-def choosing_of(constants: Mapping[str, Any]) -> Choosing:
-    """Make the pass of constants as they are stored."""
-    searches = {name: Search(**fitted) for name, fitted in constants["searches"].items()}
-    return Choosing(**{**constants, "searches": searches})
 
 
 def chosen_apart(traffic: Traffic) -> float:
@@ -119,7 +119,7 @@ class TimeModel:
         constants: dict[str, Any] = yaml.safe_load(CONSTANTS.read_text(encoding="utf-8"))
         dense = {name: Reading(**fitted) for name, fitted in constants.pop("dense").items()}
         reading, torch = (Reading(**constants.pop(name)) for name in ("reading", "torch"))
-        choosing = choosing_of(constants.pop("choosing"))
+        choosing = Choosing.of(constants.pop("choosing"))
         return cls(**constants, reading=reading, choosing=choosing, torch=torch, dense=dense)
 
     def prefill_seconds(self, device: Device, flops: float) -> float:

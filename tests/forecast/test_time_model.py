@@ -17,7 +17,7 @@ from support import KNOBS
 from harness import methods
 from harness.attention import LayerShape
 from harness.forecast.device import CPU, DEVICES, MEASURED, SEARCHES, Device, ModelSize, Traffic
-from harness.forecast.time_model import UNMEASURED, Choosing, Reading, Search, TimeModel, choosing_of
+from harness.forecast.time_model import UNMEASURED, Choosing, Reading, Search, TimeModel
 from harness.sweep.traffic import traffic_of
 
 ROOT = Path(__file__).parents[2]
@@ -89,7 +89,7 @@ def test_a_fit_finds_the_constants_of_times_that_follow_them():
     found = time_passes.shared_path(rows)
     assert found["reading"] == pytest.approx(dataclasses.asdict(truth.reading), rel=1e-3)
     assert (found["codes_us_per_million"], found["meter_us"]) == pytest.approx((0.5, 30.0), rel=1e-3)
-    choosing, terms = choosing_of(found["choosing"]), ("fixed_us", "us_per_kiloentry", "us_per_million_scores")
+    choosing, terms = Choosing.of(found["choosing"]), ("fixed_us", "us_per_kiloentry", "us_per_million_scores")
     assert choosing.share == pytest.approx(truth.choosing.share, rel=1e-3)
     assert [getattr(choosing, term) for term in terms] == pytest.approx([7.0, 0.2, 3.0], rel=1e-3)
     for search, expected in truth.choosing.searches.items():
