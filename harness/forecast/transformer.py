@@ -22,7 +22,8 @@ class Transformer:
     """Holds the shape of each attention layer, numbers per token, and the bytes of an element of weights and KV cache.
 
     Numbers per token are those of the hidden state, within a feed-forward layer of so many matrices, and of logits;
-    `heads` are the query heads of a layer. Of the `experts` feed-forward layers of a layer, a token passes `active`.
+    `heads` are the query heads of a layer, whose logits may be `capped`. Of the `experts` feed-forward layers of a
+    layer, a token passes `active`.
     """
 
     layers: Sequence[LayerShape]
@@ -34,6 +35,7 @@ class Transformer:
     element: int = 2
     experts: int = 1
     active: int = 1
+    capped: bool = False
 
     @classmethod
     def of(cls, config: Any, layers: Sequence[LayerShape], element: int) -> Self:
@@ -43,7 +45,8 @@ class Transformer:
         matrices = 2 if config.model_type in UNGATED else 3
         widths = config.hidden_size, inner or 4 * config.hidden_size, config.vocab_size, config.num_attention_heads
         active = min(experts, _first(config, ("num_experts_per_tok",)) or 1)
-        return cls(layers, *widths, matrices, element, experts, active)
+        capped = getattr(config, "attn_logit_softcapping", None) is not None
+        return cls(layers, *widths, matrices, element, experts, active, capped)
 
     @property
     def parameters(self) -> float:

@@ -20,12 +20,13 @@ from harness.forecast.memory import Demand, Example, Passes, demand_of, fitting_
 from harness.forecast.transformer import Transformer
 from harness.hf import Checkpoint
 from harness.hf.placement import find_devices, layer_devices
-from harness.kernels import find_binding
+from harness.kernels import available, find_binding
 from harness.methods.cell import Cell
 from harness.methods.cost import Stack
 from harness.store.store import Store
 from harness.sweep.job import EngineSpec
 from harness.sweep.prepare import Prepared
+from harness.sweep.traffic import may_run_by_kernels
 
 PLAIN_BYTES = 4 << 30
 """Bytes of the states and of the rows in a step, of all cells, where no device says how much memory is free."""
@@ -81,7 +82,7 @@ def _demand(
         Passes(engine.prefill_tokens, BLOCK, LOGIT_BYTES),
         lambda one: len(part) / len(model.layers) * _state_bytes(model, one, cells),
         caches=2 if divergence and any(method.own_prefill for method in methods) else 1,
-        gathers=engine.kernel == "torch" or any(find_binding(method) is None for method in methods),
+        gathers=not may_run_by_kernels(engine, model) or any(find_binding(method) is None for method in methods),
     )
 
 
@@ -138,7 +139,8 @@ def _fitting(prepared: Prepared, free: Mapping[torch.device, int]) -> int:
     parts: dict[torch.device, list[LayerShape]] = {}
     for layer, device in zip(model.layers, layer_devices(prepared.model), strict=True):
         parts.setdefault(device if device in free else first, []).append(layer)
+    engine = job.engine if available(first) else replace(job.engine, kernel="torch")
     return min(
-        planned_batch_tokens(job.engine, model, examples, free[device], cells, job.divergence, part)
+        planned_batch_tokens(engine, model, examples, free[device], cells, job.divergence, part)
         for device, part in parts.items()
     )

@@ -7,10 +7,12 @@ from typing import Any
 
 from harness.attention import LayerShape
 from harness.forecast.device import Traffic
-from harness.kernels import find_binding
+from harness.forecast.transformer import Transformer
+from harness.kernels import find_binding, fits
 from harness.kernels.choice.tiles import is_whole, picks
 from harness.methods import Method
 from harness.methods.cost import ELEMENT, LayerAt, Stack
+from harness.sweep.job import EngineSpec
 
 
 def traffic_of(
@@ -37,6 +39,11 @@ def traffic_of(
         sum(layer.kv_heads * method.coded(layer) for layer in at),
         method.measured,
     )
+
+
+def may_run_by_kernels(engine: EngineSpec, model: Transformer) -> bool:
+    """Say if the kernels may compute a model's attention, on a device that runs them."""
+    return engine.kernel != "torch" and fits(max(layer.head_dim for layer in model.layers), model.capped)
 
 
 def search_of(method: Method[Any], at: LayerAt) -> str:

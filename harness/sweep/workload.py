@@ -17,7 +17,6 @@ from harness.forecast.text import sizes_and_hours
 from harness.forecast.transformer import Transformer
 from harness.forecast.workload import Workload
 from harness.hf import ModelSpec, find
-from harness.kernels import fits
 from harness.methods.cell import Cell
 from harness.methods.controls.dense import Dense
 from harness.methods.ratio import Budget
@@ -25,7 +24,7 @@ from harness.sweep.batch_tokens import example_of, planned_batch_tokens, transfo
 from harness.sweep.fit import describe_fit, find_fit
 from harness.sweep.job import Job
 from harness.sweep.prepare import Prepared, prepare
-from harness.sweep.traffic import traffic_of
+from harness.sweep.traffic import may_run_by_kernels, traffic_of
 from harness.tables.text import is_away, reached, setting
 
 OFFLINE = "a model's size is read from its configuration, here or on the hub; model=llama-2-7b-shape needs neither"
@@ -63,11 +62,8 @@ def workload_of(prepared: Prepared, device: Device = MEASURED) -> Workload:
     cut = batches(prepared.prompts, cells, Limits(tokens, job.engine.batch_size))
     name = f"{job.model.name} on {job.task.name}"
     further = compared(cells, prepared.prompts) if job.divergence else []
-    config = prepared.checkpoint.config.get_text_config()
-    capped = getattr(config, "attn_logit_softcapping", None) is not None
-    served = job.engine.kernel != "torch" and fits(max(layer.head_dim for layer in model.layers), capped)
     batched = [[example_of(prompt) for prompt in batch] for batch in cut]
-    return workload(name, model, cells, batched, further, served)
+    return workload(name, model, cells, batched, further, may_run_by_kernels(job.engine, model))
 
 
 def _batch_tokens(prepared: Prepared, model: Transformer, examples: Sequence[Example], device: Device) -> int:

@@ -55,11 +55,16 @@ def test_a_method_without_a_kernel_copies_what_it_attends_to():
     assert SQUAD.decoding - with_kernels.decoding == pytest.approx(3 * 2 * 32 * 128 * 2)
     engine, examples = EngineSpec(prefill_tokens=1), [Example(1500, 30)]
     cells = [Cell.of(name, methods.create(name, k=40)) for name in ("h2o", "tova")]
-    served, copied, in_torch = (
-        planned_batch_tokens(replace(engine, kernel=kernel), LLAMA_2, examples, 1e11, [cell])
-        for kernel, cell in (("auto", cells[0]), ("auto", cells[1]), ("torch", cells[0]))
+    served, *copied = (
+        planned_batch_tokens(replace(engine, kernel=kernel), model, examples, 1e11, [cell])
+        for kernel, model, cell in (
+            ("auto", LLAMA_2, cells[0]),
+            ("auto", LLAMA_2, cells[1]),
+            ("torch", LLAMA_2, cells[0]),
+            ("auto", replace(LLAMA_2, capped=True), cells[0]),
+        )
     )
-    assert served > copied and served > in_torch
+    assert served > copied[0] and len(set(copied)) == 1
 
 
 @given(st.floats(-1e12, 1e12), st.floats(0, 1e12))
