@@ -87,21 +87,24 @@ def filled(model: Bridge, checkpoint: Checkpoint, lengths: Sequence[int], card: 
     """Fill a card with prompts of each length."""
     shape = transformer_of(checkpoint)
     for length in lengths:
-        cells = [Cell.of(name, create(name, **knobs)) for name, knobs in _knobs(length).items()]
-        rows = rows_that_fit(shape, length, cells, card)
-        methods = [cell.method_at(length) for cell in cells]
+        torch.cuda.empty_cache()
+        rows = rows_that_fit(shape, length, card - torch.cuda.memory_reserved())
+        methods = [cell.method_at(length) for cell in cells_at(length)]
         run = _run(Engine(model), _prompts(rows, length, NEW), methods)
         filled = run.reserved >= LEAST * card or run.reserved + (length + NEW) * shape.cached_bytes > card
         yield run.row(f"{length} tokens fill {card / 1e9:.0f} GB", rows, run.reserved / card, filled)
 
 
-def rows_that_fit(shape: Transformer, length: int, cells: Sequence[Cell], card: int) -> int:
-    """Count the prompts of a batch that engine.batch_tokens=auto would cut."""
-    torch.cuda.empty_cache()
-    example = Example(length, NEW)
-    free = card - torch.cuda.memory_reserved()
-    tokens = planned_batch_tokens(EngineSpec(), shape, [example], free, cells)
+def rows_that_fit(shape: Transformer, length: int, free: float) -> int:
+    """Count the prompts of a batch that engine.batch_tokens=auto would cut where so many bytes are free."""
+    cells = cells_at(length)
+    tokens = planned_batch_tokens(EngineSpec(), shape, [Example(length, NEW)], free, cells)
     return max(1, tokens // (length + len(cells) * NEW))
+
+
+def cells_at(length: int) -> list[Cell]:
+    """Return the cells under which prompts of a length are decoded."""
+    return [Cell.of(name, create(name, **knobs)) for name, knobs in _knobs(length).items()]
 
 
 def heavy(model: Bridge, batches: Sequence[int]) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""How many tokens a batch may have: by hand, and against what the engine allocates on a tiny model."""
+"""How many tokens a batch may have, by hand."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -7,19 +7,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support import KNOBS
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from transformers import AutoModelForCausalLM
 
 from harness import methods
-from harness.attention import LayerShape, Rope
-from harness.attention.statistics import BLOCK
-from harness.engine import Engine, Prompt, comparison, session
+from harness.attention import LayerShape
 from harness.forecast.memory import SHARE, Example, Passes, demand_of, fitting_tokens, most_per_token
 from harness.forecast.transformer import Transformer
-from harness.hf.bridge import Bridge
 from harness.methods.cell import Cell
 from harness.sweep.batch_tokens import _free_bytes, _state_bytes, planned_batch_tokens
 from harness.sweep.job import EngineSpec
@@ -131,77 +123,3 @@ def test_demand_is_that_of_the_example_that_asks_most():
         most = demand_of(TINY, sizes, 2, Passes(prefill, 1, 1))
         assert most.filled == max(of.filled for of in each) and most.decoding == max(of.decoding for of in each)
         assert most.prefill == max(prefill, 90) / 90 * each[0].prefill
-
-
-UNAIDED = [
-    name for name, knobs in KNOBS.items() if not methods.create(name, **knobs).needs & {"calibration", "compress"}
-]
-"""Methods that need neither prompts to learn from nor another package."""
-
-
-class Peak(TorchDispatchMode):
-    """Counts the most bytes of tensors that lived at once, those of the weights apart.
-
-    Those that are gone are taken off when there may be a new peak: to look for them after every operation takes long.
-    """
-
-    def __init__(self, weights):
-        super().__init__()
-        self.bytes = 0
-        self._total = 0
-        self._live = {}
-        self._weights = {weight.untyped_storage()._cdata for weight in weights}
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, torch.Tensor) and tensor.untyped_storage()._cdata not in self._weights:
-                self._add(tensor.untyped_storage())
-        if self._total > self.bytes:
-            self._live = {name: found for name, found in self._live.items() if not found[0].expired()}
-            self._total = sum(size for _, size in self._live.values())
-            self.bytes = max(self.bytes, self._total)
-        return result
-
-    def _add(self, storage):
-        there, size = self._live.get(storage._cdata, (None, 0))
-        if there is None or there.expired():
-            self._live[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
-            self._total += storage.nbytes() - size
-
-
-@pytest.mark.parametrize("divergence", [True, False], ids=["compared", "alone"])
-@pytest.mark.parametrize("forced", [True, False], ids=["forced", "generated"])
-@pytest.mark.parametrize(
-    ("names", "rows", "prompt", "steps"),
-    [
-        (["dense"], 16, 60, 50),
-        (UNAIDED, 6, 400, 12),
-        (["h2o"] * 8, 6, 600, 8),
-        (["dense", "sparq"] * 10, 20, 100, 9),
-    ],
-    ids=["one cell", "every method", "states as large as the cache", "many rows"],
-)
-def test_a_batch_takes_no_more_memory_than_was_reckoned_and_not_much_less(
-    tiny, monkeypatch, names, rows, prompt, steps, forced, divergence
-):
-    logit_bytes = 1 << 16
-    for module in (session, comparison):
-        monkeypatch.setattr(module, "LOGIT_BYTES", logit_bytes)
-    half = {"k": prompt // 2}
-    chosen = [methods.create(name, **(KNOBS[name] | (half if "k" in KNOBS[name] else {}))) for name in names]
-    given_text = {"forced": tuple(range(2, 2 + steps))} if forced else {"new_tokens": steps}
-    prompts = [Prompt(tuple(torch.randint(2, 400, (prompt - i,)).tolist()), **given_text) for i in range(rows)]
-    model = AutoModelForCausalLM.from_pretrained(tiny).eval().requires_grad_(False)
-    with Peak(model.parameters()) as peak:
-        engine = Engine(Bridge(model), prompt, ropes=[Rope.plain(1e4, 16)] * 2, divergence=divergence)
-        engine.run(prompts, chosen)
-    cells = [Cell.of(name, method) for name, method in zip(names, chosen, strict=True)]
-    caches = 2 if divergence and any(of.own_prefill for of in chosen) else 1
-    demand = demand_of(
-        TINY, [Example(prompt, steps)], len(names), Passes(prompt, BLOCK, logit_bytes),
-        lambda one: _state_bytes(TINY, one, cells), caches,
-    )  # fmt: skip
-    counted = rows * (prompt + len(names) * steps)
-    assert fitting_tokens(peak.bytes, demand) < counted
-    assert fitting_tokens(3 * peak.bytes, demand) > counted
