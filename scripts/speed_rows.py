@@ -13,7 +13,7 @@ import pandas as pd
 from harness import methods
 from harness.attention import LayerShape
 from harness.forecast.device import DEVICES, SEARCHES, Device, ModelSize, Traffic
-from harness.forecast.time_model import SEPARATE, chosen_apart
+from harness.forecast.time_model import SEPARATE, WEIGHED, chosen_apart
 from harness.sweep.traffic import traffic_of
 
 SPEED = Path(__file__).resolve().parents[1] / "docs" / "speed"
@@ -46,7 +46,7 @@ class Measured:
 
     @property
     def choosing(self) -> list[float]:
-        """Return the same for choosing: 1, thousand entries, million scores, and us of the bytes per access pattern.
+        """Return the same for choosing: 1, thousand entries, million weights, and us of the bytes per access pattern.
 
         Then, for each way to search for many, 1 and million entries.
         """
@@ -56,7 +56,8 @@ class Measured:
         entries = self.rows * traffic.scored * self.size.kv_heads / 1e6
         per_access = [self._ideal_us(read) * (traffic.access == access) for access in SEPARATE]
         per_search = [term * (traffic.search == search) for search in MANY for term in (1.0, entries)]
-        return [1.0, traffic.scored / 1e3, entries * self.size.group, *per_access, *per_search]
+        weights = entries * self.size.group * (traffic.access == WEIGHED)
+        return [1.0, traffic.scored / 1e3, weights, *per_access, *per_search]
 
     @property
     def beside(self) -> list[float]:

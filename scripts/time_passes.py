@@ -21,7 +21,7 @@ def shared_path(rows: Sequence[Measured]) -> dict[str, Any]:
     bounds = (0, 0, 1, 0, 0, 0, *(1 for _ in SEPARATE), *(0 for _ in 2 * MANY), 0, 0)
     found = iter(_fit([row.reading + row.choosing + row.beside for row in rows], rows, bounds))
     reading = _reading(list(islice(found, 3)))
-    names = "fixed_us", "us_per_kiloentry", "us_per_million_scores"
+    names = "fixed_us", "us_per_kiloentry", "us_per_million_weights"
     choosing: dict[str, Any] = {name: short(us) for name, us in zip(names, islice(found, 3), strict=True)}
     seen = {row.traffic.access for row in rows}
     per_access = zip(SEPARATE, islice(found, len(SEPARATE)), strict=True)

@@ -3,10 +3,11 @@
 A decode step reads the weights once, then each layer's attention runs. All methods share one path. Reading: a fixed
 latency, a chain of dependent loads as long as what one KV head reads, and all bytes at a share of the memory's
 bandwidth. Before it, where something is read to choose, choosing: a fixed latency, a search among the entries of a
-head, the scores of all query heads, and the bytes that are scored; the search for many of them takes longer. Codes are
-read back by instructions that take longer than their bytes. A method that counts what it moves launches that, too. One
-without a kernel is launched from Python in every layer, and passes the whole cache. `time_model.yaml` holds the
-constants and where they come from; `scripts/fit_time_model.py` writes it. No torch here.
+head, and the bytes that are scored. The search for many of them takes longer, and what chooses by softmax weights
+stores and weighs those of all query heads. Codes are read back by instructions that take longer than their bytes. A
+method that counts what it moves launches that, too. One without a kernel is launched from Python in every layer, and
+passes the whole cache. `time_model.yaml` holds the constants and where they come from; `scripts/fit_time_model.py`
+writes it. No torch here.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ LAUNCHED = 2
 """Steps of a batch that Python launches: the first, which starts every layer, and the one that a CUDA graph records."""
 SEPARATE = ("keys", "channels", "index")
 """Access patterns whose choice is a pass of its own. What others read to choose is read with the rest."""
+WEIGHED = "keys"
+"""The pattern of what reads all of K and chooses by softmax weights."""
 UNMEASURED = "channels"
 """The pattern that those nobody measured are taken for: something smaller than K chooses."""
 
@@ -59,13 +62,14 @@ FEW = Search(0.0, 0.0)
 class Choosing:
     """Describes the pass that scores and chooses, in microseconds: a call, a thousand entries of one head to search.
 
-    And a million scores of all query heads; `share` is that of the bandwidth at which each access pattern reads.
-    `searches` holds what those take in addition that do not begin with groups of neighbours.
+    And a million softmax weights of all query heads, for the access pattern WEIGHED; `share` is that of the bandwidth
+    at which each access pattern reads. `searches` holds what a search takes in addition that does not begin with groups
+    of neighbours.
     """
 
     fixed_us: float
     us_per_kiloentry: float
-    us_per_million_scores: float
+    us_per_million_weights: float
     share: Mapping[str, float]
     searches: Mapping[str, Search] = field(default_factory=dict)
 
@@ -82,7 +86,8 @@ class Choosing:
             return 0.0
         search = self.searches.get(traffic.search, FEW)
         latency = size.layers * (self.fixed_us + search.fixed_us) + self.us_per_kiloentry * traffic.scored / 1e3
-        scoring = (self.us_per_million_scores * size.group + search.us_per_million) * entries / 1e6
+        weighing = self.us_per_million_weights * size.group * (traffic.access == WEIGHED)
+        scoring = (weighing + search.us_per_million) * entries / 1e6
         share = self.share.get(traffic.access) or self.share[UNMEASURED]
         return (latency + scoring) / 1e6 + rows * read / (share * device.bandwidth)
 

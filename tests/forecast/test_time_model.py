@@ -89,7 +89,7 @@ def test_a_fit_finds_the_constants_of_times_that_follow_them():
     found = time_passes.shared_path(rows)
     assert found["reading"] == pytest.approx(dataclasses.asdict(truth.reading), rel=1e-3)
     assert (found["codes_us_per_million"], found["meter_us"]) == pytest.approx((0.5, 30.0), rel=1e-3)
-    choosing, terms = Choosing.of(found["choosing"]), ("fixed_us", "us_per_kiloentry", "us_per_million_scores")
+    choosing, terms = Choosing.of(found["choosing"]), ("fixed_us", "us_per_kiloentry", "us_per_million_weights")
     assert choosing.share == pytest.approx(truth.choosing.share, rel=1e-3)
     assert [getattr(choosing, term) for term in terms] == pytest.approx([7.0, 0.2, 3.0], rel=1e-3)
     for search, expected in truth.choosing.searches.items():
@@ -117,13 +117,15 @@ def test_a_method_without_a_kernel_and_any_method_on_a_cpu_is_launched_and_passe
     assert model.attention_seconds(without, size, served, 3) == pytest.approx(launched)
 
 
-def test_choosing_costs_its_launch_its_search_its_scores_and_its_bytes():
-    choosing = Choosing(5.0, us_per_kiloentry=2.0, us_per_million_scores=3.0, share={UNMEASURED: 0.5, "keys": 0.25})
+def test_choosing_costs_its_launch_its_search_its_bytes_and_softmax_weights_to_choose_by():
+    choosing = Choosing(5.0, us_per_kiloentry=2.0, us_per_million_weights=3.0, share={UNMEASURED: 0.5, "keys": 0.25})
     device, size = Device("d", 1.0, 1e9, 1e9), ModelSize(parameters=1.0, layers=4, kv_heads=2, group=3)
-    seconds = (4 * 5 + 2 * 7 + 3 * 10 * 7e3 * 6 / 1e6) / 1e6
-    for access, share in (("channels", 0.5), ("index", 0.5), ("keys", 0.25)):
+    seconds, weighing = (4 * 5 + 2 * 7) / 1e6, 3 * 10 * 7e3 * 6 / 1e12
+    for access, share, weighed in (("channels", 0.5, 0), ("index", 0.5, 0), ("keys", 0.25, weighing)):
         traffic = Traffic("m", access, 4e5, 0.0, 0.0, scored=7e3)
-        assert choosing.seconds(device, size, traffic, 10) == pytest.approx(seconds + 10 * 4e5 / (share * 1e9))
+        assert choosing.seconds(device, size, traffic, 10) == pytest.approx(
+            seconds + weighed + 10 * 4e5 / (share * 1e9)
+        )
     assert choosing.seconds(device, size, Traffic("m", "history", 4e5, 0.0, 0.0, scored=7e3), 10) == 0
     assert choosing.seconds(device, size, Traffic("m", "index", 0.0, 4e5, 0.0, scored=7e3), 10) == 0
 
