@@ -53,10 +53,11 @@ def test_a_method_with_a_kernel_is_predicted_within_a_quarter_by_a_fit_without_i
     assert off == UNLIKE_OTHERS
 
 
-@pytest.mark.parametrize("family", ["controls", "eviction", "selection"])
-def test_a_family_is_predicted_within_a_quarter_by_a_fit_without_it(family):
-    found = unseen.left_out(speed_rows.ours(speed_rows.measured()))
-    assert statistics.median(found[f"family {family}"]) == pytest.approx(1, abs=0.25)
+@pytest.mark.parametrize(("family", "most"), [("controls", 0.0), ("selection", 0.05), ("eviction", 0.3)])
+def test_a_family_is_predicted_within_a_quarter_by_a_fit_without_it_but_for_a_few_lines(family, most):
+    found = unseen.left_out(speed_rows.ours(speed_rows.measured()))[f"family {family}"]
+    assert sum(abs(ratio - 1) > 0.25 for ratio in found) <= most * len(found)
+    assert statistics.median(found) == pytest.approx(1, abs=0.1)
 
 
 def test_another_card_is_predicted_within_a_quarter_by_its_data_sheet():
