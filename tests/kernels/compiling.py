@@ -12,7 +12,7 @@ from triton.backends.compiler import GPUTarget
 from harness import kernels, methods
 from harness.attention import LayerPrefix, Rope
 from harness.attention.survivors import Survivors
-from harness.kernels import HeavyHitters, KVCache
+from harness.kernels import HeavyHitters, KVCache, choice
 from harness.kernels.choice import TokenScores
 from harness.kernels.prompt_eviction import Left
 from harness.kernels.shared import device
@@ -80,7 +80,9 @@ def every_kernel(g, dtype):
     kernels.sparq(q, c, r=24, k=128, tiles=Tiles(HeadTiles(8192, 8, narrow=False)))
     kernels.sparq(q, c, r=24, k=128, tiles=Tiles(HeadTiles(2048, 4)))
     kernels.sparq(*cache(g, 2000, dtype), r=32, k=128, tiles=Tiles(HeadTiles(2048, 4, 128, fused=True)))
-    kernels.flexgen(*cache(g, 9000, dtype, transposed=False), k=4000)  # chosen digit by digit
+    for together in (False, True):  # chosen digit by digit, in one launch and in six
+        choice.can_wait = lambda _, together=together: together
+        kernels.flexgen(*cache(g, 9000, dtype, transposed=False), k=4000)
     TokenScores.empty(q, 8192).best(c, 64)
     kernels.sparq(q, once, r=32, k=128, reallocate=False)
     kernels.dense(q, c)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from harness.kernels.choice.tiles import DIGITS, PHASES, is_whole, neighbours, picks, radix
-from harness.kernels.shared.device import overlap, processors
+from harness.kernels.shared.device import can_wait, overlap, processors
 from harness.kernels.shared.tiles import power
 
 
@@ -119,7 +119,7 @@ class _Search:
         device = self.scores.score.device
         s, tiles = self.scores, radix(self.scores.columns, self._heads, processors(device))
         found = _Digits.empty(s.score, self._heads, tiles.parts)
-        phases = [(0, PHASES)] if tiles.at_once and device.type == "cuda" else [(n, n + 1) for n in range(PHASES)]
+        phases = [(0, PHASES)] if tiles.at_once and can_wait(device) else [(n, n + 1) for n in range(PHASES)]
         for first, last in phases:
             search_kernel[(self._heads * tiles.parts,)](
                 s.score, *self._rows, self._per_row, tiles.parts, s.columns, tiles.per_part, s.window, self.k,

@@ -7,7 +7,7 @@
 import triton
 import triton.language as tl
 
-from harness.kernels.shared.triton.attend import leave
+from harness.kernels.shared.triton.attend import leave, share_of
 from harness.kernels.shared.triton.launch import follow
 from harness.kernels.shared.triton.softmax import add_tokens, nothing, products, query_rows
 
@@ -62,9 +62,7 @@ def attend_chunks_kernel(
     column = tl.arange(0, width)[None, :]
     query = query_rows(q + head * g * d, g, rows, d, width)
     output, best, mass, _ = nothing(rows, width)
-    per_part = tl.cdiv(tl.cdiv(count, parts), block) * block
-    begin = program % parts * per_part
-    end = tl.minimum(begin + per_part, count)
+    begin, end = share_of(program % parts, parts, count, block)
     for of in tl.range(begin, end, block, num_stages=stages):
         entry = of + tl.arange(0, block)
         token = column_of(index, number, exact, entry, chosen, listed, first, tail, size)

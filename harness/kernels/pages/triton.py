@@ -7,7 +7,7 @@
 import triton
 import triton.language as tl
 
-from harness.kernels.shared.triton.attend import leave
+from harness.kernels.shared.triton.attend import leave, share_of
 from harness.kernels.shared.triton.launch import follow
 from harness.kernels.shared.triton.softmax import add_columns, nothing, query_rows
 
@@ -88,9 +88,7 @@ def attend_pages_kernel(
     index += head.to(tl.int64) * listed
     query = query_rows(q + head * g * d, g, rows, d, width)
     output, best, mass, _ = nothing(rows, width)
-    per_part = tl.cdiv(tl.cdiv(count, parts), block) * block
-    begin = part * per_part
-    end = tl.minimum(begin + per_part, count)
+    begin, end = share_of(part, parts, count, block)
     for of in tl.range(begin, end, block, num_stages=stages):
         entry = of + tl.arange(0, block)
         token = tokens_of(index, entry, entry < end, near, last, first, size)

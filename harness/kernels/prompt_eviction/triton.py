@@ -7,7 +7,7 @@
 import triton
 import triton.language as tl
 
-from harness.kernels.shared.triton.attend import leave
+from harness.kernels.shared.triton.attend import leave, share_of
 from harness.kernels.shared.triton.launch import follow
 from harness.kernels.shared.triton.softmax import add_columns, nothing, query_rows
 
@@ -48,10 +48,7 @@ def attend_left_kernel(
     row = tl.arange(0, rows)[:, None]
     query = query_rows(q + head * g * d, g, rows, d, width)
     output, best, mass, _ = nothing(rows, width)
-    entries = count + stop - prompt
-    per_part = tl.cdiv(tl.cdiv(entries, parts), block) * block
-    begin = part * per_part
-    end = tl.minimum(begin + per_part, entries)
+    begin, end = share_of(part, parts, count + stop - prompt, block)
     for first in tl.range(begin, end, block, num_stages=stages):
         entry = first + tl.arange(0, block)
         token = token_of(index, entry, count, prompt, end)

@@ -67,6 +67,11 @@ def overlap(device: torch.device) -> dict[str, bool]:
     return {"overlap": True, "launch_pdl": True} if _can_overlap(device) else {"overlap": False}
 
 
+def can_wait(device: torch.device) -> bool:
+    """Return True if programs of a launch can wait for each other: a GPU runs many at once, the interpreter one."""
+    return device.type == "cuda"
+
+
 def _can_overlap(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (9, 0)
 

@@ -13,13 +13,20 @@ from harness.kernels.shared.triton.softmax import attend_blocks, attend_newest, 
 
 
 @triton.jit
+def share_of(part, parts, count, block: tl.constexpr):
+    """Return a part's first and end entry of `count`, in whole blocks but for the last."""
+    per_part = tl.cdiv(tl.cdiv(count, parts), block) * block
+    begin = part * per_part
+    return begin, tl.minimum(begin + per_part, count)
+
+
+@triton.jit
 def entries_of(part, parts, live, window, listed, block: tl.constexpr, keep_logits: tl.constexpr):
     """Return how many entries are in the window, and a part's first and end entry, at `live` tokens of a row."""
     near = tl.minimum(window, live)
     count = near + (listed if keep_logits else tl.minimum(listed, live - near))
-    per_part = tl.cdiv(tl.cdiv(count, parts), block) * block
-    begin = part * per_part
-    return near, begin, tl.minimum(begin + per_part, count)
+    begin, end = share_of(part, parts, count, block)
+    return near, begin, end
 
 
 @triton.jit
