@@ -14,7 +14,7 @@ from harness.hf import Checkpoint
 from harness.sweep import batch_tokens as deciding
 
 WHOLE, HERE = "engine.batch_size=null", torch.device("cpu")
-SMALL, LARGE = 919_000_000, 1 << 36
+SMALL, LARGE = 849_000_000, 1 << 36
 """Bytes: beside the passes, room for a few examples of the tiny model, and for all of them."""
 
 
