@@ -91,8 +91,8 @@ def filled(model: Bridge, checkpoint: Checkpoint, lengths: Sequence[int], card: 
         rows = rows_that_fit(shape, length, card - torch.cuda.memory_reserved())
         methods = [cell.method_at(length) for cell in cells_at(length)]
         run = _run(Engine(model), _prompts(rows, length, NEW), methods)
-        filled = run.reserved >= LEAST * card or run.reserved + (length + NEW) * shape.cached_bytes > card
-        yield run.row(f"{length} tokens fill {card / 1e9:.0f} GB", rows, run.reserved / card, filled)
+        is_full = run.reserved >= LEAST * card or run.reserved + (length + NEW) * shape.cached_bytes > card
+        yield run.row(f"{length} tokens fill {card / 1e9:.0f} GB", rows, run.reserved / card, is_full)
 
 
 def rows_that_fit(shape: Transformer, length: int, free: float) -> int:

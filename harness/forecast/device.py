@@ -56,7 +56,7 @@ class Traffic:
 
     `choose` is read to choose, `attend` is read to attend or written, `whole` is what dense attention reads. `access`
     is how the method finds what it reads (harness/methods/about.py); without `by_kernel` it runs in PyTorch wherever it
-    runs. `scored` counts the entries of a KV head's index that the layers choose among, summed over layers, and
+    runs. `scored` counts the entries of a KV head's index that it chooses among, over the layers that it acts in, and
     `search` names how a kernel finds the best of them (SEARCHES). `codes` counts the elements that are read back from
     codes. What a `metered` method moves is counted beside every step.
     """

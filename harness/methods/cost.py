@@ -150,11 +150,15 @@ class Stack:
 
     def state(self, method: Stateful, n: int) -> float:
         """Sum the elements that a method's states take beside the cache, in the layers that it acts in."""
-        return sum(
-            count * shape.kv_heads * method.state_elements(LayerAt.of(shape, n, layer, len(self.layers)))
+        return sum(count * at.kv_heads * method.state_elements(at) for at, count in self.acted_on(method, n))
+
+    def acted_on(self, method: Costed, n: int) -> list[tuple[LayerAt, int]]:
+        """List the kinds of layers that a method acts in, at n cached tokens, with how many there are of each."""
+        return [
+            (LayerAt.of(shape, n, layer, len(self.layers)), count)
             for (shape, acts, layer), count in self._kinds_for(method).items()
             if acts
-        )
+        ]
 
     def acting(self, exemption: Exemption) -> tuple[LayerShape, ...]:
         """Return the layers that are not exempt."""

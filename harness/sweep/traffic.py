@@ -28,15 +28,15 @@ def traffic_of(
     size = element / ELEMENT
     choose = whole / 2 if method.oracle else cost.choose
     sizes = choose * size, (cost.attend + cost.write) * size, whole * size
-    by_kernel, at = kernels and find_binding(method) is not None, _layers(layers, n)
+    acted_on = stack.acted_on(method, n)
     return Traffic(
         name,
         method.about.access,
         *sizes,
-        sum(method.scored(layer) for layer in at),
-        by_kernel,
-        search_of(method, max(at, key=method.scored)),
-        sum(layer.kv_heads * method.coded(layer) for layer in at),
+        sum(count * method.scored(at) for at, count in acted_on),
+        kernels and find_binding(method) is not None,
+        search_of(method, [at for at, _ in acted_on]),
+        sum(count * at.kv_heads * method.coded(at) for at, count in acted_on),
         method.measured,
     )
 
@@ -46,14 +46,16 @@ def may_run_by_kernels(engine: EngineSpec, model: Transformer) -> bool:
     return engine.kernel != "torch" and fits(max(layer.head_dim for layer in model.layers), model.capped)
 
 
-def search_of(method: Method[Any], at: LayerAt) -> str:
-    """Name how a kernel finds what the method attends to in a layer, by how many of how many entries it chooses."""
+def search_of(method: Method[Any], layers: Sequence[LayerAt]) -> str:
+    """Name how a kernel finds what the method attends to, by how many of how many entries it chooses in a layer.
+
+    The layer with the most entries tells; a method that acts in none chooses among none.
+    """
+    if not layers:
+        return "groups"
+    at = max(layers, key=method.scored)
     entries = max(1, round(method.scored(at)))
     chosen = method.cost(at).attend / at.tokens(1) * entries / at.n
     if picks(max(1, round(chosen)), entries):
         return "groups"
     return "whole" if is_whole(entries) else "digits"
-
-
-def _layers(layers: Sequence[LayerShape], n: int) -> list[LayerAt]:
-    return [LayerAt.of(layer, n, number, len(layers)) for number, layer in enumerate(layers)]

@@ -33,10 +33,21 @@ def test_the_search_of_a_step_is_the_one_that_its_kernel_makes(name, knobs, n, s
     assert (found.search, found.scored) == (search, entries)
 
 
+def test_layers_that_stay_dense_have_nothing_to_choose_among_or_to_read_back():
+    quest, kivi = (
+        methods.create("quest", token_budget=512, dense_layers=2),
+        methods.create("kivi", bits=2, dense_layers=2),
+    )
+    every, none = (methods.create("quest", token_budget=512, dense_layers=of) for of in (0, 32))
+    read = [traffic_of("m", method, LAYERS, 1600, 2) for method in (quest, every, none, kivi)]
+    assert [of.scored for of in read[:3]] == [30 * 100, 32 * 100, 0] and read[2].search == "groups"
+    assert read[3].codes == 30 * 2 * 1600 * 128 * 8
+
+
 def test_what_is_read_back_from_codes_is_an_own_cache_or_coded_labels():
     of = {"kivi": {"bits": 2}, "dense": {}, "loki": {"r": 16, "k": 64}}
     found = {name: methods.create(name, **knobs) for name, knobs in of.items()}
     for bits in (4, 16):
-        found[f"labels {bits}"] = methods.create("double_sparsity", r=16, k=64, label_bits=bits)
+        found[f"labels {bits}"] = methods.create("double_sparsity", r=16, k=64, label_bits=bits, dense_layers=0)
     codes = {name: traffic_of(name, method, LAYERS[:1], 1000, 2).codes for name, method in found.items()}
     assert codes == {"kivi": 2 * 1000 * 128 * 8, "dense": 0, "loki": 0, "labels 4": 1000 * 16 * 8, "labels 16": 0}
